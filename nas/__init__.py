@@ -1,0 +1,78 @@
+"""Neural architecture search for semantic segmentation with few labels.
+
+Importing this package loads nothing heavy; each name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "nas.space": (
+        "Choice",
+        "Component",
+        "Float",
+        "Int",
+        "Joint",
+        "Mix",
+        "PretrainThenFinetune",
+        "Recipe",
+        "Repeat",
+        "close",
+        "load_space",
+    ),
+    "nas.models": (
+        "ASPP",
+        "FPN",
+        "Bottleneck",
+        "Encoder",
+        "Inverted",
+        "LinkNet",
+        "Norms",
+        "Plain",
+        "Residual",
+        "SegNet",
+        "Separable",
+        "Stage",
+        "UNet",
+    ),
+    "nas.training": ("SGD", "Adam", "AdamW", "Augment", "Constant", "Cosine", "Poly", "cost"),
+    "nas.search": ("Run", "resume"),
+    "nas.export": ("load",),
+    "nas.errors": ("UserError",),
+    "tasks": (
+        "OHEM",
+        "Colorization",
+        "CrossEntropy",
+        "CutMix",
+        "Denoising",
+        "DiceCE",
+        "Focal",
+        "Inpainting",
+        "Jigsaw",
+        "MeanTeacher",
+        "S4GAN",
+        "Supervised",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", "search", *sorted(_HOME_OF)]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "search":
+        # The package is callable: see its docstring.
+        return importlib.import_module("nas.search")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'nas' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

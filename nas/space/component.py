@@ -1,0 +1,46 @@
+"""Component, the base of every part of a recipe: a frozen dataclass known by its class name."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any, ClassVar
+
+from nas.errors import UserError
+
+__all__ = ["Component", "SpaceError", "field_values"]
+
+
+class SpaceError(UserError):
+    """A search space or a recipe that cannot be used; the message names the path."""
+
+
+class Component:
+    """A part of a recipe, such as a block, a decoder, a pretext task or an optimizer.
+
+    Subclasses are frozen dataclasses. Any field may hold a domain instead of a value; a
+    component whose fields are all closed can build itself. Defining the dataclass is all that
+    is needed to make it searchable and to read it back from JSON.
+    """
+
+    types: ClassVar[dict[str, type[Component]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        known = Component.types.get(cls.__name__)
+        if known is not None and known.__module__ != cls.__module__:
+            raise SpaceError(
+                f"two components are called {cls.__name__} ({known.__module__} and "
+                f"{cls.__module__}): rename one, since recipes are stored by class name"
+            )
+        Component.types[cls.__name__] = cls
+
+    def canonical(self) -> Component:
+        """The same component with every field that has no effect set to its default."""
+        return self
+
+
+def field_values(component: Any) -> list[tuple[str, Any]]:
+    """Names and values of a component's fields, leaving out those marked as not part of it."""
+    if not is_dataclass(component):
+        return []
+    return [(f.name, getattr(component, f.name)) for f in fields(component) if not f.metadata.get("aside")]

@@ -1,0 +1,81 @@
+"""A space as people and programs read it: a tree of text, and JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nas.space.candidate import candidate_hash
+from nas.space.component import Component, field_values
+from nas.space.domains import Choice, Domain, Int, Mix, Repeat, label_of
+from nas.space.recipe import Recipe
+from nas.space.walk import check, size
+
+__all__ = ["describe", "space_to_data"]
+
+
+def describe(space: Recipe) -> str:
+    """Every parameter with its domain and conditions, the fixed fields, the size and the baselines."""
+    found = check(space)
+    lines = ["Open:"] if found else ["Nothing is open: this is a single recipe."]
+    for parameter in found:
+        lines.append(f"  {parameter.path} = {_domain_text(parameter.domain)}")
+        if parameter.conditions:
+            lines.append(f"      if {' and '.join(parameter.conditions[-2:])}")
+    lines.append("Fixed:")
+    lines += [f"  {name} = {text(value)}" for name, value in field_values(space) if not _has_domain(value)]
+    lines.append(f"Size: {size(space)}, {len(found)} parameters, {len(space.constraints)} constraints")
+    lines.append(f"Baselines, tried first: {len(space.baselines) or 'none'}")
+    lines += [f"  {candidate_hash(b)}  {text(b.encoder)} {text(b.decoder)}" for b in space.baselines]
+    return "\n".join(_wrap(line) for line in lines)
+
+
+def _wrap(line: str, width: int = 80) -> str:
+    import textwrap
+
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.fill(line, width, subsequent_indent=indent + "    ", break_long_words=False, break_on_hyphens=False)
+
+
+def _domain_text(domain: Any) -> str:
+    return " | ".join(str(label) for label in domain.labels) if isinstance(domain, Choice) else str(domain)
+
+
+def text(value: Any) -> str:
+    """A closed value on one line: `UNet(up=bilinear)`, leaving out fields at their default."""
+    if isinstance(value, Component):
+        defaults = {name: getattr(type(value), name, None) for name, _ in field_values(value)}
+        shown = [f"{n}={text(v)}" for n, v in field_values(value) if v != defaults[n]]
+        return type(value).__name__ + (f"({', '.join(shown)})" if shown else "")
+    if isinstance(value, tuple | list):
+        return "(" + ", ".join(text(item) for item in value) + ")"
+    return str(label_of(value))
+
+
+def _has_domain(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return any(map(_has_domain, value))
+    return isinstance(value, Domain) or any(_has_domain(v) for _, v in field_values(value))
+
+
+def space_to_data(node: Any) -> Any:
+    """The whole space as JSON-ready data: domains as `{"domain": ...}`, components as `{"type": ...}`."""
+    if isinstance(node, Choice):
+        options = dict(zip(map(str, node.labels), map(space_to_data, node.options), strict=True))
+        return {"domain": "Choice", "options": options}
+    if isinstance(node, Repeat):
+        return {
+            "domain": "Repeat",
+            "times": space_to_data(node.times),
+            "template": space_to_data(node.template),
+        }
+    if isinstance(node, Mix):
+        parts = dict(zip(node.labels, map(space_to_data, node.parts), strict=True))
+        return {"domain": "Mix", "parts": parts, "weight": space_to_data(node.weight)}
+    if isinstance(node, Domain):
+        kind = "Int" if isinstance(node, Int) else "Float"
+        return {"domain": kind, **{k: v for k, v in vars(node).items() if v is not None}}
+    if isinstance(node, tuple | list):
+        return [space_to_data(item) for item in node]
+    if isinstance(node, Component):
+        return {"type": type(node).__name__, **{n: space_to_data(v) for n, v in field_values(node)}}
+    return node

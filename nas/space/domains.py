@@ -1,0 +1,198 @@
+"""Domains: what a field of a recipe may hold instead of a value, to leave it open to the search."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import MISSING, fields, replace
+from typing import Any
+
+from nas.space.component import Component, SpaceError, field_values
+
+__all__ = ["Choice", "Domain", "Float", "Int", "Mix", "Repeat", "join", "label_of"]
+
+
+def join(path: str, name: Any) -> str:
+    """The path of a field, an item or an option below `path`."""
+    return f"{path}.{name}" if path else str(name)
+
+
+def label_of(option: Any) -> Any:
+    """The name of an option: itself if it is a plain value, the class name of a component, else its text."""
+    if option is None or isinstance(option, bool | int | float | str):
+        return option
+    return type(option).__name__ if isinstance(option, Component) else repr(option)
+
+
+def _detailed_label(option: Any) -> Any:
+    """The label of one of several components of the same class: the fields that differ from the default."""
+    if not isinstance(option, Component):
+        return label_of(option)
+    defaults = {f.name: f.default for f in fields(option) if f.default is not MISSING}  # type: ignore[arg-type]
+    shown = [f"{k}={label_of(v)}" for k, v in field_values(option) if v != defaults.get(k, MISSING)]
+    return f"{type(option).__name__}({', '.join(shown)})"
+
+
+def _labels(options: tuple[Any, ...]) -> tuple[Any, ...]:
+    short = [label_of(option) for option in options]
+    seen = Counter((type(s), s) for s in short)
+    return tuple(s if seen[type(s), s] == 1 else _detailed_label(o) for s, o in zip(short, options, strict=True))
+
+
+class Domain:
+    """An open field."""
+
+    def problem(self) -> str | None:
+        """What makes the domain unusable, in a few words, or None."""
+        return None
+
+
+class Choice(Domain):
+    """One of several options: plain values, tuples, or components that may be open themselves.
+
+    The search sees the options' labels only. Options need distinct labels.
+    """
+
+    def __init__(self, *options: Any) -> None:
+        self.options = options
+        self.labels = _labels(options)
+
+    def __repr__(self) -> str:
+        return f"Choice({', '.join(str(label) for label in self.labels)})"
+
+    def problem(self) -> str | None:
+        if not self.options:
+            return "is an empty Choice: give it at least one option"
+        repeated = [label for label, n in Counter(map(repr, self.labels)).items() if n > 1]
+        if repeated:
+            return f"has two options called {repeated[0]}: make them differ"
+        return None
+
+    def holds(self, label: Any) -> bool:
+        """Whether it is the label of an option."""
+        return any(type(known) is type(label) and known == label for known in self.labels)
+
+    def option(self, label: Any) -> Any:
+        """The option of that label; raises SpaceError if there is none."""
+        for known, option in zip(self.labels, self.options, strict=True):
+            if type(known) is type(label) and known == label:
+                return option
+        raise SpaceError(f"{label!r} is not one of {', '.join(map(repr, self.labels))}")
+
+
+class Int(Domain):
+    """A whole number from lo to hi, both included; on a log scale, or in steps."""
+
+    def __init__(self, lo: int, hi: int, *, log: bool = False, step: int = 1) -> None:
+        self.lo, self.hi, self.log, self.step = lo, hi, log, step
+
+    def __repr__(self) -> str:
+        step = f", step={self.step}" if self.step != 1 else ""
+        return f"Int({self.lo}, {self.hi}{step}{', log' if self.log else ''})"
+
+    def problem(self) -> str | None:
+        return _range_problem(self)
+
+    def values(self) -> range:
+        """Every value of the domain."""
+        return range(self.lo, self.hi + 1, self.step)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value lies in the domain."""
+        return _is_number(value) and float(value).is_integer() and int(value) in self.values()
+
+
+class Float(Domain):
+    """A real number from lo to hi, both included; on a log scale, or in steps."""
+
+    def __init__(self, lo: float, hi: float, *, log: bool = False, step: float | None = None) -> None:
+        self.lo, self.hi, self.log, self.step = lo, hi, log, step
+
+    def __repr__(self) -> str:
+        step = f", step={self.step:g}" if self.step else ""
+        return f"Float({self.lo:g}, {self.hi:g}{step}{', log' if self.log else ''})"
+
+    def problem(self) -> str | None:
+        return _range_problem(self)
+
+    def values(self) -> list[float]:
+        """Every value of a domain with a step."""
+        if not self.step:
+            raise SpaceError(f"{self} is continuous and has no list of values: give it a step")
+        return [self.lo + i * self.step for i in range(int((self.hi - self.lo) / self.step + 1e-9) + 1)]
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value lies in the domain (on its grid, up to rounding)."""
+        if not _is_number(value) or not self.lo <= value <= self.hi:
+            return False
+        steps = (value - self.lo) / self.step if self.step else 0.0
+        return abs(steps - round(steps)) < 1e-6
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _range_problem(domain: Int | Float) -> str | None:
+    lo, hi, step = domain.lo, domain.hi, domain.step
+    kind = int if isinstance(domain, Int) else (int, float)
+    if not all(_is_number(x) and isinstance(x, kind) and math.isfinite(x) for x in (lo, hi)):
+        return f"has bounds {lo!r} and {hi!r}: give two numbers of the kind it holds"
+    if lo > hi:
+        return f"has lo > hi ({lo} > {hi}): swap them"
+    if domain.log and lo <= 0:
+        return f"is a log domain from {lo}: a log domain starts above 0"
+    if step is not None and step <= 0:
+        return f"has a step of {step}: give a positive step"
+    if domain.log and step not in (None, 1):
+        return "has both log and step: choose one"
+    return None
+
+
+class Repeat(Domain):
+    """A tuple of `times` copies of a template, each closed on its own (an encoder's stages)."""
+
+    def __init__(self, template: Any, times: int | Int) -> None:
+        self.template, self.times = template, times
+
+    def __repr__(self) -> str:
+        return f"Repeat({self.template}, times={self.times})"
+
+    def problem(self) -> str | None:
+        lowest = self.times.lo if isinstance(self.times, Int) else self.times
+        if not isinstance(lowest, int) or isinstance(lowest, bool) or lowest < 0:
+            return f"repeats {self.times!r} times: give a whole number or an Int from 0 up"
+        return None
+
+    @property
+    def most(self) -> int:
+        """The largest number of copies."""
+        return self.times.hi if isinstance(self.times, Int) else self.times
+
+
+class Mix(Domain):
+    """A set of components, each on or off, with a weight when it is on (pretext tasks).
+
+    `weight` is a value or a domain that becomes the `weight` field of each component that is on;
+    None leaves the components' own weights.
+    """
+
+    def __init__(self, *parts: Component, weight: Any = "default") -> None:
+        self.parts = parts
+        self.weight = Float(0.05, 1.0, log=True) if weight == "default" else weight
+        self.labels = tuple(str(label) for label in _labels(parts))
+
+    def weighted(self, part: Component) -> Component:
+        """A part as it is when it is on: with the weight, or the weight's domain."""
+        return part if self.weight is None else replace(part, weight=self.weight)  # type: ignore[type-var]
+
+    def __repr__(self) -> str:
+        return f"Mix({', '.join(self.labels)})"
+
+    def problem(self) -> str | None:
+        if not self.parts:
+            return "is an empty Mix: give it at least one part"
+        repeated = [label for label, n in Counter(self.labels).items() if n > 1]
+        if repeated:
+            return f"has two parts called {repeated[0]}: make them differ"
+        return None

@@ -1,0 +1,82 @@
+"""Load a space file: a Python file that defines `space`, a Recipe."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from nas.space.candidate import to_json
+from nas.space.component import SpaceError
+from nas.space.recipe import Recipe
+from nas.space.walk import check, is_open
+
+__all__ = ["find_space_file", "load_space"]
+
+
+def find_space_file(name: str | Path) -> Path:
+    """The file of that name as given, or else among the shipped `search_spaces`.
+
+    Raises:
+        SpaceError: when there is none, naming the shipped ones.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    spec = importlib.util.find_spec("search_spaces")
+    shipped = [Path(p) for p in spec.submodule_search_locations or []] if spec else []
+    for folder in shipped:
+        for inside in (folder / path, folder.parent / path):
+            if inside.is_file() and inside.suffix == ".py":
+                return inside
+    names = sorted(f.name for folder in shipped for f in folder.glob("*.py") if f.name != "__init__.py")
+    raise SpaceError(f"{name}: there is no such file; shipped spaces: {', '.join(names)}")
+
+
+def load_space(name: str | Path) -> Recipe:
+    """The checked space that a file defines as `space`.
+
+    Raises:
+        SpaceError: when the file is missing, fails to run, defines no space, or the space is unusable.
+    """
+    path = find_space_file(name)
+    module = _run(path)
+    space = getattr(module, "space", None)
+    if not isinstance(space, Recipe):
+        raise SpaceError(f"{path} defines no space: it needs a line `space = Recipe(...)`")
+    try:
+        check(space)
+        for i, baseline in enumerate(space.baselines):
+            if not isinstance(baseline, Recipe) or is_open(baseline):
+                raise SpaceError(f"baselines.{i} is not a closed recipe: give every field a value")
+            to_json(baseline)
+    except SpaceError as error:
+        raise SpaceError(f"{path}: {error}") from None
+    return space
+
+
+def _run(path: Path) -> ModuleType:
+    # One name for every space file, since a run keeps a copy of its own under another name.
+    name = "nas_space_file"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise SpaceError(f"{path} is not a Python file: a space file ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses defined in the file look their module up here.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SpaceError as error:
+        raise SpaceError(f"{path}: {error}") from None
+    except Exception as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        line = getattr(error, "lineno", None) or (lines[-1] if lines else None)
+        where = f"{path}:{line}" if line else str(path)
+        raise SpaceError(f"{where}: {type(error).__name__}: {_first_line(error)}") from None
+    return module
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")

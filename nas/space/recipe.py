@@ -1,0 +1,81 @@
+"""Recipe: everything that defines how one network is built and trained, open or closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nas.space.component import Component
+
+__all__ = ["Joint", "PretrainThenFinetune", "Recipe"]
+
+
+@dataclass(frozen=True)
+class Joint(Component):
+    """Pretext tasks are trained together with segmentation, in every step."""
+
+
+@dataclass(frozen=True)
+class PretrainThenFinetune(Component):
+    """Pretext tasks alone for the first `fraction` of the steps, then segmentation alone (transfer)."""
+
+    fraction: float = 0.3
+
+
+@dataclass(frozen=True)
+class Recipe(Component):
+    """One candidate when closed, a search space when any field is left open.
+
+    Attributes:
+        encoder: stages that turn an image into features.
+        decoder: what turns features into a class map.
+        norm: "batch", "instance", "layer", "group" or "switch"; Norms(encoder, decoder) to set them apart.
+        loss: the segmentation loss.
+        pretext: self-supervised tasks on the shared encoder, each with its weight.
+        curriculum: Joint(), or PretrainThenFinetune(fraction).
+        pretext_statistics: "shared": corrupted inputs update running norm statistics too; "clean": they do not.
+        method: how unlabelled images help segmentation.
+        optimizer: SGD, Adam or AdamW, with its settings.
+        schedule: how the learning rate falls: Poly, Cosine or Constant, with warm-up.
+        augment: flips, scales, crops and colours.
+        labelled_batch: labelled images a step.
+        unlabelled_batch: unlabelled images a step.
+        clip: largest gradient norm, or None.
+        ema: decay of an average of the weights that is evaluated in their place, or None.
+        baselines: closed recipes tried first, so that a search never ends below them; not part of a candidate.
+        constraints: tests a candidate must pass before it is trained; not part of a candidate.
+    """
+
+    encoder: Any
+    decoder: Any
+    norm: Any = "batch"
+    loss: Any = None
+    pretext: Any = ()
+    curriculum: Any = Joint()
+    pretext_statistics: Any = "shared"
+    method: Any = None
+    optimizer: Any = None
+    schedule: Any = None
+    augment: Any = None
+    labelled_batch: Any = 8
+    unlabelled_batch: Any = 8
+    clip: Any = None
+    ema: Any = None
+    baselines: tuple[Recipe, ...] = field(default=(), metadata={"aside": True})
+    constraints: tuple[Callable[[Recipe], bool], ...] = field(default=(), metadata={"aside": True})
+
+    def where(self, constraint: Callable[[Recipe], bool]) -> Recipe:
+        """The same space, holding only candidates for which `constraint` is true."""
+        return replace(self, constraints=(*self.constraints, constraint))
+
+    def candidate(self) -> Recipe:
+        """The recipe alone, without baselines and constraints."""
+        return replace(self, baselines=(), constraints=())
+
+    def canonical(self) -> Recipe:
+        pretext = tuple(sorted((t for t in self.pretext if t.weight > 0), key=repr))
+        without: dict[str, Any] = {} if pretext else {"curriculum": Joint(), "pretext_statistics": "shared"}
+        if not pretext and not getattr(self.method, "needs_unlabelled", True):
+            without["unlabelled_batch"] = 0
+        return replace(self, pretext=pretext, **without)

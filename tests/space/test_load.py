@@ -1,0 +1,78 @@
+"""Space files: every way to be wrong gets one line that says where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nas.space import SpaceError, check, describe, draw, genes_of, load_space, locate, size
+
+GOOD = """
+from dataclasses import dataclass
+from nas.space import Choice, Component, Recipe
+
+@dataclass(frozen=True)
+class SpaceFilePart(Component):
+    width: int = 1
+
+space = Recipe(encoder=SpaceFilePart(width=Choice(1, 2)), decoder=SpaceFilePart())
+"""
+
+
+def write(folder: Path, text: str, name: str = "mine.py") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_file_may_define_its_own_parts_and_be_loaded_twice(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    assert [p.path for p in check(load_space(path))] == ["encoder.width"]
+    assert size(load_space(path)).discrete == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "mine.py defines no space"),
+        ("space = 3", "mine.py defines no space"),
+        ("space = (", r"mine.py:1: SyntaxError"),
+        ("import os\nspace = undefined", "mine.py:2: NameError"),
+        ("from nas import NotThere", "mine.py:1: "),
+        (GOOD.replace("Choice(1, 2)", "Choice()"), r"mine.py: encoder\.width is an empty Choice"),
+        (
+            GOOD + "from dataclasses import replace\nspace = replace(space, baselines=(space,))",
+            r"baselines\.0 is not a",
+        ),
+    ],
+)
+def test_a_bad_file_gets_one_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SpaceError, match=message) as error:
+        load_space(write(tmp_path, text))
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_names_the_shipped_ones() -> None:
+    with pytest.raises(SpaceError, match=r"nonsense.py: there is no such file; shipped spaces: .*multitask\.py"):
+        load_space("nonsense.py")
+
+
+@pytest.mark.parametrize("name", ["multitask.py", "architectures.py", "pretext.py", "unet.py"])
+def test_shipped_spaces_are_usable(name: str) -> None:
+    import random
+
+    space = load_space(name)
+    text = describe(space)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count(" = ") >= len(check(space))
+    for baseline in space.baselines:
+        genes = locate(space, baseline)
+        assert genes is None or set(genes) <= {p.path for p in check(space)}
+    candidate, _ = genes_of(space, draw(random.Random(0)))
+    assert candidate.encoder.stages
+
+
+def test_baselines_of_multitask_are_points_of_it() -> None:
+    space = load_space("multitask.py")
+    assert all(locate(space, baseline) is not None for baseline in space.baselines)
