@@ -1,0 +1,68 @@
+"""Networks: norms, blocks, encoders, decoders, and the candidate's network put together from them."""
+
+from nas.models.blocks import Block, Bottleneck, Inverted, Plain, Residual, Separable
+from nas.models.classics import Classic, deeplabv3plus, linknet_resnet18, segnet_vgg16, unet
+from nas.models.decoders import ASPP, FPN, Decoder, DecoderNet, LinkNet, SegNet, UNet
+from nas.models.encoders import (
+    DOWNSAMPLING,
+    OUTPUT_STRIDES,
+    STEM_STRIDES,
+    Encoder,
+    EncoderNet,
+    Stage,
+)
+from nas.models.layers import ACTIVATIONS, UPSAMPLING, Conv2d, conv_norm_act, make_activation
+from nas.models.network import MEAN, STD, Architecture, Network, build_network
+from nas.models.norms import (
+    NORMS,
+    BatchNorm2d,
+    GroupNorm2d,
+    Norms,
+    SwitchNorm2d,
+    make_norm,
+    running_statistics_frozen,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "ASPP",
+    "DOWNSAMPLING",
+    "FPN",
+    "MEAN",
+    "NORMS",
+    "OUTPUT_STRIDES",
+    "STD",
+    "STEM_STRIDES",
+    "UPSAMPLING",
+    "Architecture",
+    "BatchNorm2d",
+    "Block",
+    "Bottleneck",
+    "Classic",
+    "Conv2d",
+    "Decoder",
+    "DecoderNet",
+    "Encoder",
+    "EncoderNet",
+    "GroupNorm2d",
+    "Inverted",
+    "LinkNet",
+    "Network",
+    "Norms",
+    "Plain",
+    "Residual",
+    "SegNet",
+    "Separable",
+    "Stage",
+    "SwitchNorm2d",
+    "UNet",
+    "build_network",
+    "conv_norm_act",
+    "deeplabv3plus",
+    "linknet_resnet18",
+    "make_activation",
+    "make_norm",
+    "running_statistics_frozen",
+    "segnet_vgg16",
+    "unet",
+]

@@ -1,0 +1,183 @@
+"""The blocks that stages and decoders are made of: plain, residual, bottleneck, inverted, separable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from nas.errors import UserError
+from nas.models.checks import at_least
+from nas.models.layers import SqueezeExcite, conv_norm, conv_norm_act, make_activation
+from nas.models.norms import MakeNorm
+from nas.space.component import Component
+
+__all__ = ["DOUBLE_CONV", "Block", "Bottleneck", "Inverted", "Plain", "Residual", "Separable"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block(Component):
+    """What every block has: an odd kernel, a dilation, an activation, perhaps squeeze-excite.
+
+    To add a block, derive a frozen dataclass and write `build`.
+    """
+
+    kernel: int = 3
+    dilation: int = 1
+    activation: str = "relu"
+    squeeze_excite: bool = False
+
+    @property
+    def layers(self) -> int:
+        """How many spatial convolutions one block stacks: what a mirrored decoder repeats."""
+        return 1
+
+    def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
+        """N x cin x H x W to N x cout x ceil(H / stride) x ceil(W / stride).
+
+        `dilation` multiplies the block's own: it stands for a stride that the encoder left out.
+        Raises UserError for a field that cannot be built.
+        """
+        raise NotImplementedError
+
+    def canonical(self) -> Block:
+        return replace(self, dilation=1) if self.kernel == 1 else self
+
+    def _check(self) -> None:
+        name = type(self).__name__
+        at_least(f"{name}.kernel", self.kernel, 1)
+        at_least(f"{name}.dilation", self.dilation, 1)
+        if self.kernel % 2 == 0:
+            raise UserError(f"{name}.kernel is {self.kernel}: use an odd number, which keeps maps centred")
+
+    def _excited(self, channels: int) -> list[nn.Module]:
+        return [SqueezeExcite(channels)] if self.squeeze_excite else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain(Block):
+    """Convolutions in a row, each with norm and activation: two make U-Net's, three VGG's deep stages."""
+
+    convs: int = 2
+
+    @property
+    def layers(self) -> int:
+        return self.convs
+
+    def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
+        self._check()
+        at_least("Plain.convs", self.convs, 1)
+        k, d, act = self.kernel, self.dilation * dilation, self.activation
+        rows = [conv_norm_act(cin, cout, norm, k, stride, d, activation=act)]
+        rows += [conv_norm_act(cout, cout, norm, k, 1, d, activation=act) for _ in range(self.convs - 1)]
+        return nn.Sequential(*rows, *self._excited(cout))
+
+
+DOUBLE_CONV = Plain()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Separable(Block):
+    """Depthwise then pointwise convolutions (Howard et al. 2017), `convs` such pairs."""
+
+    convs: int = 2
+
+    @property
+    def layers(self) -> int:
+        return self.convs
+
+    def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
+        self._check()
+        at_least("Separable.convs", self.convs, 1)
+        k, d, act = self.kernel, self.dilation * dilation, self.activation
+        rows: list[nn.Module] = []
+        for i in range(self.convs):
+            width, step = (cin, stride) if i == 0 else (cout, 1)
+            rows.append(conv_norm_act(width, width, norm, k, step, d, groups=width, activation=act))
+            rows.append(conv_norm_act(width, cout, norm, activation=act))
+        return nn.Sequential(*rows, *self._excited(cout))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Residual(Block):
+    """The basic block of ResNet-18 and -34 (He et al. 2016): two convolutions and a shortcut."""
+
+    @property
+    def layers(self) -> int:
+        return 2
+
+    def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
+        self._check()
+        k, d, act = self.kernel, self.dilation * dilation, self.activation
+        body: list[nn.Module] = [
+            conv_norm_act(cin, cout, norm, k, stride, d, activation=act),
+            conv_norm(cout, cout, norm, k, 1, d),
+        ]
+        return _residual(body, self._excited(cout), _shortcut(cin, cout, stride, norm), act)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bottleneck(Block):
+    """The block of ResNet-50 (He et al. 2016): narrowed by `ratio`, convolved (stride here), widened."""
+
+    ratio: int = 4
+
+    def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
+        self._check()
+        at_least("Bottleneck.ratio", self.ratio, 1)
+        k, d, act = self.kernel, self.dilation * dilation, self.activation
+        narrow = max(1, cout // self.ratio)
+        body: list[nn.Module] = [
+            conv_norm_act(cin, narrow, norm, activation=act),
+            conv_norm_act(narrow, narrow, norm, k, stride, d, activation=act),
+            conv_norm(narrow, cout, norm),
+        ]
+        return _residual(body, self._excited(cout), _shortcut(cin, cout, stride, norm), act)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inverted(Block):
+    """The block of MobileNetV2 and V3 (Sandler et al. 2018): widened by `expand`, depthwise, narrowed.
+
+    Its output is linear, and the shortcut exists only where the shape stays the same.
+    """
+
+    expand: int = 4
+
+    def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
+        self._check()
+        at_least("Inverted.expand", self.expand, 1)
+        k, d, act = self.kernel, self.dilation * dilation, self.activation
+        wide = cin * self.expand
+        rows: list[nn.Module] = [conv_norm_act(cin, wide, norm, activation=act)] if wide > cin else []
+        rows += [conv_norm_act(wide, wide, norm, k, stride, d, groups=wide, activation=act)]
+        rows += [*self._excited(wide), conv_norm(wide, cout, norm)]
+        if stride == 1 and cin == cout:
+            return _residual(rows, [], nn.Identity(), None)
+        return nn.Sequential(*rows)
+
+
+class _Residual(nn.Module):
+    """body(x) + shortcut(x), then the activation."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module, activation: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = shortcut
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.body(x) + self.shortcut(x))
+
+
+def _residual(body: list[nn.Module], gate: list[nn.Module], shortcut: nn.Module, activation: str | None) -> nn.Module:
+    """A residual block that starts as the identity where it can (Goyal et al. 2017, section 5.1)."""
+    last_norm = list(body[-1].children())[-1]
+    if isinstance(shortcut, nn.Identity) and isinstance(last_norm.weight, nn.Parameter):
+        nn.init.zeros_(last_norm.weight)
+    after = nn.Identity() if activation is None else make_activation(activation)
+    return _Residual(nn.Sequential(*body, *gate), shortcut, after)
+
+
+def _shortcut(cin: int, cout: int, stride: int, norm: MakeNorm) -> nn.Module:
+    return nn.Identity() if stride == 1 and cin == cout else conv_norm(cin, cout, norm, stride=stride)

@@ -1,0 +1,279 @@
+"""Decoders: from an encoder's features, fine to coarse, to one map that the classifier reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas.errors import UserError
+from nas.models.blocks import DOUBLE_CONV, Block
+from nas.models.checks import at_least
+from nas.models.layers import Conv2d, conv_norm_act, make_activation, resize, upsample
+from nas.models.norms import MakeNorm
+from nas.space.component import Component
+
+__all__ = ["ASPP", "FPN", "Decoder", "DecoderNet", "LinkNet", "SegNet", "UNet"]
+
+
+class DecoderNet(nn.Module):
+    """A decoder's network: features in, N x out_channels x H/reduction x W/reduction out."""
+
+    def __init__(self, out_channels: int, reduction: int) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.reduction = reduction
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        raise NotImplementedError
+
+
+class Decoder(Protocol):
+    """What a recipe's decoder can do; `channels`, `reductions`, `depths` are those of an EncoderNet."""
+
+    def build(
+        self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
+    ) -> DecoderNet: ...
+
+
+@dataclass(frozen=True)
+class UNet(Component):
+    """Ronneberger et al. 2015: a level is up to the skip's width, concatenation and `block`."""
+
+    up: str = "bilinear"
+    block: Block = DOUBLE_CONV
+
+    def build(
+        self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
+    ) -> DecoderNet:
+        """The network. Raises UserError for an `up` not in UPSAMPLING."""
+        ups, blocks = [], []
+        for i in reversed(range(len(channels) - 1)):
+            skip = channels[i]
+            ups.append(upsample(self.up, channels[i + 1], skip, reductions[i + 1] // reductions[i]))
+            blocks.append(self.block.build(2 * skip, skip, norm))
+        return _UNetNet(ups, blocks, channels[0], reductions[0])
+
+
+class _UNetNet(DecoderNet):
+    def __init__(
+        self, ups: Sequence[nn.Module], blocks: Sequence[nn.Module], out_channels: int, reduction: int
+    ) -> None:
+        super().__init__(out_channels, reduction)
+        self.ups = nn.ModuleList(ups)
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        x = features[-1]
+        for skip, up, block in zip(reversed(features[:-1]), self.ups, self.blocks, strict=True):
+            x = block(torch.cat((skip, up(x)), 1))
+        return x
+
+
+@dataclass(frozen=True)
+class LinkNet(Component):
+    """Chaurasia & Culurciello 2017: a level is a bottleneck that upsamples, added to the skip."""
+
+    up: str = "transposed"
+
+    def build(
+        self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
+    ) -> DecoderNet:
+        """The network. Raises UserError for an `up` not in UPSAMPLING."""
+        levels = [
+            self._level(channels[i + 1], channels[i], reductions[i + 1] // reductions[i], norm)
+            for i in reversed(range(len(channels) - 1))
+        ]
+        last = conv_norm_act(channels[0], channels[0], norm, kernel=3)
+        return _LinkNetNet(levels, last, channels[0], reductions[0])
+
+    def _level(self, cin: int, cout: int, factor: int, norm: MakeNorm) -> nn.Module:
+        narrow = max(1, cin // 4)
+        return nn.Sequential(
+            conv_norm_act(cin, narrow, norm),
+            upsample(self.up, narrow, narrow, factor),
+            norm(narrow),
+            make_activation("relu"),
+            conv_norm_act(narrow, cout, norm),
+        )
+
+
+class _LinkNetNet(DecoderNet):
+    def __init__(self, levels: Sequence[nn.Module], last: nn.Module, out_channels: int, reduction: int) -> None:
+        super().__init__(out_channels, reduction)
+        self.levels = nn.ModuleList(levels)
+        self.last = last
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        x = features[-1]
+        for skip, level in zip(reversed(features[:-1]), self.levels, strict=True):
+            x = level(x) + skip
+        return self.last(x)
+
+
+@dataclass(frozen=True)
+class SegNet(Component):
+    """Badrinarayanan et al. 2017: unpooling to where the encoder's maxima were, convolutions mirrored.
+
+    The places are those of a max pooling of each feature, taken here and not in the encoder: the
+    same for an encoder that pools, and there for one that does not. The coarsest feature is
+    pooled and unpooled once more, which mirrors the fifth pooling of VGG-16. The classifier
+    mirrors the encoder's first convolution, so the finest stage has one less.
+    """
+
+    def build(
+        self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
+    ) -> DecoderNet:
+        """The network; stage i repeats the `depths[i]` convolutions of the encoder's stage i."""
+        last = len(channels) - 1
+        factors, stages = [], []
+        for i in reversed(range(last + 1)):
+            factors.append(2 if i == last else reductions[i + 1] // reductions[i])
+            convs = depths[i] if i > 0 else max(1, depths[0] - 1)
+            widths = [channels[i]] * convs + [channels[max(i - 1, 0)]]
+            rows = [conv_norm_act(a, b, norm, kernel=3) for a, b in pairwise(widths)]
+            stages.append(nn.Sequential(*rows))
+        return _SegNetNet(stages, factors, channels[0], reductions[0])
+
+
+class _SegNetNet(DecoderNet):
+    def __init__(self, stages: Sequence[nn.Module], factors: Sequence[int], out_channels: int, reduction: int) -> None:
+        super().__init__(out_channels, reduction)
+        self.stages = nn.ModuleList(stages)
+        self.factors = list(factors)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        x: Tensor | None = None
+        for feature, stage, factor in zip(reversed(features), self.stages, self.factors, strict=True):
+            if x is None:
+                x = _unpool(*_pool(feature, factor), feature)
+            elif factor > 1:
+                x = _unpool(x, _pool(feature.detach(), factor)[1], feature)
+            x = stage(x)
+        assert x is not None
+        return x
+
+
+def _pool(x: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    # ceil_mode: the coarsest feature may have an odd side.
+    return F.max_pool2d(x, factor, factor, ceil_mode=True, return_indices=True)
+
+
+def _unpool(x: Tensor, indices: Tensor, like: Tensor) -> Tensor:
+    """F.max_unpool2d by scatter: repeatable on a GPU, present in half precision and in ONNX."""
+    n, c, h, w = like.shape
+    empty = x.new_zeros(n, c, h * w)
+    return empty.scatter(2, indices.flatten(2), x.flatten(2)).view(n, c, h, w)
+
+
+@dataclass(frozen=True)
+class FPN(Component):
+    """Feature pyramid (Lin et al. 2017) with the summed levels of Kirillov et al. 2019 for segmentation."""
+
+    width: int = 64
+
+    def build(
+        self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
+    ) -> DecoderNet:
+        """The network. Raises UserError for a width under 1."""
+        at_least("FPN.width", self.width, 1)
+        return _FPNNet(channels, reductions, norm, self.width)
+
+
+class _FPNNet(DecoderNet):
+    def __init__(self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, width: int) -> None:
+        super().__init__(width, reductions[0])
+        self.reductions = list(reductions)
+        self.lateral = nn.ModuleList(Conv2d(c, width, bias=True) for c in channels)
+        self.smooth = nn.ModuleList(conv_norm_act(width, width, norm, kernel=3) for _ in channels)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        coarsest = len(features) - 1
+        x = self.lateral[coarsest](features[coarsest])
+        total = self._to_finest(coarsest, x)
+        for i in reversed(range(coarsest)):
+            factor = self.reductions[i + 1] // self.reductions[i]
+            x = self.lateral[i](features[i]) + resize(x, factor)
+            total = total + self._to_finest(i, x)
+        return total
+
+    def _to_finest(self, i: int, x: Tensor) -> Tensor:
+        return resize(self.smooth[i](x), self.reductions[i] // self.reductions[0])
+
+
+@dataclass(frozen=True)
+class ASPP(Component):
+    """Atrous spatial pyramid pooling: DeepLabv3 (Chen et al. 2017), or v3+ (2018) with `skip`.
+
+    v3+ joins a fine feature, the last of stride at most 4, narrowed to 48 channels. `rates` are
+    dilations on the coarsest feature: (6, 12, 18) suit output stride 16, doubled they suit 8.
+    """
+
+    rates: tuple[int, ...] = (6, 12, 18)
+    width: int = 128
+    skip: bool = True
+
+    def build(
+        self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
+    ) -> DecoderNet:
+        """The network. Raises UserError for a width or a rate under 1."""
+        at_least("ASPP.width", self.width, 1)
+        if not self.rates or min(self.rates) < 1:
+            raise UserError(f"ASPP.rates is {self.rates!r}: give at least one dilation, each 1 or more")
+        pyramid = _Pyramid(channels[-1], self.width, self.rates, norm)
+        fine = max((i for i, r in enumerate(reductions[:-1]) if r <= 4), default=None) if self.skip else None
+        if fine is None:
+            return _PyramidNet(pyramid, self.width, reductions[-1])
+        return _PyramidSkipNet(pyramid, fine, channels[fine], reductions, self.width, norm)
+
+
+class _Pyramid(nn.Module):
+    """A 1 x 1 convolution, dilated 3 x 3 ones and the image's mean, side by side, projected to `width`."""
+
+    def __init__(self, cin: int, width: int, rates: Sequence[int], norm: MakeNorm) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList([conv_norm_act(cin, width, norm)])
+        self.branches.extend(conv_norm_act(cin, width, norm, kernel=3, dilation=r) for r in rates)
+        self.image = conv_norm_act(cin, width, norm)
+        self.project = conv_norm_act(width * (len(rates) + 2), width, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        image = self.image(x.mean((2, 3), keepdim=True)).expand(-1, -1, *x.shape[2:])
+        return self.project(torch.cat([*(branch(x) for branch in self.branches), image], 1))
+
+
+class _PyramidNet(DecoderNet):
+    def __init__(self, pyramid: _Pyramid, width: int, reduction: int) -> None:
+        super().__init__(width, reduction)
+        self.pyramid = pyramid
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        return self.pyramid(features[-1])
+
+
+class _PyramidSkipNet(DecoderNet):
+    def __init__(
+        self,
+        pyramid: _Pyramid,
+        fine: int,
+        fine_channels: int,
+        reductions: Sequence[int],
+        width: int,
+        norm: MakeNorm,
+    ) -> None:
+        super().__init__(width, reductions[fine])
+        self.fine = fine
+        self.factor = reductions[-1] // reductions[fine]
+        narrow = min(48, fine_channels)
+        self.pyramid = pyramid
+        self.narrow = conv_norm_act(fine_channels, narrow, norm)
+        self.join = DOUBLE_CONV.build(width + narrow, width, norm)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        x = resize(self.pyramid(features[-1]), self.factor)
+        return self.join(torch.cat((self.narrow(features[self.fine]), x), 1))

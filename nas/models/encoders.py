@@ -1,0 +1,151 @@
+"""The staged encoder: an optional stem, then stages that each give one feature, from fine to coarse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from nas.errors import UserError
+from nas.models.blocks import DOUBLE_CONV, Block
+from nas.models.checks import at_least, one_of
+from nas.models.layers import conv_norm_act
+from nas.models.norms import MakeNorm
+from nas.space.component import Component
+
+__all__ = ["DOWNSAMPLING", "OUTPUT_STRIDES", "STEM_STRIDES", "Encoder", "EncoderNet", "Stage"]
+
+DOWNSAMPLING = ("max", "stride", "average")
+STEM_STRIDES = (1, 2, 4)
+OUTPUT_STRIDES = (8, 16, 32)
+
+MOST_STEM_WIDTH = 64  # ResNet's: the stem works on the largest maps
+
+
+@dataclass(frozen=True)
+class Stage(Component):
+    """`depth` blocks of one width; `down` is how the stage halves its input where it does.
+
+    "max" and "average" pool before the first block, "stride" is the first block's own.
+    """
+
+    block: Block = DOUBLE_CONV
+    width: int = 64
+    depth: int = 1
+    down: str = "max"
+
+    def build(self, cin: int, norm: MakeNorm, halve: bool = False, dilation: int = 1) -> nn.Module:
+        """N x cin x H x W to N x width x H x W, or H/2 x W/2 where `halve`."""
+        one_of("Stage.down", self.down, DOWNSAMPLING)
+        at_least("Stage.width", self.width, 1)
+        at_least("Stage.depth", self.depth, 1)
+        rows: list[nn.Module] = []
+        stride = 1
+        if halve and self.down == "stride":
+            stride = 2
+        elif halve:
+            rows.append(nn.MaxPool2d(2) if self.down == "max" else nn.AvgPool2d(2))
+        rows.append(self.block.build(cin, self.width, norm, stride, dilation))
+        rows += [self.block.build(self.width, self.width, norm, 1, dilation) for _ in range(self.depth - 1)]
+        return nn.Sequential(*rows)
+
+
+@dataclass(frozen=True)
+class Encoder(Component):
+    """Stages behind a stem of stride 1 (no stem), 2 or 4, as wide as the first stage but 64 at most.
+
+    The first stage keeps the stem's resolution, each later one halves it until `output_stride`
+    (8, 16 or 32) is reached, and from there on doubles the dilation instead (Chen et al. 2017).
+    """
+
+    stages: tuple[Stage, ...] = (Stage(width=16), Stage(width=32), Stage(width=64), Stage(width=128))
+    stem_stride: int = 1
+    output_stride: int = 32
+
+    def build(self, norm: MakeNorm) -> EncoderNet:
+        """The network. Raises UserError for a field that cannot be built."""
+        one_of("Encoder.stem_stride", self.stem_stride, STEM_STRIDES)
+        one_of("Encoder.output_stride", self.output_stride, OUTPUT_STRIDES)
+        if not self.stages:
+            raise UserError("Encoder.stages is empty: give it at least one Stage")
+        stages: list[nn.Module] = []
+        stem_width = min(MOST_STEM_WIDTH, self.stages[0].width)
+        cin = 3 if self.stem_stride == 1 else stem_width
+        reductions, dilations = self._strides()
+        halved = [False, *(fine < coarse for fine, coarse in pairwise(reductions))]
+        for stage, halve, dilation in zip(self.stages, halved, dilations, strict=True):
+            stages.append(stage.build(cin, norm, halve, dilation))
+            cin = stage.width
+        return EncoderNet(
+            stem=_stem(self.stem_stride, stem_width, norm),
+            stages=stages,
+            channels=[s.width for s in self.stages],
+            reductions=reductions,
+            depths=[s.depth * s.block.layers for s in self.stages],
+        )
+
+    def canonical(self) -> Encoder:
+        """`down` counts only in stages that halve, `output_stride` only where it is reached."""
+        reductions, dilations = self._strides()
+        finer = [reductions[0], *reductions][: len(reductions)]
+        stages = tuple(
+            stage if fine < coarse else replace(stage, down=Stage.down)
+            for stage, fine, coarse in zip(self.stages, finer, reductions, strict=True)
+        )
+        reached = any(d > 1 for d in dilations)
+        return replace(self, stages=stages, output_stride=self.output_stride if reached else 32)
+
+    def _strides(self) -> tuple[list[int], list[int]]:
+        """The total stride and the dilation of every stage."""
+        reductions, dilations = [self.stem_stride], [1]
+        for _ in self.stages[1:]:
+            halve = reductions[-1] < self.output_stride
+            reductions.append(reductions[-1] * (2 if halve else 1))
+            dilations.append(dilations[-1] * (1 if halve else 2))
+        return reductions, dilations
+
+
+class EncoderNet(nn.Module):
+    """An encoder's network.
+
+    `channels`, `reductions` (total stride) and `depths` (spatial convolutions) have one entry a
+    feature, from fine to coarse.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        stages: Sequence[nn.Module],
+        channels: Sequence[int],
+        reductions: Sequence[int],
+        depths: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.stages = nn.ModuleList(stages)
+        self.channels = list(channels)
+        self.reductions = list(reductions)
+        self.depths = list(depths)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """N x 3 x H x W, H and W multiples of the largest reduction r, to N x channels x H/r x W/r each."""
+        x = self.stem(x)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features
+
+
+def _stem(stride: int, width: int, norm: MakeNorm) -> nn.Module:
+    if stride == 1:
+        return nn.Identity()
+    if stride == 2:
+        return conv_norm_act(3, width, norm, kernel=3, stride=2)
+    half = max(1, width // 2)
+    return nn.Sequential(
+        conv_norm_act(3, half, norm, kernel=3, stride=2),
+        conv_norm_act(half, width, norm, kernel=3, stride=2),
+    )

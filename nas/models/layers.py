@@ -1,0 +1,137 @@
+"""The small layers that blocks, encoders and decoders are put together from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas.models.checks import one_of
+from nas.models.norms import MakeNorm
+
+__all__ = [
+    "ACTIVATIONS",
+    "UPSAMPLING",
+    "Conv2d",
+    "SqueezeExcite",
+    "conv_norm",
+    "conv_norm_act",
+    "make_activation",
+    "resize",
+    "upsample",
+]
+
+# In place only where backward needs the result alone: the others would first copy their input.
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky_relu": lambda: nn.LeakyReLU(0.01, inplace=True),
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "hardswish": nn.Hardswish,
+}
+
+ACTIVATIONS = tuple(_ACTIVATIONS)
+
+UPSAMPLING = ("bilinear", "transposed", "shuffle")
+
+
+def make_activation(name: str) -> nn.Module:
+    """An activation by its name in ACTIVATIONS. Raises UserError for another name."""
+    one_of("activation", name, ACTIVATIONS)
+    return _ACTIVATIONS[name]()
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution with "same" padding, started as He et al. 2015 (fan out, groups counted)."""
+
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        kernel: int = 1,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> None:
+        padding = dilation * (kernel // 2)
+        super().__init__(cin, cout, kernel, stride, padding, dilation, groups, bias)
+
+    def reset_parameters(self) -> None:
+        fan_out = self.kernel_size[0] * self.kernel_size[1] * self.out_channels // self.groups
+        nn.init.normal_(self.weight, std=math.sqrt(2 / fan_out))
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+
+class SqueezeExcite(nn.Module):
+    """Scales each channel by a gate computed from the means of all (Hu et al. 2018)."""
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = max(8, channels // reduction)
+        self.squeeze = Conv2d(channels, hidden, bias=True)
+        self.excite = Conv2d(hidden, channels, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = F.relu(self.squeeze(x.mean((2, 3), keepdim=True)), inplace=True)
+        return x * self.excite(gate).sigmoid()
+
+
+def conv_norm(
+    cin: int, cout: int, norm: MakeNorm, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """A convolution without bias, which the norm after it would undo, and that norm."""
+    return nn.Sequential(Conv2d(cin, cout, kernel, stride, dilation, groups), norm(cout))
+
+
+def conv_norm_act(
+    cin: int,
+    cout: int,
+    norm: MakeNorm,
+    kernel: int = 1,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    activation: str = "relu",
+) -> nn.Sequential:
+    """Convolution, norm and activation."""
+    return conv_norm(cin, cout, norm, kernel, stride, dilation, groups).append(make_activation(activation))
+
+
+def upsample(kind: str, cin: int, cout: int, factor: int) -> nn.Module:
+    """N x cin x H x W to N x cout x fH x fW by a way in UPSAMPLING; with factor 1 a 1 x 1 convolution.
+
+    "bilinear" convolves before it interpolates: both are linear, so the result is the same and
+    the convolution costs 1 / f^2. "shuffle" is the sub-pixel convolution of Shi et al. 2016.
+    """
+    one_of("up", kind, UPSAMPLING)
+    if factor == 1:
+        return Conv2d(cin, cout, bias=True)
+    if kind == "transposed":
+        return nn.ConvTranspose2d(cin, cout, factor, factor)
+    if kind == "shuffle":
+        return nn.Sequential(Conv2d(cin, cout * factor**2, bias=True), nn.PixelShuffle(factor))
+    return nn.Sequential(Conv2d(cin, cout, bias=True), _Bilinear(factor))
+
+
+def resize(x: Tensor, factor: int) -> Tensor:
+    """Bilinear interpolation to `factor` times the size."""
+    if factor == 1:
+        return x
+    size = (x.shape[2] * factor, x.shape[3] * factor)
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+class _Bilinear(nn.Module):
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return resize(x, self.factor)
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor}"

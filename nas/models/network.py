@@ -1,0 +1,96 @@
+"""The whole segmentation network: normalise, pad, encode, decode, classify, crop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas.models.checks import at_least
+from nas.models.decoders import Decoder, DecoderNet
+from nas.models.encoders import Encoder, EncoderNet
+from nas.models.layers import resize
+from nas.models.norms import Norms, norm_makers
+
+__all__ = ["MEAN", "STD", "Architecture", "Network", "build_network"]
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class Architecture(Protocol):
+    """The part of a candidate that decides its network."""
+
+    @property
+    def encoder(self) -> Encoder: ...
+    @property
+    def decoder(self) -> Decoder: ...
+    @property
+    def norm(self) -> str | Norms: ...
+
+
+class Network(nn.Module):
+    """RGB images in [0, 1], N x 3 x H x W of any size, to logits N x classes x H x W.
+
+    `heads` holds the pretext tasks' heads, which read `features` and are filled by the trainer:
+    they take no part in the forward pass and none in what is exported.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        encoder: EncoderNet,
+        decoder: DecoderNet,
+        classes: int,
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.classifier = nn.Conv2d(decoder.out_channels, classes, 1)
+        self.heads = nn.ModuleDict()
+        self.classes = classes
+        self.multiple = math.lcm(*encoder.reductions)
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.decode(self.features(images), (images.shape[2], images.shape[3]))
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The encoder's features, fine to coarse, of images normalised and padded right and below.
+
+        The padding (to a multiple of the largest reduction) is the mean colour, so zero, like
+        that of the convolutions.
+        """
+        x = (images - self.mean) / self.std
+        below, right = -x.shape[2] % self.multiple, -x.shape[3] % self.multiple
+        if below or right:
+            x = F.pad(x, (0, right, 0, below))
+        return self.encoder(x)
+
+    def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Logits N x classes x H x W of the features, cropped to `size`, the images' (H, W)."""
+        logits = resize(self.classifier(self.decoder(features)), self.decoder.reduction)
+        return logits[:, :, : size[0], : size[1]]
+
+
+def build_network(
+    candidate: Architecture, classes: int, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
+) -> Network:
+    """The network of a candidate, which is anything with `encoder`, `decoder` and `norm`, all closed.
+
+    Under `torch.device("meta")` it costs no memory. Raises UserError for a field that cannot be built.
+    """
+    at_least("classes", classes, 1)
+    encoder_norm, decoder_norm = norm_makers(candidate.norm)
+    encoder = candidate.encoder.build(encoder_norm)
+    decoder = candidate.decoder.build(encoder.channels, encoder.reductions, decoder_norm, encoder.depths)
+    return Network(encoder, decoder, classes, mean, std)

@@ -1,0 +1,201 @@
+"""Normalisation layers by name; all of them accept 1 x 1 maps and keep their statistics in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from nas.models.checks import one_of
+from nas.space.component import Component
+
+__all__ = [
+    "NORMS",
+    "BatchNorm2d",
+    "GroupNorm2d",
+    "MakeNorm",
+    "Norms",
+    "SwitchNorm2d",
+    "make_norm",
+    "norm_makers",
+    "running_statistics_frozen",
+]
+
+NORMS = ("batch", "instance", "layer", "group", "switch")
+
+MakeNorm = Callable[[int], nn.Module]
+
+MOST_GROUPS = 8
+
+
+@dataclass(frozen=True)
+class Norms(Component):
+    """One normalisation for the encoder and another for the decoder, each a name in NORMS."""
+
+    encoder: str = "batch"
+    decoder: str = "batch"
+
+
+def make_norm(kind: str, channels: int) -> nn.Module:
+    """A normalisation of N x C x H x W tensors, with a learnt scale and offset a channel.
+
+    Raises UserError where `kind` is not in NORMS.
+    """
+    one_of("norm", kind, NORMS)
+    if kind == "batch":
+        return BatchNorm2d(channels)
+    if kind == "switch":
+        return SwitchNorm2d(channels)
+    groups = {"instance": channels, "layer": 1, "group": _groups(channels)}[kind]
+    return GroupNorm2d(groups, channels)
+
+
+def norm_makers(norm: str | Norms) -> tuple[MakeNorm, MakeNorm]:
+    """What makes the encoder's norms and what makes the decoder's, from a recipe's `norm`."""
+    apart = norm if isinstance(norm, Norms) else Norms(norm, norm)
+    one_of("Norms.encoder", apart.encoder, NORMS)
+    one_of("Norms.decoder", apart.decoder, NORMS)
+    return (lambda c: make_norm(apart.encoder, c)), (lambda c: make_norm(apart.decoder, c))
+
+
+@contextmanager
+def running_statistics_frozen(module: nn.Module) -> Iterator[None]:
+    """Inside it, norms in training mode use the batch's statistics and leave their running ones alone.
+
+    For passes whose images should not colour what evaluation will use: corrupted inputs of a
+    pretext task, or strongly augmented unlabelled images.
+    """
+    tracking = [m for m in module.modules() if getattr(m, "track_running_stats", False)]
+    for m in tracking:
+        m.track_running_stats = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for m in tracking:
+            m.track_running_stats = True  # type: ignore[assignment]
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation (Ioffe & Szegedy 2015) that also accepts a single value a channel.
+
+    There torch refuses to train, because the unbiased variance it keeps would be 0 / 0. This one
+    returns its offset and leaves the running statistics as they are.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.numel() == x.shape[1]:
+            return torch.batch_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, True)
+        return super().forward(x)
+
+
+class GroupNorm2d(nn.GroupNorm):
+    """Group normalisation (Wu & He 2018): instance norm with a group a channel, layer norm with one.
+
+    Unlike torch's it accepts a group of a single value, which becomes its offset.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class SwitchNorm2d(nn.Module):
+    """Switchable normalisation (Luo et al. 2018, eq. 3-5): instance, layer and batch statistics, mixed.
+
+    One pass takes a mean and a variance a map; the layer's and the batch's follow from those, and
+    two softmaxes (one for means, one for variances) mix the three. The result is folded to
+    `x * scale + shift` with a scale and a shift a map, so backward keeps nothing but the input.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.9) -> None:
+        super().__init__()
+        self.eps = eps
+        self.momentum = momentum  # on the old value, as in the paper; torch's batch norm puts it on the new
+        self.track_running_stats = True
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.mean_logits = nn.Parameter(torch.ones(3))
+        self.var_logits = nn.Parameter(torch.ones(3))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_meta:  # only shapes count there, and some forty small operations a norm take seconds a network
+            scale, shift = self.weight.view(1, -1, 1, 1), self.bias.view(1, -1, 1, 1)
+        else:
+            scale, shift = self._fold(*_Moments.apply(x))  # type: ignore[no-untyped-call]
+        return (x * scale + shift).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.numel()}, eps={self.eps}, momentum={self.momentum}"
+
+    def _fold(self, var: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and shift, N x C x 1 x 1, from the variance and the mean of every map."""
+        layer_var, layer_mean = _pooled(var, mean, dim=1)
+        batch_var, batch_mean = self._batch_statistics(var, mean)
+        of_mean = self.mean_logits.softmax(0)
+        of_var = self.var_logits.softmax(0)
+        mixed_mean = of_mean[0] * mean + of_mean[1] * layer_mean + of_mean[2] * batch_mean
+        mixed_var = of_var[0] * var + of_var[1] * layer_var + of_var[2] * batch_var
+        scale = torch.rsqrt(mixed_var + self.eps) * self.weight.view(1, -1, 1, 1)
+        return scale, self.bias.view(1, -1, 1, 1) - mixed_mean * scale
+
+    def _batch_statistics(self, var: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.training:
+            return self.running_var.view(1, -1, 1, 1), self.running_mean.view(1, -1, 1, 1)
+        batch_var, batch_mean = _pooled(var, mean, dim=0)
+        if self.track_running_stats:
+            for running, new in ((self.running_var, batch_var), (self.running_mean, batch_mean)):
+                running.lerp_(new.detach().flatten().to(running.dtype), 1 - self.momentum)
+        return batch_var, batch_mean
+
+
+def _pooled(var: Tensor, mean: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Variance and mean over `dim` too, from those of equally large parts.
+
+    mean(var + mean^2) - mean^2 written as mean(var) + var(mean): equal, never negative, and
+    without the cancellation that loses a std of .01 beside a mean of 300.
+    """
+    var_of_mean, mean_of_mean = torch.var_mean(mean, dim, correction=0, keepdim=True)
+    return var.mean(dim, keepdim=True) + var_of_mean, mean_of_mean
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance and mean of every map of x, N x C x 1 x 1, in float32 at least.
+
+    In two passes, so that a std of .01 beside a mean of 300 is seen.
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    if x.device.type == "cpu":  # where torch.var_mean is not vectorised and takes over ten times as long
+        mean = x.mean((2, 3), keepdim=True, dtype=wide)
+        return (x - mean).square_().mean((2, 3), keepdim=True), mean
+    var, mean = torch.var_mean(x.to(wide), (2, 3), correction=0, keepdim=True)
+    return var, mean
+
+
+class _Moments(torch.autograd.Function):
+    """`_moments` that keeps its input for backward and no centred or float32 copy of it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        var, mean = _moments(x)
+        ctx.save_for_backward(x, mean)
+        return var, mean
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_var: Tensor, grad_mean: Tensor) -> Tensor:
+        x, mean = ctx.saved_tensors
+        pixels = x.shape[2] * x.shape[3]
+        return (x - mean).mul_(2 * grad_var / pixels).add_(grad_mean / pixels).to(x.dtype)
+
+
+def _groups(channels: int) -> int:
+    return max(g for g in range(1, MOST_GROUPS + 1) if channels % g == 0)
