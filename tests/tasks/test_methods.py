@@ -1,0 +1,286 @@
+"""The methods' formulas, each worked out beside them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas.space import SpaceError
+from nas.training.batch import Batch
+from tasks import S4GAN, CutMix, MeanTeacher
+from tasks.methods.cutmix import boxes
+from tasks.methods.mean_teacher import ramp, strong_view
+from tasks.methods.s4gan import Adversary, Discriminator, feature_matching, self_training, truth_map
+from tasks.methods.teacher import Teacher
+from tests.contracts.stand_in import TinyNetwork
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def batch_of(unlabelled: Tensor, seed: int = 0) -> Batch:
+    images = torch.rand(2, 3, *unlabelled.shape[-2:], generator=rng(9))
+    return Batch(images, torch.zeros(2, *unlabelled.shape[-2:], dtype=torch.long), unlabelled, rng(seed))
+
+
+class Pixelwise(nn.Module):
+    """Class scores of each pixel by itself, so that predictions move with the pixels. Remembers its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 1)
+        self.heads = nn.ModuleDict()
+        self.seen: list[Tensor] = []
+        with torch.no_grad():
+            self.layer.weight.copy_(8 * torch.randn(4, 3, 1, 1, generator=rng(5)))
+            self.layer.bias.zero_()  # type: ignore[union-attr]
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen.append(images)
+        return self.layer(images)
+
+
+def test_the_teacher_is_the_average_of_weights_and_buffers() -> None:
+    network = TinyNetwork()
+    own = MeanTeacher(decay=0.15).build(network, 4)  # type: ignore[arg-type]
+    assert isinstance(own, Teacher)
+    names = ["stages.0.0.weight", "stages.1.1.running_mean", "stages.1.1.running_var", "sides.2.bias"]
+    expected = {name: network.state_dict()[name].double().clone() for name in names}
+    for step in range(4):
+        network.train()(torch.rand(2, 3, 8, 8, generator=rng(step)))
+        with torch.no_grad():
+            for p in network.parameters():
+                p.add_(torch.randn(p.shape, generator=rng(step)))
+        decay = min(0.15, (step + 1) / (step + 10))
+        for name in names:
+            expected[name] = decay * expected[name] + (1 - decay) * network.state_dict()[name]
+        MeanTeacher().update(own, network, batch_of(torch.rand(1, 3, 8, 8)), step)  # type: ignore[arg-type]
+    averaged = own.network.state_dict()
+    for name in names:
+        assert torch.allclose(averaged[name].double(), expected[name], atol=1e-5)
+    assert averaged["stages.0.1.num_batches_tracked"] == network.state_dict()["stages.0.1.num_batches_tracked"]
+
+
+def test_the_teacher_is_deaf_to_train_and_to_its_company() -> None:
+    teacher = Teacher(TinyNetwork(), 0.9).train()  # type: ignore[arg-type]
+    images = torch.rand(3, 3, 8, 8)
+    together = teacher.predict(images)
+    assert not any(module.training for module in teacher.modules())
+    assert torch.allclose(together[:1], teacher.predict(images[:1]), atol=1e-6)
+    assert torch.allclose(together.sum(1), torch.ones(3, 8, 8), atol=1e-5)
+
+
+def test_the_ramp() -> None:
+    assert ramp(0.0, 0.3) == pytest.approx(math.exp(-5))
+    assert ramp(0.15, 0.3) == pytest.approx(math.exp(-1.25))
+    assert ramp(0.3, 0.3) == ramp(0.9, 0.3) == ramp(0.0, 0.0) == 1.0
+
+
+def test_mean_teacher_compares_a_strong_with_a_weak_view() -> None:
+    network = Pixelwise()
+    method = MeanTeacher(weight=2.0, rampup=0.5)
+    own = method.build(network, 4)  # type: ignore[arg-type]
+    with torch.no_grad():
+        network.layer.weight.mul_(0.5)
+    images = torch.rand(3, 3, 6, 7, generator=rng())
+    batch = batch_of(images, seed=4)
+    added, logged = method.loss(own, network, batch, network(batch.images), 0.25)  # type: ignore[arg-type]
+    strong = strong_view(images, rng(4))
+    student = network.layer(strong).softmax(1).detach().double().numpy()
+    teacher = (2 * network.layer(images)).softmax(1).detach().double().numpy()
+    difference = ((student - teacher) ** 2).sum(1).mean()
+    assert torch.equal(network.seen[-1], strong)
+    assert own is not None and torch.equal(own.network.seen[-1], images)
+    assert logged["loss.consistency"] == pytest.approx(difference, rel=1e-4)
+    assert added.item() == pytest.approx(2 * math.exp(-1.25) * difference, rel=1e-4)
+
+
+def test_strong_views_change_colours_within_range() -> None:
+    images = torch.rand(8, 3, 16, 16, generator=rng())
+    before = images.clone()
+    strong = strong_view(images, rng())
+    assert torch.equal(images, before)
+    assert strong.min() >= 0 and strong.max() <= 1
+    assert ((strong - images).abs().mean((1, 2, 3)) > 0.02).all()
+    flat = lambda x: (x - x.mean((1, 2, 3), keepdim=True)).flatten(1)  # noqa: E731
+    assert (F.cosine_similarity(flat(strong), flat(images)) > 0.6).all()
+
+
+def test_strong_views_leave_running_statistics_alone() -> None:
+    network = TinyNetwork()
+    method = MeanTeacher()
+    own = method.build(network, 4)  # type: ignore[arg-type]
+    batch = batch_of(torch.rand(2, 3, 8, 8))
+    logits = network(batch.images)
+    before = network.stages[0][1].running_mean.clone()
+    method.loss(own, network, batch, logits, 0.5)  # type: ignore[arg-type]
+    assert torch.equal(before, network.stages[0][1].running_mean)
+
+
+@pytest.mark.parametrize("size", [(40, 40), (30, 64)])
+def test_boxes_have_half_the_area(size: tuple[int, int]) -> None:
+    found = boxes(200, *size, rng())
+    assert found.shape == (200, 1, *size)
+    shares = found.float().mean((1, 2, 3))
+    assert (shares - 0.5).abs().max() < 0.03
+    for box in found[:20, 0]:
+        rows, columns = box.any(1).sum(), box.any(0).sum()
+        assert box.sum() == rows * columns
+        assert rows >= size[0] // 2 - 1 and columns >= size[1] // 2 - 1
+    assert found.any(0).any(1).all() and found.any(0).any(2).all()  # every column, every row
+    assert boxes(3, 1, 1, rng()).shape == (3, 1, 1, 1)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("target", ["soft", "hard"])
+def test_cutmix_mixes_images_and_predictions_alike(count: int, target: str) -> None:
+    network = Pixelwise()
+    method = CutMix(confidence=0.99, weight=3.0, target=target)
+    own = method.build(network, 4)  # type: ignore[arg-type]
+    with torch.no_grad():
+        network.layer.weight.mul_(0.5)
+    images = torch.rand(count, 3, 8, 10, generator=rng())
+    batch = batch_of(images, seed=4)
+    added, logged = method.loss(own, network, batch, network(batch.images), 0.1)  # type: ignore[arg-type]
+
+    box = boxes(count, 8, 10, rng(4)).numpy()
+    pictures = images.numpy()
+    partner = pictures[[count - 1, *range(count - 1)]] if count > 1 else pictures[..., ::-1]
+    mixed = np.where(box, partner, pictures)
+    assert np.array_equal(network.seen[-1].numpy(), mixed)
+    # The network works pixel by pixel, so predictions mixed are predictions of the mixed.
+    logits = network.layer(torch.from_numpy(mixed.copy())).detach().double()
+    student, teacher = logits.softmax(1).numpy(), (2 * logits).softmax(1).numpy()
+    confident = (teacher.max(1) > 0.99).mean()
+    if target == "soft":
+        difference = ((student - teacher) ** 2).sum(1).mean()
+    else:
+        difference = -np.log(np.take_along_axis(student, teacher.argmax(1)[:, None], 1)).mean()
+    assert 0 < confident < 1
+    assert logged["confident"] == pytest.approx(confident)
+    assert added.item() == pytest.approx(3 * confident * difference, rel=1e-4)
+
+
+def test_void_is_filled_with_the_prediction() -> None:
+    logits = torch.randn(1, 3, 1, 3, generator=rng(), requires_grad=True)
+    found = truth_map(torch.tensor([[[2, 255, 0]]]), logits)
+    assert not found.requires_grad
+    assert found[0, :, 0, 0].tolist() == [0, 0, 1]
+    assert found[0, :, 0, 2].tolist() == [1, 0, 0]
+    exponentials = np.exp(logits[0, :, 0, 1].detach().numpy())
+    assert np.allclose(found[0, :, 0, 1].numpy(), exponentials / exponentials.sum(), atol=1e-6)
+
+
+def test_feature_matching_is_the_distance_of_batch_means() -> None:
+    real, fake = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0.0, 5.0]])
+    assert feature_matching(real, fake).item() == pytest.approx((abs(2 - 0) + abs(3 - 5)) / 2)
+
+
+def test_self_training_learns_from_the_images_that_passed() -> None:
+    logits = torch.randn(3, 4, 5, 5, generator=rng(), requires_grad=True)
+    value = self_training(logits, torch.tensor([True, False, True]))
+    value.backward()
+    probabilities = logits.detach().softmax(1).numpy()
+    per_image = -np.log(probabilities.max(1)).mean((1, 2))
+    assert value.item() == pytest.approx((per_image[0] + per_image[2]) / 2, rel=1e-5)
+    assert logits.grad is not None and not logits.grad[1].any() and logits.grad[2].any()
+    assert self_training(logits, torch.zeros(3, dtype=torch.bool)).item() == 0
+
+
+@pytest.mark.parametrize("threshold, rate", [(0.0, 1.0), (1.0, 0.0)])
+def test_s4gan_adds_its_two_terms(threshold: float, rate: float) -> None:
+    network = Pixelwise()
+    method = S4GAN(threshold=threshold, matching=0.5, self_training=2.0)
+    own = method.build(network, 4)  # type: ignore[arg-type]
+    assert isinstance(own, Adversary)
+    batch = batch_of(torch.rand(3, 3, 20, 16, generator=rng()))
+    logits = network(batch.images)
+    added, logged = method.loss(own, network, batch, logits, 0.5)  # type: ignore[arg-type]
+
+    def stretched(images: Tensor) -> Tensor:
+        return torch.stack([(i - i.min()) / (i.max() - i.min()) for i in images])
+
+    predicted = network.layer(batch.unlabelled)
+    real = torch.cat([stretched(batch.images), F.one_hot(batch.masks, 4).permute(0, 3, 1, 2)], 1)
+    fake = torch.cat([stretched(batch.unlabelled), predicted.softmax(1)], 1)  # type: ignore[arg-type]
+    pooled_real, pooled_fake = own.discriminator(real)[0], own.discriminator(fake)[0]
+    matching = (pooled_real.mean(0) - pooled_fake.mean(0)).abs().mean().item()
+    training = -predicted.log_softmax(1).amax(1).mean().item() * rate
+    assert logged["pass_rate"] == rate
+    assert logged["loss.matching"] == pytest.approx(matching, rel=1e-4)
+    assert added.item() == pytest.approx(0.5 * matching + 2 * training, rel=1e-4)
+
+
+def test_the_discriminator_has_the_published_shape() -> None:
+    discriminator = Discriminator(classes=5)
+    shapes = [(c.in_channels, c.out_channels, c.kernel_size, c.stride) for c in discriminator.convolutions]
+    assert shapes == [(i, o, (4, 4), (2, 2)) for i, o in ((8, 64), (64, 128), (128, 256), (256, 512))]
+    features, scores = discriminator(torch.rand(2, 8, 32, 48))
+    assert features.shape == (2, 512) and scores.shape == (2,)
+    assert torch.isfinite(discriminator(torch.rand(1, 8, 3, 5))[1]).all()
+    dropped = discriminator(torch.rand(2, 8, 32, 48), rng())[0]
+    assert dropped.shape == (2, 512)
+
+
+def test_the_discriminator_learns_to_tell_truth_from_prediction() -> None:
+    torch.manual_seed(0)
+    network = Pixelwise()
+    with torch.no_grad():
+        network.layer.weight.mul_(0.01)
+    method = S4GAN(lr=1e-3)
+    own = method.build(network, 4)  # type: ignore[arg-type]
+    assert isinstance(own, Adversary)
+    batch = batch_of(torch.rand(2, 3, 16, 16, generator=rng()))
+    for step in range(30):
+        method.loss(own, network, batch, network(batch.images), 0.5)  # type: ignore[arg-type]
+        pending = own.pending
+        method.update(own, network, batch, step)  # type: ignore[arg-type]
+    assert pending is not None and own.pending is None
+    real, fake = (own.discriminator(maps)[1].sigmoid() for maps in pending)
+    assert real.min() > 0.6 and fake.max() < 0.4
+    assert network.layer.weight.grad is None
+
+
+def test_an_update_without_a_loss_does_nothing() -> None:
+    network = Pixelwise()
+    own = S4GAN().build(network, 4)  # type: ignore[arg-type]
+    assert own is not None
+    before = [p.clone() for p in own.parameters()]
+    batch = replace(batch_of(torch.rand(1, 3, 16, 16)), unlabelled=None)
+    S4GAN().loss(own, network, batch, network(batch.images), 0.5)  # type: ignore[arg-type]
+    S4GAN().update(own, network, batch, 0)  # type: ignore[arg-type]
+    assert all(torch.equal(a, b) for a, b in zip(before, own.parameters(), strict=True))
+
+
+def test_a_threshold_that_filters_nothing_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    adversary = Adversary(classes=2, lr=1e-4)
+    with caplog.at_level(logging.WARNING):
+        for rate in [0.0] * 99 + [0.5] + [0.0] * 150:
+            adversary.watch(rate, 0.6)
+    assert [r.getMessage() for r in caplog.records] == [
+        "S4GAN: none of the predictions passed threshold 0.6 for 100 steps; self-training is idle, lower the threshold"
+    ]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        MeanTeacher(decay=1.5),
+        MeanTeacher(rampup=2),
+        CutMix(confidence=-1),
+        CutMix(target="x"),
+        S4GAN(threshold=2),
+        S4GAN(lr=-1),
+    ],
+)
+def test_a_bad_setting_is_refused_in_one_line(method: MeanTeacher) -> None:
+    with pytest.raises(SpaceError, match=r"must be|use one of"):
+        method.build(TinyNetwork(), 4)  # type: ignore[arg-type]
