@@ -1,0 +1,38 @@
+"""Which GPUs there are, found out without starting CUDA in the controller."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+__all__ = ["cpu_count", "visible_gpus"]
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs this process may use, each as a value for CUDA_VISIBLE_DEVICES; empty without any.
+
+    CUDA_VISIBLE_DEVICES decides where it is set (indices, GPU or MIG identifiers; what follows
+    "-1" does not count, as in CUDA), otherwise `nvidia-smi` is asked. Without `nvidia-smi` there
+    is no driver either, so a variable left over from another machine does no harm.
+    """
+    smi = shutil.which("nvidia-smi")
+    if smi is None:
+        return []
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        names = [name.strip() for name in chosen.split(",")]
+        end = next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
+        return names[:end]
+    try:
+        listing = subprocess.run([smi, "-L"], capture_output=True, text=True, timeout=60, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(i) for i in range(sum(line.startswith("GPU ") for line in listing.splitlines()))]
+
+
+def cpu_count() -> int:
+    """The CPU cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

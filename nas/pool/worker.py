@@ -1,0 +1,133 @@
+"""The worker's side of a local pool: the loop that runs jobs inside a process of its own.
+
+What goes through the pipe: the controller sends a job as pickled bytes and an answer as a bool;
+the worker sends tuples whose first item says what they are. Payloads, results and the work itself
+are pickled apart from these, so that one which cannot be read is an error of its job and not of
+the pipe; and with plain pickle, so that tensors travel by value and outlive the worker.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from nas.errors import UserError
+from nas.pool.protocol import InfeasibleError, Report, Work
+
+__all__ = ["is_out_of_memory", "one_line", "serve"]
+
+_MEMORY_PHRASES = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+
+
+def serve(connection: Connection, pickled_work: bytes, device: str, threads: int) -> None:
+    """Set the work up, then run jobs until the pipe closes."""
+    # Ctrl-C reaches the whole process group; what it means is the controller's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    threading.Thread(target=_exit_with_parent, name="nas-parent-watch", daemon=True).start()
+    try:
+        work: Work = pickle.loads(pickled_work)
+        work.setup(device)
+    except BaseException as error:
+        connection.send(("broken", one_line(error), traceback.format_exc()))
+        return
+    # Only the pipe raises here, and a closed pipe is how an idle worker is told to go.
+    with suppress(EOFError, OSError):
+        _serve_jobs(connection, work, threads)
+
+
+def _serve_jobs(connection: Connection, work: Work, threads: int) -> None:
+    while True:
+        connection.send(("ready",))
+        payload = connection.recv_bytes()
+        connection.send(("started",))
+        _limit_threads(threads)
+        outcome = _attempt(work, payload, _reporter(connection))
+        connection.send(outcome)
+        if outcome[0] != "done":
+            # An error in a CUDA kernel leaves the process unable to run another: a new one takes its place.
+            if "CUDA error" in outcome[1]:
+                return
+            _release_memory()
+
+
+def _exit_with_parent() -> None:
+    """End this process as soon as the controller is gone, in the middle of a job as well."""
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _reporter(connection: Connection) -> Report:
+    go_on = True
+
+    def report(step: int, value: float) -> bool:
+        nonlocal go_on
+        if go_on:
+            rung = ("rung", int(step), float(value))
+            try:
+                connection.send(rung)
+                go_on = connection.recv()
+            except (EOFError, OSError):
+                # The pool closed: an exception here could be swallowed by the job's own handlers.
+                os._exit(1)
+        return go_on
+
+    return report
+
+
+def _attempt(work: Work, payload: bytes, report: Report) -> tuple[Any, ...]:
+    # The outcome is returned rather than sent: an exception being handled keeps the job's tensors alive.
+    try:
+        return "done", pickle.dumps(work.run(pickle.loads(payload), report))
+    except InfeasibleError as error:
+        return "infeasible", " ".join(str(error).split())
+    except BaseException as error:
+        # SystemExit included: a job that calls sys.exit is a failed job, not a dead worker.
+        if is_out_of_memory(error):
+            return "infeasible", one_line(error)
+        return "failed", one_line(error), traceback.format_exc()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, told without importing torch.
+
+    True for `MemoryError`, any class called OutOfMemoryError (torch's and its `torch.cuda` alias),
+    and a RuntimeError that says so in words, as the CPU allocator, cuBLAS and cuDNN do.
+    """
+    if isinstance(error, MemoryError) or any(c.__name__ == "OutOfMemoryError" for c in type(error).__mro__):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(phrase in text for phrase in _MEMORY_PHRASES)
+
+
+def one_line(error: BaseException) -> str:
+    """The error as one line; a UserError's message needs no class name before it."""
+    text = " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _limit_threads(threads: int) -> None:
+    # The environment has settled OpenMP and BLAS; these two keep counts of their own.
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(threads)
+    if (cv2 := sys.modules.get("cv2")) is not None:
+        cv2.setNumThreads(0 if threads == 1 else threads)
+
+
+def _release_memory() -> None:
+    gc.collect()
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

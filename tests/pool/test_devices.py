@@ -1,0 +1,56 @@
+"""GPUs are counted by asking the driver's own tool, within what the user left visible."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nas.pool import visible_gpus
+
+LISTING = """GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1111)
+GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-2222)
+  MIG 1g.10gb     Device  0: (UUID: MIG-3333)
+"""
+
+
+@pytest.fixture
+def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for nvidia-smi, alone on the PATH but for the shell's own tools."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\n[ \"$1\" = -L ] || exit 2\ncat <<'END'\n{LISTING}END\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return tool
+
+
+def test_every_gpu_listed_is_used(smi: Path) -> None:
+    assert visible_gpus() == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1", ["1"]),
+        ("2, 0", ["2", "0"]),
+        ("MIG-3333", ["MIG-3333"]),
+        ("", []),
+        ("-1", []),
+        ("0,-1,1", ["0"]),
+    ],
+)
+def test_the_variable_decides(smi: Path, monkeypatch: pytest.MonkeyPatch, value: str, expected: list[str]) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert visible_gpus() == expected
+
+
+def test_without_a_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert visible_gpus() == []
+
+
+def test_a_driver_that_does_not_answer_is_no_gpu(smi: Path) -> None:
+    smi.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
+    assert visible_gpus() == []
