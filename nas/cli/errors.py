@@ -1,0 +1,67 @@
+"""Runs a command so that whatever a user can cause ends in one line on stderr, never in a traceback."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from nas.errors import UserError
+
+__all__ = ["run"]
+
+FAULT = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+def run(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
+    """Run a click command and leave the process with its exit code.
+
+    0 when it ended well, or the number it returned; 2 for a UserError, a wrong option and a file that
+    the system refuses, each told in one line; 130 when interrupted. Any other exception is a bug and
+    keeps its traceback.
+
+    Args:
+        command: the command; the name of its file begins every message.
+        args: what to parse, by default what was typed.
+    """
+    name = _name(command)
+    # An orderly kill ends as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = command.main(args, prog_name=name, standalone_mode=False)
+    except click.UsageError as error:
+        _fail(name, f"{error.format_message().rstrip('.')} (see {name} --help)")
+    except (UserError, click.ClickException) as error:
+        _fail(name, str(error) if isinstance(error, UserError) else error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            # Whoever read our output has gone. What is still buffered would fail again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        where = f"{error.filename}: " if error.filename is not None else ""
+        _fail(name, f"{where}{error.strerror}")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _name(command: click.Command) -> str:
+    """What the command is called, however it was started: nas-search for the one in search.py."""
+    assert command.callback is not None
+    return f"nas-{Path(inspect.getfile(inspect.unwrap(command.callback))).stem}"
+
+
+def _fail(name: str, message: str) -> NoReturn:
+    print(f"{name}: error: {' '.join(message.splitlines())}", file=sys.stderr)
+    sys.exit(FAULT)

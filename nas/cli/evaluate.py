@@ -1,0 +1,182 @@
+"""nas-evaluate: scores of a checkpoint on a split of a data set, a line a class."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nas.cli.errors import run
+from nas.cli.search import ImageSize
+from nas.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from nas.export import Checkpoint
+    from nas.training import Scores
+    from tasks.data.sets import ImageSet
+
+__all__ = ["command", "evaluate_checkpoint", "load_split", "main", "score_table"]
+
+SPLITS = ("validation", "test")
+
+
+@click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
+@click.argument("checkpoint", metavar="CHECKPOINT", type=click.Path(path_type=Path))
+@click.option("--data", metavar="KIND:PATH", help="Data set; by default the one the checkpoint was trained on.")
+@click.option("--split", type=click.Choice(SPLITS), default="validation", show_default=True)
+@click.option("--size", type=ImageSize(), metavar="HxW", help="Working size; by default the checkpoint's.")
+@click.option("--device", help="cpu or cuda; by default cuda where there is one.")
+@click.option("--space", type=click.Path(path_type=Path), help="The space file, if it defines components of its own.")
+def command(
+    checkpoint: Path,
+    data: str | None,
+    split: str,
+    size: tuple[int, int] | None,
+    device: str | None,
+    space: Path | None,
+) -> None:
+    """Print the IoU of each class, their mean and the pixel accuracy of a checkpoint (or a run's best one).
+
+    A class that is neither in the labels nor in the predictions shows as "-" and is no part of the mean.
+    """
+    from nas.export import load_checkpoint
+
+    loaded = load_checkpoint(checkpoint, space)
+    images = load_split(loaded, split, data, size)
+    scores = evaluate_checkpoint(loaded, images, device)
+    height, width = images.images.shape[1:3]
+    click.echo(score_table(loaded.classes, scores))
+    click.echo(f"{split}: {len(images)} images of {height}x{width}")
+    stored = loaded.metrics.get(f"{split}_miou")
+    if stored is not None and data is None and size is None:
+        click.echo(f"stored with the checkpoint: mIoU {stored:.4f}")
+
+
+def evaluate_checkpoint(checkpoint: Checkpoint, images: ImageSet, device: str | None = None) -> Scores:
+    """The scores that the training itself would find on the same machine, to the last bit.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    import torch
+
+    from nas.training import evaluate
+
+    place = pick_device(device)
+    # Workers compute on one thread each, and sums split over more threads round differently.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return evaluate(checkpoint.network.to(place), images, len(checkpoint.classes), place)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def load_split(
+    checkpoint: Checkpoint, split: str, data: str | None = None, size: tuple[int, int] | None = None
+) -> ImageSet:
+    """One split of a data set at the checkpoint's size; the others are not decoded.
+
+    Splits do not depend on which images are labelled, so neither does this.
+
+    Args:
+        checkpoint: what is to be evaluated.
+        split: "validation" or "test".
+        data: KIND:PATH, by default that of the training.
+        size: height and width, by default those of the training.
+
+    Raises:
+        UserError: the data cannot be read, or its classes are not the checkpoint's.
+    """
+    from tasks.data.images import allocator, decode
+    from tasks.data.load import open_source
+    from tasks.data.parallel import progress_bar
+
+    shown = sys.stderr.isatty()
+    source = open_source(data or _stored_data(checkpoint), progress=shown)
+    _check_classes(checkpoint.classes, source.classes, source.name)
+    items = getattr(source, split)
+    if not items:
+        raise UserError(f"{source.name} has no images in its {split} split: use another --split")
+    height, width = size or checkpoint.size
+    if min(height, width) < 8:
+        raise UserError(f"size {height}x{width}: height and width must be at least 8 pixels")
+    allocate = allocator(4 * height * width * len(items), cache_gb=4.0, folder=None)
+    with progress_bar(len(items), f"{source.name} {split}", shown) as bar:
+        return decode(items, (height, width), True, allocate, bar)
+
+
+def score_table(classes: Sequence[str], scores: Scores) -> str:
+    """IoU by class, mIoU and pixel accuracy, at most 80 columns wide."""
+    rows = [
+        *zip(classes, scores.iou, strict=True),
+        ("mIoU", scores.miou),
+        ("pixel accuracy", scores.accuracy),
+    ]
+    wide = min(max(len(name) for name, _ in rows), 80 - 9)
+    lines = [f"{_fitted(name, wide):<{wide}}  {_number(value):>7}" for name, value in rows]
+    rule = "-" * (wide + 9)
+    return "\n".join([f"{'class':<{wide}}  {'IoU':>7}", rule, *lines[:-2], rule, *lines[-2:]])
+
+
+def pick_device(name: str | None) -> torch.device:
+    """The device of that name, or the GPU where there is one.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    import torch
+
+    gpu = torch.cuda.is_available()
+    try:
+        device = torch.device(name or ("cuda" if gpu else "cpu"))
+    except RuntimeError:
+        raise UserError(f"device {name!r} is unknown: use cpu or cuda") from None
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not gpu):
+        raise UserError(f"device {name}: there is no such device here: use cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device {name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
+    return device
+
+
+def _stored_data(checkpoint: Checkpoint) -> str:
+    data = checkpoint.provenance.get("data")
+    if not isinstance(data, dict) or not data.get("spec"):
+        raise UserError("the checkpoint does not say what it was trained on: give --data KIND:PATH")
+    # With unlabelled images of another set, it is that set's splits that are scored.
+    return str(data.get("unlabelled") or data["spec"])
+
+
+def _check_classes(known: Sequence[str], given: Sequence[str], name: str) -> None:
+    if tuple(known) != tuple(given):
+        raise UserError(
+            f"{name} has {len(given)} classes ({_listed(given)}) and the checkpoint {len(known)} "
+            f"({_listed(known)}): it can be scored only on data with its own classes, in its own order"
+        )
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def _fitted(name: str, wide: int) -> str:
+    return name if len(name) <= wide else name[: wide - 3] + "..."
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The entry point of `nas-evaluate`."""
+    run(command, args)
+
+
+if __name__ == "__main__":
+    main()

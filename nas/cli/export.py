@@ -1,0 +1,48 @@
+"""nas-export: a checkpoint, or a run's best one, as safetensors, ONNX or torch.export, with a model card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from nas.cli.errors import run
+
+__all__ = ["command", "main"]
+
+
+@click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
+@click.argument("checkpoint", metavar="RUN_OR_CHECKPOINT", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["safetensors", "onnx", "pt2"]),
+    help="What to write; by default what --out is named like, or safetensors.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File or folder to write; by default beside the checkpoint.",
+)
+@click.option("--space", type=click.Path(path_type=Path), help="The space file, if it defines components of its own.")
+def command(checkpoint: Path, format_: str | None, out: Path | None, space: Path | None) -> None:
+    """Export a checkpoint, or the best one of a run's folder, and write a model card beside it.
+
+    safetensors is read back by nas.load and takes images of any size. onnx is checked with
+    onnxruntime where that is installed. pt2 is torch.export's: it runs without this toolkit.
+    """
+    from nas.export import export
+
+    exported = export(checkpoint, format_, out, space)
+    click.echo(f"{exported.file} ({exported.file.stat().st_size / 1e6:.1f} MB): {exported.note}")
+    click.echo(f"{exported.card}: model card")
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The entry point of `nas-export`."""
+    run(command, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""nas-report: a run as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from nas.cli.errors import run
+
+__all__ = ["command", "main"]
+
+
+@click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+def command(folder: Path) -> None:
+    """Write RUN/report.html again and print its path.
+
+    RUN is a run's folder, such as runs/multitask-1. It may still be searching: the page then holds what is known so
+    far. The page needs no network and can be sent to others as it is. The run's own copy of its space file is
+    run, since it may define components.
+    """
+    from nas.report import write_report
+    from nas.search.run import Run
+
+    click.echo(write_report(Run(folder)))
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The entry point of `nas-report`."""
+    run(command, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""nas-search: search a space, resume a run, or describe a space."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from nas.cli.errors import run
+
+__all__ = ["main"]
+
+
+class Seconds(click.ParamType):
+    """A time such as 90s, 45m, 2h; a bare number is minutes."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
+        if not found:
+            self.fail(f"{value!r} is not a time: write 90s, 45m or 2h", param, ctx)
+        return float(found[1]) * {"s": 1, "m": 60, "": 60, "h": 3600}[found[2]]
+
+
+class ImageSize(click.ParamType):
+    """Height x width, such as 96x128."""
+
+    name = "HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        found = re.fullmatch(r"(\d+)[xX](\d+)", str(value).strip())
+        if not found:
+            self.fail(f"{value!r} is not a size: write height x width, such as 96x128", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+@click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
+@click.option("--space", help="Space file, or a shipped one such as multitask.py.")
+@click.option("--budget", type=int, help="Candidates to try.  [200]")
+@click.option("--data", help="scenes, or KIND:PATH with camvid, cityscapes, voc, ade20k, gta5, folder.  [scenes]")
+@click.option("--labels", help="Labelled images: 1/8, 46 or FILE.txt.  [1/8]")
+@click.option("--unlabelled", help="KIND:PATH of another set to learn from without labels.")
+@click.option("--size", type=ImageSize(), help="Working size HxW.  [the images' own]")
+@click.option("--sampler", help="evolution, tpe or random.  [evolution]")
+@click.option("--steps", type=int, help="Optimizer steps of a full training.  [20 passes over the labels]")
+@click.option("--best", type=int, help="Candidates trained again over seeds at the end.  [3]")
+@click.option("--repeats", type=int, help="Seeds each of them is trained on.  [3]")
+@click.option("--seed", type=int, help="Seed of sampler, splits and trainings.  [0]")
+@click.option("--workers", type=int, help="Worker processes without a GPU.  [one a core]")
+@click.option("--workers-per-gpu", type=int, help="Worker processes on each GPU.  [2]")
+@click.option("--hang-after", type=Seconds(), help="A worker silent for this long is replaced.  [60m]")
+@click.option("--max-time", type=Seconds(), help="Start no new candidate after 90s, 45m or 2h.")
+@click.option("--name", help="Name of the run's folder under runs/.")
+@click.option("--storage", help="Optuna storage URL.  [study.db in the run's folder]")
+@click.option("--cache-gb", type=float, help="Images above this live on disk.  [4]")
+@click.option("--resume", metavar="RUN", help="Go on with a run; --budget then extends it.")
+@click.option("--describe", is_flag=True, help="Print the space and stop.")
+def command(space: str | None, resume: str | None, describe: bool, name: str | None, **settings: Any) -> None:
+    """Search an architecture, its pretext tasks, method and settings together.
+
+    \b
+    nas-search --space multitask.py --budget 200
+    nas-search --space multitask.py --budget 40 --data camvid:PATH --labels 1/8
+    nas-search --resume runs/multitask-1 --budget 400
+    """
+    given = {key: value for key, value in settings.items() if value is not None}
+    if resume is not None:
+        _resume(resume, space, name, given)
+    elif space is None:
+        raise click.UsageError("give --space FILE, such as --space multitask.py, or --resume RUN")
+    elif describe:
+        from nas.space import describe as text
+        from nas.space import load_space
+
+        click.echo(text(load_space(space)))
+    else:
+        from nas.search import search
+        from nas.search.api import log_to_terminal
+
+        log_to_terminal()
+        search(space, name=name, **given)
+
+
+MAY_CHANGE = ("budget", "max_time", "workers", "workers_per_gpu", "best", "repeats", "cache_gb", "hang_after")
+
+
+def _resume(folder: str, space: str | None, name: str | None, given: dict[str, Any]) -> None:
+    fixed = [key for key in given if key not in MAY_CHANGE] + ["space"] * bool(space) + ["name"] * bool(name)
+    if fixed:
+        option = fixed[0].replace("_", "-")
+        raise click.UsageError(f"--{option} cannot change when a run is resumed: start a new run for that")
+    from nas.search import resume
+    from nas.search.api import log_to_terminal
+
+    log_to_terminal()
+    resume(folder, **given)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The console command."""
+    run(command, args)

@@ -1,0 +1,31 @@
+"""What leaves a run: checkpoints, ONNX and torch.export files, model cards and predictions."""
+
+from nas.export.card import model_card
+from nas.export.checkpoint import (
+    BEST,
+    Checkpoint,
+    find_checkpoint,
+    load,
+    load_checkpoint,
+    save_checkpoint,
+)
+from nas.export.convert import FORMATS, Exported, export
+from nas.export.overlays import colour_map, legend, overlay
+from nas.export.predict import Predictor
+
+__all__ = [
+    "BEST",
+    "FORMATS",
+    "Checkpoint",
+    "Exported",
+    "Predictor",
+    "colour_map",
+    "export",
+    "find_checkpoint",
+    "legend",
+    "load",
+    "load_checkpoint",
+    "model_card",
+    "overlay",
+    "save_checkpoint",
+]

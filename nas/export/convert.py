@@ -1,0 +1,236 @@
+"""Exports a checkpoint for use elsewhere: safetensors, ONNX, or torch.export, with a model card beside it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nas.errors import UserError
+from nas.export.card import model_card
+from nas.export.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from nas.export.files import replacing
+from nas.models import Network
+
+__all__ = ["FORMATS", "Exported", "export"]
+
+FORMATS = ("safetensors", "onnx", "pt2")
+
+TOLERANCE = 1e-3
+"""The largest difference of logits from torch's, as a share of their range, that an export may show."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The file written, its model card, and one line on what the file accepts and how it was checked."""
+
+    file: Path
+    card: Path
+    note: str
+
+
+def export(
+    checkpoint: str | Path,
+    format: str | None = None,
+    out: str | Path | None = None,
+    space: str | Path | None = None,
+) -> Exported:
+    """Write a checkpoint in another format, and its model card.
+
+    Args:
+        checkpoint: a checkpoint file, or a run's folder for its best one.
+        format: one of FORMATS; by default that of `out`'s suffix, or safetensors.
+        out: a file or an existing folder; by default a file beside the checkpoint.
+        space: the space file, needed only where it defines components of its own.
+
+    Raises:
+        UserError: the checkpoint or the format cannot be used, or the network does not survive the export.
+    """
+    source = find_checkpoint(checkpoint)
+    format = _format(format, out)
+    target = _target(source, format, out)
+    loaded = load_checkpoint(source, space)
+    if format == "safetensors":
+        note = _copy(loaded, source, target)
+    elif format == "onnx":
+        note = _onnx(loaded, target)
+    else:
+        note = _pt2(loaded, target)
+    card = target.with_suffix(".md")
+    with replacing(card) as temporary:
+        temporary.write_text(model_card(loaded, target.name, format), encoding="utf-8")
+    return Exported(target, card, note)
+
+
+def _format(format: str | None, out: str | Path | None) -> str:
+    suffix = Path(out).suffix.lstrip(".") if out is not None else ""
+    implied = suffix if suffix in FORMATS else None
+    if format is None:
+        return implied or "safetensors"
+    if format not in FORMATS:
+        raise UserError(f"format {format!r} is unknown: use one of {', '.join(FORMATS)}")
+    if implied not in (None, format):
+        raise UserError(f"{out} is named like {implied} but the format is {format}: change one of them")
+    return format
+
+
+def _target(source: Path, format: str, out: str | Path | None) -> Path:
+    name = f"{source.stem}.{format}"
+    if out is None:
+        return source.with_name(name)
+    if Path(out).suffix == ".md":
+        raise UserError(f"{out} is where the model card would go: give a name that ends in .{format}")
+    return Path(out) / name if Path(out).is_dir() else Path(out)
+
+
+def _copy(checkpoint: Checkpoint, source: Path, target: Path) -> str:
+    if not (target.exists() and target.samefile(source)):
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+    return "images of any size"
+
+
+def _onnx(checkpoint: Checkpoint, target: Path) -> str:
+    missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
+    if missing:
+        raise UserError(f"ONNX export needs {' and '.join(missing)}: pip install 'fewlabel-nas[onnx]'")
+    network, example = _ready(checkpoint)
+    with _quiet(), _explained(target, "ONNX"):
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            verbose=False,
+        )
+        assert program is not None
+        program.model.metadata_props.update(_description(checkpoint))
+        with replacing(target) as temporary:
+            program.save(temporary, external_data=False)
+            note = _check_onnx(network, temporary, checkpoint.size)
+    return f"{_fixed(checkpoint)}; {note}"
+
+
+def _check_onnx(network: Network, file: Path, size: tuple[int, int]) -> str:
+    if find_spec("onnxruntime") is None:
+        return "not checked, since onnxruntime is not installed"
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
+    difference = 0.0
+    for batch in (1, 3):
+        images = _noise(batch, size)
+        (logits,) = session.run(None, {"images": images.numpy()})
+        difference = max(difference, _difference(network, images, torch.from_numpy(logits)))
+    return f"onnxruntime's logits differ from torch's by at most {difference:.1e}"
+
+
+def _pt2(checkpoint: Checkpoint, target: Path) -> str:
+    network, example = _ready(checkpoint)
+    with _quiet(), _explained(target, "pt2"):
+        program, sizes = _program(network, example)
+        module = program.module()
+        _difference(network, example, module(example))
+        extra = {"metadata.json": json.dumps(_description(checkpoint))}
+        with replacing(target) as temporary, temporary.open("wb") as stream:
+            torch.export.save(program, stream, extra_files=extra)
+    return sizes or _fixed(checkpoint)
+
+
+def _program(network: Network, example: Tensor) -> tuple[torch.export.ExportedProgram, str | None]:
+    """The exported program and the sizes it accepts, None for the example's alone.
+
+    Sizes are left open, as multiples of the network's largest stride, where its operations allow that.
+    """
+    batch = torch.export.Dim("batch", min=1)
+    step = network.multiple
+    if example.shape[2] % step == 0 and example.shape[3] % step == 0:
+        rows, columns = (torch.export.Dim(name, min=2) for name in ("rows", "columns"))
+        sides = {2: step * rows, 3: step * columns}
+        # Traced at a size of no accidental equality (one tile, or as many rows as columns).
+        traced = _noise(2, (3 * step, 5 * step))
+        try:
+            program = torch.export.export(network, (traced,), dynamic_shapes=({0: batch, **sides},))
+            _difference(network, example, program.module()(example))
+            return program, f"images N x 3 x H x W with H and W multiples of {step}, from {2 * step} up"
+        except Exception:
+            # An operation may not allow open sides; the fixed size below serves such networks.
+            logging.getLogger(__name__).debug("no open sides", exc_info=True)
+    return torch.export.export(network, (example,), dynamic_shapes=({0: batch},)), None
+
+
+def _ready(checkpoint: Checkpoint) -> tuple[Network, Tensor]:
+    """The network in the layout exporters expect, and images of two to trace it with (one would be fixed)."""
+    network = checkpoint.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return network, _noise(2, checkpoint.size)
+
+
+def _noise(batch: int, size: tuple[int, int]) -> Tensor:
+    return torch.rand(batch, 3, *size, generator=torch.Generator().manual_seed(batch))
+
+
+@torch.no_grad()
+def _difference(network: Network, images: Tensor, logits: Tensor) -> float:
+    """The largest difference between exported and own logits.
+
+    Raises:
+        UserError: it is too large for rounding.
+    """
+    expected = network(images)
+    difference = (expected - logits).abs().max().item()
+    if not difference <= TOLERANCE * max(1.0, expected.abs().max().item()):
+        raise UserError(f"the exported network differs from the original by {difference:.2g}: it was not written")
+    return difference
+
+
+def _description(checkpoint: Checkpoint) -> dict[str, str]:
+    """What a program that reads the export needs to know beside it, as text."""
+    return {
+        "task": "semantic segmentation",
+        "input": "images: RGB float32 in [0, 1], N x 3 x H x W; normalised inside",
+        "size": json.dumps(checkpoint.size),
+        "classes": json.dumps(checkpoint.classes),
+        "palette": json.dumps(checkpoint.palette),
+    }
+
+
+def _fixed(checkpoint: Checkpoint) -> str:
+    height, width = checkpoint.size
+    return f"images N x 3 x {height} x {width}"
+
+
+@contextmanager
+def _explained(target: Path, kind: str) -> Iterator[None]:
+    """Failures of an exporter in one line, since they depend on operations that a user may have written."""
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise UserError(f"{target}: this network cannot be exported to {kind}: {reason}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporters' remarks on their own versions and internals."""
+    logger = logging.getLogger("torch")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

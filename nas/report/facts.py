@@ -1,0 +1,235 @@
+"""What a report is made of, read from a run's study, table and checkpoint."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import UserError
+from nas.report.numbers import finite
+from nas.search import trials as lives
+from nas.search.ranking import kendall_tau
+from nas.space import SpaceError, candidate_hash, field_values, from_json
+from nas.space.describe import text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from optuna.trial import FrozenTrial
+
+    from nas.search.run import Run
+    from nas.space import Recipe
+
+__all__ = ["Agreement", "TrialFacts", "Winner", "agreements", "find_winner", "read_table", "read_trials"]
+
+COMPONENTS = ("nas.models", "nas.training", "tasks")
+"""What defines the shipped components; imported before a recipe is decoded."""
+
+CHOICES = ("norm", "decoder", "method", "loss", "optimizer")
+"""Fields of a recipe whose kinds are compared."""
+
+Parts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class TrialFacts:
+    """One trial.
+
+    Attributes:
+        outcome: one of `nas.search.trials.OUTCOMES`, or "running" or "queued".
+        score: its last validation mIoU: that of a full training only where it is complete.
+        rungs: validation mIoU by optimizer step.
+        recipe: the candidate, a name and a text a field, as far as they say something.
+        choices: the kind of each field in CHOICES, and "with" or "without" a pretext task.
+        spends: whether it counts toward the budget.
+    """
+
+    number: int
+    outcome: str
+    score: float | None
+    rungs: dict[int, float]
+    digest: str
+    params: float | None
+    seconds: float | None
+    reason: str
+    traceback: str
+    baseline: int | None
+    recipe: Parts
+    choices: dict[str, str]
+    spends: bool
+    started: datetime | None
+    ended: datetime | None
+
+    @property
+    def name(self) -> str:
+        """What the ranking calls it."""
+        return f"trial {self.number}" if self.baseline is None else f"baseline {self.baseline}"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Kendall's tau between the order of `trials` complete trials at a rung and at their end."""
+
+    rung: int
+    tau: float
+    trials: int
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The first of the ranking; the test scores are None where no checkpoint tells them."""
+
+    name: str
+    recipe: Parts
+    test_miou: float | None
+    test_iou: tuple[tuple[str, float | None], ...]
+    problem: str
+
+
+def read_trials(run: Run) -> list[TrialFacts]:
+    """Every trial of a run, in order; none where the run has not begun.
+
+    Raises:
+        UserError: when the study cannot be read.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if run.settings.storage is None and not (run.folder / "study.db").exists():
+        return []
+    try:
+        found = run.study().get_trials(deepcopy=False)
+    except SQLAlchemyError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{run.folder}: its study cannot be read ({reason}): restore study.db from a copy") from None
+    _know_components(run)
+    tasks = sorted({name for trial in found for name in _pretext(_recipe_data(trial))})
+    return [_facts(trial, tasks) for trial in found]
+
+
+def _know_components(run: Run) -> None:
+    """Import what recipes are made of. What stays unknown is shown as it is stored."""
+    for name in COMPONENTS:
+        importlib.import_module(name)
+    if (run.folder / "space.py").exists():
+        try:
+            run.space()
+        except SpaceError:
+            return
+
+
+def _facts(trial: FrozenTrial, tasks: Sequence[str]) -> TrialFacts:
+    attrs = trial.user_attrs
+    waiting = "queued" if trial.state.name == "WAITING" else "running"
+    rungs = {step: finite(value) for step, value in sorted(trial.intermediate_values.items())}
+    data = _recipe_data(trial)
+    return TrialFacts(
+        number=trial.number,
+        outcome=lives.outcome(trial) or waiting,
+        score=finite(trial.value),
+        rungs={step: value for step, value in rungs.items() if value is not None},
+        digest=attrs.get("hash", ""),
+        params=finite(attrs.get("params")),
+        seconds=finite(attrs.get("seconds")),
+        reason=attrs.get("reason") or "",
+        traceback=attrs.get("traceback") or "",
+        baseline=attrs.get("baseline"),
+        recipe=_parts_of_json(attrs.get("candidate", ""), data),
+        choices=_choices(data, tasks),
+        spends=lives.costs_budget(trial),
+        started=trial.datetime_start,
+        ended=trial.datetime_complete,
+    )
+
+
+def _recipe_data(trial: FrozenTrial) -> dict[str, Any]:
+    """The candidate as stored, which needs no component to be known."""
+    try:
+        recipe = json.loads(trial.user_attrs["candidate"])["recipe"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return recipe if isinstance(recipe, dict) else {}
+
+
+def _parts_of_json(stored: str, data: dict[str, Any]) -> Parts:
+    try:
+        return _parts(from_json(stored))
+    except UserError:
+        return tuple((name, _kind(value)) for name, value in data.items() if name != "type" and value)
+
+
+def _parts(recipe: Recipe) -> Parts:
+    """Fields that are not at their default, and the norm in any case: it is what people ask for first."""
+    shown = [(n, v) for n, v in field_values(recipe) if n == "norm" or v != getattr(type(recipe), n, None)]
+    return tuple((name, text(value)) for name, value in shown)
+
+
+def _kind(value: Any) -> str:
+    """A stored value in a word: a component by its class, with its texts where it holds nothing else."""
+    if isinstance(value, dict):
+        inner = [v for name, v in value.items() if name != "type"]
+        plain = bool(inner) and all(isinstance(v, str) for v in inner)
+        return f"{value.get('type')}({', '.join(inner)})" if plain and len(inner) > 1 else str(value.get("type"))
+    if isinstance(value, list):
+        return ", ".join(map(_kind, value))
+    return "none" if value is None else str(value)
+
+
+def _pretext(data: dict[str, Any]) -> set[str]:
+    tasks = data.get("pretext") or []
+    return {str(t.get("type")) for t in tasks if isinstance(t, dict) and t.get("weight", 1.0) > 0}
+
+
+def _choices(data: dict[str, Any], tasks: Sequence[str]) -> dict[str, str]:
+    if not data:
+        return {}
+    on = _pretext(data)
+    kinds = {name: _kind(data[name]) for name in CHOICES if name in data}
+    return kinds | {f"pretext {task}": "with" if task in on else "without" for task in tasks}
+
+
+def agreements(trials: Sequence[TrialFacts]) -> list[Agreement]:
+    """How well each rung foretold the final order, over complete trials; rungs with fewer than 3 are left out.
+
+    So is the last rung, whose scores are the final ones.
+    """
+    complete = [(t, t.score) for t in trials if t.outcome == "complete" and t.score is not None]
+    found = []
+    for rung in sorted({rung for t, _ in complete for rung in t.rungs}):
+        pairs = [(t.rungs[rung], final) for t, final in complete if rung in t.rungs]
+        if len(pairs) >= 3 and any(early != final for early, final in pairs):
+            tau = kendall_tau([early for early, _ in pairs], [final for _, final in pairs])
+            found.append(Agreement(rung, tau, len(pairs)))
+    return found
+
+
+def read_table(run: Run) -> pd.DataFrame | None:
+    """The final table, or None where the run has not reached it."""
+    if not (run.folder / "ranking.csv").exists():
+        return None
+    table = run.ranking
+    return table if len(table) else None
+
+
+def find_winner(table: pd.DataFrame, run: Run, trials: Sequence[TrialFacts]) -> Winner:
+    """The first of the table, with its recipe and its test scores."""
+    first = table.iloc[0]
+    recipe: Parts = next((t.recipe for t in trials if t.digest == first["hash"] and t.recipe), ())
+    iou: tuple[tuple[str, float | None], ...] = ()
+    miou, problem = None, ""
+    try:
+        from nas.export import load_checkpoint
+
+        found = load_checkpoint(run.best_checkpoint)
+        if candidate_hash(found.candidate) == first["hash"]:
+            recipe = _parts(found.candidate)
+            miou = finite(found.metrics.get("test_miou"))
+            by_class = found.metrics.get("test_iou") or ()
+            iou = tuple(zip(found.classes, map(finite, by_class), strict=False))
+        else:
+            problem = f"{run.best_checkpoint.name} is not of this winner: finish the run with --resume"
+    except UserError as error:
+        problem = str(error)
+    return Winner(str(first["name"]), recipe, miou, iou, problem)

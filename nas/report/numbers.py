@@ -1,0 +1,67 @@
+"""Numbers and paths as people read them."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nas.search.run import Run
+
+__all__ = ["count", "duration", "finite", "score", "score_with_interval", "shown_folder", "shown_storage"]
+
+
+def finite(value: Any) -> float | None:
+    """The value as a float, or None where it is missing, not a number, NaN or infinite."""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def score(value: Any) -> str:
+    """A mIoU: `0.613`, or `-`."""
+    number = finite(value)
+    return "-" if number is None else f"{number:.3f}"
+
+
+def score_with_interval(mean: Any, half: Any) -> str:
+    """A mean and half its interval: `0.613 ± 0.012`, or the mean alone where one seed gives no interval."""
+    return score(mean) if finite(half) is None or finite(mean) is None else f"{score(mean)} ± {score(half)}"
+
+
+def count(value: Any) -> str:
+    """A number of parameters or operations, to three digits: `1.23 M`, `45.1 k`, `12`, or `-`."""
+    number = finite(value)
+    if number is None:
+        return "-"
+    for scale, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= scale:
+            scaled = number / scale
+            return f"{scaled:.{2 if abs(scaled) < 10 else 1 if abs(scaled) < 100 else 0}f} {unit}"
+    return f"{number:.0f}"
+
+
+def duration(seconds: Any) -> str:
+    """Seconds as `34.1 s`, `12 min` or `3 h 20 min`, or `-`."""
+    number = finite(seconds)
+    if number is None:
+        return "-"
+    if number < 120:
+        return f"{number:.1f} s"
+    hours, minutes = divmod(round(number / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def shown_folder(run: Run) -> Path:
+    """The run's folder as one would type it: relative where it lies below the working folder."""
+    folder = run.folder.absolute()
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+
+
+def shown_storage(run: Run) -> str:
+    """The storage URL as one would type it, its password hidden, since reports are passed on."""
+    url = run.settings.storage or f"sqlite:///{shown_folder(run) / 'study.db'}"
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)

@@ -1,0 +1,142 @@
+"""The final ranking as plain text of at most 80 columns, with what to do next."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nas.report.facts import Agreement, Winner, agreements, find_winner, read_trials
+from nas.report.numbers import count, finite, score, score_with_interval, shown_folder, shown_storage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nas.search.run import Run
+
+__all__ = ["files", "next_commands", "ranking_text"]
+
+WIDTH = 80
+
+HEADS = ("rank", "name", "mIoU ± 95 %", "tie", "seeds", "search", "params", "s/training")
+
+FILES = (
+    ("best.safetensors", "the winner: weights, recipe, classes, scores"),
+    ("ranking.csv", "this table"),
+    ("report.html", "figures, failures, every trial"),
+    ("study.db", "the Optuna study"),
+    ("search.log", "what happened when"),
+)
+
+
+def ranking_text(table: pd.DataFrame, run: Run) -> str:
+    """The final table, its winner, how far rungs can be trusted, the files and the next commands.
+
+    Args:
+        table: as `nas.search.ranking.rank` gives it, or as `Run.ranking` reads it back.
+        run: the run it belongs to.
+    """
+    trials = read_trials(run)
+    parts = [
+        "Ranking by mIoU on the validation split, mean over seeds:",
+        _table(table),
+        _winner(find_winner(table, run, trials)) if len(table) else "",
+        _agreement(agreements(trials)),
+        _files(run),
+        "Next:\n" + "\n".join(_command(words) for words in next_commands(run)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _table(table: pd.DataFrame) -> str:
+    rows = [HEADS, *(_row(rank, row) for rank, row in zip(table.index, table.to_dict("records"), strict=True))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADS))]
+    lines = ["  ".join(_cell(i, cell, widths[i]) for i, cell in enumerate(row)).rstrip() for row in rows]
+    if table["tie"].any():
+        lines += ["", "= ties with the first: the seeds show no difference between them"]
+    for row in table.to_dict("records"):
+        error = row.get("error")
+        if isinstance(error, str) and error:
+            lines += _wrap(f"{row['name']}: a training failed: {error.splitlines()[0]}")
+    return "\n".join(lines)
+
+
+def _row(rank: object, row: dict) -> tuple[str, ...]:
+    seconds = finite(row["seconds"])
+    return (
+        str(rank),
+        textwrap.shorten(str(row["name"]), 16, placeholder="..."),
+        score_with_interval(row["miou"], row["interval"]),
+        "=" if row["tie"] else "",
+        str(row["seeds"]),
+        score(row["search_miou"]),
+        count(row["params"]),
+        "-" if seconds is None else f"{seconds:.1f}",
+    )
+
+
+def _cell(column: int, cell: str, width: int) -> str:
+    left = HEADS[column] in ("name", "mIoU ± 95 %", "tie")
+    return cell.ljust(width) if left else cell.rjust(width)
+
+
+def _winner(winner: Winner) -> str:
+    lines = [f"Winner: {winner.name}"]
+    if winner.test_miou is not None:
+        lines[0] += f", mIoU {score(winner.test_miou)} on the test split, which is read this once"
+    lines = _wrap(lines[0])
+    if winner.problem:
+        lines += _wrap(f"Its test score is unknown: {winner.problem}")
+    for name, content in winner.recipe:
+        lines += _wrap(f"  {name}: {content}", "      ")
+    return "\n".join(lines)
+
+
+def _agreement(found: Sequence[Agreement]) -> str:
+    if not found:
+        return ""
+    lines = _wrap("Kendall's tau between the order at a rung and the final one (1: the same order):")
+    return "\n".join(lines + [f"  step {a.rung}: {a.tau:.2f} over {a.trials} trials" for a in found])
+
+
+def files(run: Run) -> list[tuple[str, str]]:
+    """The run's files that are there, and what each holds."""
+    return [(name, what) for name, what in FILES if (run.folder / name).exists()]
+
+
+def _files(run: Run) -> str:
+    there = files(run)
+    width = max((len(name) for name, _ in there), default=0)
+    lines = _wrap(f"Files in {shown_folder(run)}:")
+    return "\n".join(lines + [f"  {name.ljust(width)}  {what}" for name, what in there])
+
+
+def next_commands(run: Run) -> list[list[str]]:
+    """What one would type next, each as its words."""
+    folder = shown_folder(run)
+    best = str(folder / "best.safetensors")
+    return [
+        ["nas-evaluate", best],
+        ["nas-predict", best, "PHOTO.jpg", "--out", "overlays/"],
+        ["nas-export", str(folder), "--format", "onnx"],
+        ["optuna-dashboard", shown_storage(run)],
+        ["nas-search", "--resume", str(folder), "--budget", str(2 * run.settings.budget)],
+    ]
+
+
+def _command(words: Sequence[str]) -> str:
+    """A command that can be copied: broken with backslashes, as shells allow, where it is too long."""
+    lines = ["  " + words[0]]
+    for word in map(shlex.quote, words[1:]):
+        # Two columns are kept for the backslash.
+        if len(lines[-1]) + 1 + len(word) <= WIDTH - 2:
+            lines[-1] += f" {word}"
+        else:
+            lines[-1] += " \\"
+            lines.append("      " + word)
+    return "\n".join(lines)
+
+
+def _wrap(line: str, indent: str = "  ") -> list[str]:
+    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False)

@@ -1,0 +1,25 @@
+"""The search: samplers, early stopping, the study loop and the final ranking.
+
+The package is itself callable, so that `nas.search("multitask.py", budget=200)` reads as it should
+while `nas.search.samplers` stays importable.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from nas.search.api import resume, search
+from nas.search.run import Run
+from nas.search.settings import Settings
+
+__all__ = ["Run", "Settings", "resume", "search"]
+
+
+class _CallablePackage(ModuleType):
+    def __call__(self, *args: Any, **kwargs: Any) -> Run:
+        return search(*args, **kwargs)
+
+
+sys.modules[__name__].__class__ = _CallablePackage

@@ -1,0 +1,254 @@
+"""A whole search, from a space to an exported checkpoint."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nas.errors import UserError
+from nas.search.run import Run, new_folder
+from nas.search.settings import Settings
+from nas.space import find_space_file, load_space, space_to_data
+
+__all__ = ["resume", "search"]
+
+log = logging.getLogger("nas")
+
+
+def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Run:
+    """Search a space and return the finished run.
+
+    Args:
+        space: the space file, or the name of a shipped one.
+        name: of the run's folder under `runs`; made up from the space when None.
+        settings: fields of `Settings`, such as budget, data, labels, size, seed, sampler, steps.
+
+    Raises:
+        UserError: when the input is unusable; nothing has been written then.
+    """
+    path = find_space_file(space)
+    chosen = Settings(space=str(path), **settings).checked()
+    loaded = load_space(path)
+    _check_sampler(chosen)
+    data = _load_data(chosen)
+    chosen = chosen.with_steps(len(data.labelled.images))
+    folder = new_folder(str(space), name)
+    chosen.write(folder)
+    shutil.copyfile(path, folder / "space.py")
+    (folder / "space.json").write_text(json.dumps(space_to_data(loaded), indent=1) + "\n")
+    run = Run(folder)
+    return _Searching(run, data).through()
+
+
+def resume(folder: str | Path, budget: int | None = None, **changes: Any) -> Run:
+    """Go on with a run where it stopped, or extend it to a larger budget.
+
+    Raises:
+        UserError: when the folder is no run.
+    """
+    run = Run(folder)
+    given = {name: value for name, value in {"budget": budget, **changes}.items() if value is not None}
+    # A limit on time holds for one sitting.
+    run.settings = replace(run.settings, **{"max_time": None, **given}).checked()
+    data = _load_data(run.settings)
+    run.settings.write(run.folder)
+    return _Searching(run, data).through()
+
+
+def _check_sampler(settings: Settings) -> None:
+    from nas.search.samplers import make_sampler
+
+    make_sampler(settings.sampler, settings.seed)
+
+
+def _load_data(settings: Settings) -> Any:
+    from tasks.data import load_data
+
+    return load_data(
+        settings.data,
+        labels=settings.labels,
+        unlabelled=settings.unlabelled,
+        size=settings.size,
+        seed=settings.seed,
+        cache_gb=settings.cache_gb,
+    )
+
+
+def _share(data: Any, settings: Settings, folder: Path) -> AbstractContextManager[Any]:
+    from tasks.data import shared
+
+    return shared(data, settings.cache_gb, folder / "cache")
+
+
+@dataclass
+class _Searching:
+    """One sitting at a run."""
+
+    run: Run
+    data: Any
+
+    def through(self) -> Run:
+        """Explore, rank, test the winner once, and write everything down."""
+        from nas.pool import LocalPool
+        from nas.search.explore import return_unfinished
+        from nas.search.work import TrainWork
+
+        self._log_to_file()
+        settings, folder = self.run.settings, self.run.folder
+        space = self.run.space()
+        study = self._study()
+        with _share(self.data, settings, folder) as handle:
+            work = TrainWork(handle, str(folder / "space.py"))
+            with LocalPool(work, settings.workers, settings.workers_per_gpu, settings.hang_after) as pool:
+                log.info("%s", self._headline(pool.slots))
+                try:
+                    self._explore(study, space, pool)
+                    self._finish(study, space, pool)
+                except KeyboardInterrupt:
+                    log.info("Stopped; what was done is kept. Go on with: nas-search --resume %s", folder)
+                    raise
+                finally:
+                    return_unfinished(study)
+        shutil.rmtree(folder / "cache", ignore_errors=True)
+        return self.run
+
+    def _headline(self, slots: int) -> str:
+        data, settings = self.data, self.run.settings
+        unlabelled, validation = len(data.unlabelled.images), len(data.validation.images)
+        return (
+            f"Searching {Path(settings.space).name} on {data.name}, {data.size[0]}x{data.size[1]}: "
+            f"{len(data.labelled.images)} labelled and {unlabelled} unlabelled images, "
+            f"ranked on {validation}, {slots} workers, run {self.run.folder}"
+        )
+
+    def _log_to_file(self) -> None:
+        target = (self.run.folder / "search.log").resolve()
+        for old in [h for h in log.handlers if isinstance(h, logging.FileHandler)]:
+            log.removeHandler(old)
+            old.close()
+        handler = logging.FileHandler(target, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+
+    def _study(self) -> Any:
+        from nas.search.explore import queue_baselines, return_unfinished
+        from nas.search.samplers import make_sampler
+
+        settings = self.run.settings
+        study = self.run.study()
+        # A resumed sampler must not draw again what it drew at first.
+        seed = settings.seed + 1_000_003 * len(study.get_trials(deepcopy=False))
+        study.sampler = make_sampler(settings.sampler, seed)
+        study.set_metric_names(["validation mIoU"])
+        if "space" not in study.user_attrs:
+            queue_baselines(study, self.run.space())
+            study.set_user_attr("space", Path(settings.space).name)
+            study.set_user_attr("data", settings.data)
+        returned = return_unfinished(study)
+        if returned:
+            log.info("%d candidates that were being trained are queued again.", returned)
+        return study
+
+    def _provenance(self) -> dict[str, Any]:
+        settings = self.run.settings
+        data = {
+            "spec": settings.data,
+            "labels": settings.labels,
+            "unlabelled": settings.unlabelled,
+            "size": list(self.data.size),
+            "seed": settings.seed,
+        }
+        return {"run": self.run.folder.name, "space": Path(settings.space).name, "data": data}
+
+    def _explore(self, study: Any, space: Any, pool: Any) -> None:
+        from nas.search.explore import Exploration
+        from nas.search.progress import Progress
+        from nas.search.stopping import AsyncHalving, rungs_of
+        from nas.training import cost
+
+        settings = self.run.settings
+        classes = len(self.data.classes)
+
+        def cost_of(candidate: Any) -> dict[str, Any]:
+            found = cost(candidate, self.data.size, classes)
+            return {"params": found.params, "macs": found.macs}
+
+        progress = Progress(settings.budget, "Searching")
+        exploration = Exploration(
+            study=study,
+            space=space,
+            settings=settings,
+            pool=pool,
+            halving=AsyncHalving(rungs_of(settings.steps)),
+            progress=progress,
+            cost_of=cost_of,
+            checkpoint=lambda digest: self.run.checkpoint(digest, settings.seed),
+            provenance=self._provenance(),
+        )
+        try:
+            exploration.run()
+        finally:
+            progress.close()
+        log.info("Candidates: %s.", progress.summary())
+
+    def _finish(self, study: Any, space: Any, pool: Any) -> None:
+        """Rank the best few and the baselines over seeds; test the winner, once, and export it."""
+        from nas.search.progress import Progress
+        from nas.search.ranking import contenders, rank, repeat
+
+        entrants = contenders(study, space, self.run.settings.best)
+        if not entrants:
+            raise UserError("no candidate was trained to its end, so there is nothing to rank: see search.log")
+        progress = Progress(0, "Ranking over seeds", "training")
+        try:
+            results = repeat(
+                study, pool, entrants, self.run.settings, self.run.checkpoint, self._provenance(), progress
+            )
+        finally:
+            progress.close()
+        table = rank(entrants, results, study)
+        table.drop(columns="values").to_csv(self.run.folder / "ranking.csv")
+        scores = table["values"].iloc[0]
+        if not scores:
+            raise UserError(f"every final training failed ({table['error'].iloc[0]}): see search.log")
+        seed = max(scores, key=lambda s: scores[s])
+        winner = self.run.checkpoint(table["hash"].iloc[0], int(seed))
+        self._test(winner, pool)
+        self._report(table)
+
+    def _test(self, winner: Path, pool: Any) -> None:
+        """Score the winner on the test split, the only time it is read."""
+        from nas.pool import Done, Job
+        from nas.search.work import FinalTest
+
+        pool.submit(Job(0, FinalTest(str(winner), str(self.run.best_checkpoint))))
+        while True:
+            for message in pool.messages(timeout=1.0):
+                if isinstance(message, Done):
+                    return
+                if hasattr(message, "reason"):
+                    raise UserError(f"the winner could not be tested: {message.reason}")
+
+    def _report(self, table: Any) -> None:
+        from nas.report import ranking_text, write_report
+
+        write_report(self.run)
+        for line in ranking_text(table, self.run).splitlines():
+            log.info("%s", line)
+
+
+def log_to_terminal(stream: Any = None) -> Callable[[], None]:
+    """Show the search's log on a terminal; returns what takes it away again."""
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    return lambda: log.removeHandler(handler)

@@ -1,0 +1,228 @@
+"""The search itself: ask, close, check, run, tell, until the budget is spent."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from nas.errors import UserError
+from nas.pool import Done, Failed, Infeasible, Job, Lost, Message, Pool, Requeued, Rung
+from nas.search import trials
+from nas.search.progress import Progress
+from nas.search.settings import Settings
+from nas.search.stopping import AsyncHalving
+from nas.search.work import Task
+from nas.space import Recipe, candidate_hash, close, from_trial, locate, to_json
+
+__all__ = ["Exploration", "queue_baselines", "return_unfinished"]
+
+log = logging.getLogger("nas")
+
+FRUITLESS = 100
+"""Draws in a row that give nothing to train, after which the space is taken to be exhausted."""
+
+LOST_LIMIT = 10
+"""Candidates in a row that took their worker down twice, after which something else is wrong."""
+
+BASELINE, OUTSIDE = "baseline", "outside the space"
+
+
+def queue_baselines(study: optuna.Study, space: Recipe) -> None:
+    """Have the declared baselines tried first; as points of the space where they are some."""
+    for i, baseline in enumerate(space.baselines):
+        genes = locate(space, baseline)
+        study.enqueue_trial(genes or {}, user_attrs={BASELINE: i, OUTSIDE: genes is None})
+
+
+def return_unfinished(study: optuna.Study) -> int:
+    """End the trials of a process that is gone as lost, and queue their candidates again."""
+    left = trials.unfinished(study)
+    for trial in left:
+        kept = {name: value for name, value in trial.user_attrs.items() if name in (BASELINE, OUTSIDE)}
+        trials.end(study, trial, "lost", reason="the search stopped while it was being trained")
+        study.enqueue_trial(trial.params, user_attrs=kept)
+    return len(left)
+
+
+@dataclass
+class Exploration:
+    """One stretch of a search: the study, the pool, and the trials being trained.
+
+    Attributes:
+        cost_of: parameters and multiply-adds of a candidate, as attributes; raises when it cannot be built.
+        checkpoint: where a candidate's weights go when it is trained in full.
+    """
+
+    study: optuna.Study
+    space: Recipe
+    settings: Settings
+    pool: Pool
+    halving: AsyncHalving
+    progress: Progress
+    cost_of: Callable[[Recipe], dict[str, Any]]
+    checkpoint: Callable[[str], Path]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    _running: dict[int, optuna.Trial] = field(default_factory=dict)
+    _reported: set[tuple[int, int]] = field(default_factory=set)
+    _stopped: set[int] = field(default_factory=set)
+    _fruitless: int = 0
+    _lost: int = 0
+
+    def run(self) -> None:
+        """Spend the budget.
+
+        Raises:
+            UserError: when nothing in the space passes its constraints, or workers die on everything.
+        """
+        self._remember()
+        started = time.monotonic()
+        while True:
+            in_time = self.settings.max_time is None or time.monotonic() - started < self.settings.max_time
+            while in_time and self.pool.idle() and self._wanted() and self._fruitless < FRUITLESS:
+                self._next()
+            if not self._running:
+                break
+            for message in self.pool.messages(timeout=1.0):
+                self._hear(message)
+            self.progress.show(trials.spent(self.study), len(self._running))
+        self._say_why_it_ended(in_time)
+
+    def _wanted(self) -> bool:
+        return trials.spent(self.study) + len(self._running) < self.settings.budget
+
+    def _remember(self) -> None:
+        """Take up where an earlier session of the run stopped."""
+        for trial in self.study.get_trials(deepcopy=False):
+            if trials.costs_budget(trial):
+                for rung, value in trial.intermediate_values.items():
+                    self.halving.record(rung, value)
+                self.progress.note(trials.outcome(trial) or "", trial.value)
+
+    def _say_why_it_ended(self, in_time: bool) -> None:
+        tried = trials.spent(self.study)
+        if tried == 0 and in_time:
+            raise UserError(
+                f"no candidate passed the space's constraints in {FRUITLESS} draws: loosen them, or widen the space"
+            )
+        if not in_time and tried < self.settings.budget:
+            log.info("The time given is used up: %d of %d candidates were tried.", tried, self.settings.budget)
+        elif tried < self.settings.budget:
+            log.info("The space holds nothing new: %d of %d candidates were tried.", tried, self.settings.budget)
+
+    def _next(self) -> None:
+        """Ask for one trial, and give it to a worker unless it is answered without one."""
+        trial = self.study.ask()
+        baseline = trial.user_attrs.get(BASELINE)
+        outside = trial.user_attrs.get(OUTSIDE, False)
+        candidate = self.space.baselines[baseline] if outside else close(self.space, from_trial(trial))
+        candidate = candidate.candidate()
+        digest = candidate_hash(candidate)
+        trial.set_user_attr("hash", digest)
+        trial.set_user_attr("candidate", to_json(candidate))
+        if self._answered(trial, digest, candidate, is_baseline=baseline is not None):
+            self._fruitless += 1
+            return
+        self._fruitless = 0
+        self._running[trial.number] = trial
+        task = Task(
+            to_json(candidate),
+            self.settings.steps,
+            self.halving.rungs,
+            self.settings.seed,
+            save=str(self.checkpoint(digest)),
+            provenance={**self.provenance, "trial": trial.number},
+        )
+        self.pool.submit(Job(trial.number, task))
+
+    def _answered(self, trial: optuna.Trial, digest: str, candidate: Recipe, is_baseline: bool) -> bool:
+        """Whether a trial ends without a worker: known already, outside the constraints, or not to be built."""
+        if digest in {t.user_attrs["hash"] for t in self._running.values()}:
+            trials.end(self.study, trial, "duplicate", reason="the same candidate is being trained")
+            return True
+        known = trials.by_hash(self.study).get(digest)
+        if known is not None:
+            for rung, value in known.intermediate_values.items():
+                trial.report(value, rung)
+            trials.end(self.study, trial, "duplicate", known.value, known.state, duplicate_of=known.number)
+            return True
+        try:
+            broken = None if is_baseline else _broken(self.space, candidate)
+            if broken is not None:
+                trials.end(self.study, trial, "infeasible", reason=f"constraint {broken} is not met", free=True)
+                return True
+            for name, value in self.cost_of(candidate).items():
+                trial.set_user_attr(name, value)
+        except Exception as error:  # a space may hold parts of anyone's making
+            self._failed(trial, f"it cannot be built: {error}", traceback.format_exc())
+            return True
+        return False
+
+    def _hear(self, message: Message) -> None:
+        number = message.job.id
+        trial = self._running.get(number)
+        if trial is None:
+            return
+        if isinstance(message, Rung):
+            self._rung(trial, message)
+        elif isinstance(message, Requeued):
+            log.warning("Trial %d: %s; it is run again.", number, message.reason)
+        elif isinstance(message, Done | Failed | Infeasible | Lost):
+            del self._running[number]
+            self._lost = self._lost + 1 if isinstance(message, Lost) else 0
+            if isinstance(message, Done):
+                self._done(trial, message.result)
+            elif isinstance(message, Failed):
+                self._failed(trial, message.reason, message.traceback)
+            elif isinstance(message, Infeasible):
+                trials.end(self.study, trial, "infeasible", reason=message.reason)
+                self.progress.note("infeasible", None)
+            else:
+                trials.end(self.study, trial, "lost", reason=message.reason)
+                if self._lost >= LOST_LIMIT:
+                    raise UserError(f"{LOST_LIMIT} candidates in a row took their worker down: {message.reason}")
+
+    def _rung(self, trial: optuna.Trial, message: Rung) -> None:
+        rung = (trial.number, message.step)
+        if rung in self._reported:  # a job that is run again reports its rungs again, and was let on
+            self.pool.answer(trial.number, True)
+            return
+        self._reported.add(rung)
+        trial.report(message.value, message.step)
+        goes_on = self.halving.goes_on(message.step, message.value)
+        if not goes_on:
+            self._stopped.add(trial.number)
+        self.pool.answer(trial.number, goes_on)
+
+    def _done(self, trial: optuna.Trial, result: dict[str, Any]) -> None:
+        how = "pruned" if trial.number in self._stopped else "complete"
+        self._stopped.discard(trial.number)
+        attrs = {name: result[name] for name in ("steps", "seconds", "step_seconds", "peak_mb", "logs")}
+        trials.end(self.study, trial, how, result["miou"], **attrs)
+        self.progress.note(how, result["miou"] if how == "complete" else None)
+        self._drop_checkpoints()
+
+    def _failed(self, trial: optuna.Trial, reason: str, trace: str) -> None:
+        log.warning("Trial %d failed: %s", trial.number, reason.splitlines()[0][:200] if reason else "no reason given")
+        trials.end(self.study, trial, "failed", reason=reason, traceback=trace)
+        self.progress.note("failed", None)
+
+    def _drop_checkpoints(self) -> None:
+        """Keep the weights of the best few and of the baselines only."""
+        complete = [t for t in trials.by_hash(self.study).values() if trials.outcome(t) == "complete"]
+        complete.sort(key=lambda t: -float(t.value or 0))
+        for trial in complete[self.settings.best :]:
+            if BASELINE not in trial.user_attrs:
+                self.checkpoint(trial.user_attrs["hash"]).unlink(missing_ok=True)
+
+
+def _broken(space: Recipe, candidate: Recipe) -> int | None:
+    """The number of the first constraint that a candidate does not meet."""
+    tests: Iterable[tuple[int, Callable[[Recipe], bool]]] = enumerate(space.constraints)
+    return next((i for i, test in tests if not test(candidate)), None)

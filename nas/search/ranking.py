@@ -1,0 +1,186 @@
+"""The final ranking: the best few and the baselines, each trained in full on several seeds."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+
+from nas.pool import Done, Ended, Failed, Infeasible, Job, Lost, Pool
+from nas.search import trials
+from nas.search.progress import Progress
+from nas.search.settings import Settings
+from nas.search.work import Task
+from nas.space import Recipe, candidate_hash, to_json
+
+__all__ = ["Contender", "confidence_interval", "contenders", "kendall_tau", "rank", "repeat"]
+
+REPEATS = "repeats"
+"""Study attribute: results by candidate hash, then by seed."""
+
+# Student's t, two-sided 95 %, by degrees of freedom; 1.96 is the limit.
+_T95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A candidate that takes part in the final: its trial number, or its place among the baselines, or both."""
+
+    candidate: str
+    digest: str
+    trial: int | None
+    baseline: int | None
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+        return f"trial {self.trial}" if self.baseline is None else f"baseline {self.baseline}"
+
+
+def contenders(study: optuna.Study, space: Recipe, best: int) -> list[Contender]:
+    """The declared baselines and the `best` complete candidates beside them, without repetition."""
+    known = trials.by_hash(study)
+    found = {}
+    for i, baseline in enumerate(space.baselines):
+        digest = candidate_hash(baseline.candidate())
+        trial = known.get(digest)
+        found[digest] = Contender(to_json(baseline.candidate()), digest, trial.number if trial else None, i)
+    complete = [(d, t) for d, t in known.items() if trials.outcome(t) == "complete" and d not in found]
+    for digest, trial in sorted(complete, key=lambda item: -float(item[1].value or 0.0))[:best]:
+        found[digest] = Contender(trials.candidate_of(trial), digest, trial.number, None)
+    return list(found.values())
+
+
+def repeat(
+    study: optuna.Study,
+    pool: Pool,
+    entrants: list[Contender],
+    settings: Settings,
+    checkpoint: Callable[[str, int], Path],
+    provenance: dict[str, Any],
+    progress: Progress,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Train every contender on every seed; results by hash and seed.
+
+    What was trained already, in the search or before a resume, is not trained again: a candidate, a seed
+    and a device give the same numbers.
+    """
+    results: dict[str, dict[str, dict[str, Any]]] = study.user_attrs.get(REPEATS, {})
+    results = {
+        c.digest: {**_from_search(study, c, settings, checkpoint), **results.get(c.digest, {})} for c in entrants
+    }
+    seeds = range(settings.seed, settings.seed + settings.repeats)
+    jobs = [
+        Job(i, (c, seed))
+        for i, (c, seed) in enumerate((c, s) for c in entrants for s in seeds if str(s) not in results[c.digest])
+    ]
+    waiting = {job.id: job.payload for job in jobs}
+    for number, (contender, seed) in waiting.items():
+        path = str(checkpoint(contender.digest, seed))
+        task = Task(contender.candidate, settings.steps, (settings.steps,), seed, path, provenance)
+        pool.submit(Job(number, task))
+    progress.total = len(jobs)
+    while waiting:
+        for message in pool.messages(timeout=1.0):
+            if isinstance(message, Done | Failed | Infeasible | Lost) and message.job.id in waiting:
+                contender, seed = waiting.pop(message.job.id)
+                results[contender.digest][str(seed)] = _plain(message)
+                study.set_user_attr(REPEATS, results)
+                progress.note("trained" if isinstance(message, Done) else "failed", None)
+            elif not isinstance(message, Ended) and hasattr(message, "step"):
+                pool.answer(message.job.id, True)
+        progress.show(len(jobs) - len(waiting), min(len(waiting), pool.slots))
+    return results
+
+
+def _plain(message: Ended) -> dict[str, Any]:
+    if isinstance(message, Done):
+        return {name: message.result[name] for name in ("miou", "seconds", "peak_mb")}
+    return {"error": message.reason}
+
+
+def _from_search(
+    study: optuna.Study, contender: Contender, settings: Settings, checkpoint: Callable[[str, int], Path]
+) -> dict[str, dict[str, Any]]:
+    """The search's own training of a contender, which had the first seed."""
+    if contender.trial is None or not checkpoint(contender.digest, settings.seed).exists():
+        return {}
+    trial = study.get_trials(deepcopy=False)[contender.trial]
+    if trials.outcome(trial) != "complete":
+        return {}
+    attrs = trial.user_attrs
+    result = {"miou": trial.value, "seconds": attrs["seconds"], "peak_mb": attrs["peak_mb"]}
+    return {str(settings.seed): result}
+
+
+def confidence_interval(values: list[float]) -> float:
+    """Half the 95 % interval of the mean (Student's t); NaN for fewer than two values."""
+    n = len(values)
+    if n < 2:
+        return math.nan
+    t = _T95[n - 2] if n - 2 < len(_T95) else 1.96 + 2.4 / (n - 1)
+    return t * statistics.stdev(values) / math.sqrt(n)
+
+
+def rank(entrants: list[Contender], results: dict[str, dict[str, dict[str, Any]]], study: optuna.Study) -> pd.DataFrame:
+    """The table, best first: mean validation mIoU, its interval, whether it ties with the first, and costs.
+
+    A contender ties with the first when the 95 % interval of their difference, seed by seed, holds 0.
+    """
+    known = trials.by_hash(study)
+    rows = []
+    for contender in entrants:
+        done = {seed: r for seed, r in results[contender.digest].items() if "miou" in r}
+        values = {seed: r["miou"] for seed, r in done.items()}
+        trial = known.get(contender.digest)
+        attrs = trial.user_attrs if trial else {}
+        errors = [r["error"] for r in results[contender.digest].values() if "error" in r]
+        rows.append(
+            {
+                "name": contender.name,
+                "hash": contender.digest,
+                "miou": statistics.fmean(values.values()) if values else math.nan,
+                "interval": confidence_interval(list(values.values())),
+                "seeds": len(values),
+                "search_miou": trial.value if trial else math.nan,
+                "params": attrs.get("params"),
+                "macs": attrs.get("macs"),
+                "seconds": statistics.fmean(r["seconds"] for r in done.values()) if done else math.nan,
+                "peak_mb": max((r["peak_mb"] for r in done.values()), default=math.nan),
+                "values": values,
+                "error": errors[0] if errors else "",
+            }
+        )
+    table = pd.DataFrame(rows).sort_values("miou", ascending=False, na_position="last", ignore_index=True)
+    first = table["values"].iloc[0]
+    table.insert(4, "tie", [i > 0 and _ties(first, values) for i, values in enumerate(table["values"])])
+    table.index = pd.RangeIndex(1, len(table) + 1, name="rank")
+    return table
+
+
+def _ties(first: dict[str, float], other: dict[str, float]) -> bool:
+    differences = [first[seed] - other[seed] for seed in first if seed in other]
+    if len(differences) < 2:
+        return bool(differences)
+    return statistics.fmean(differences) <= confidence_interval(differences)
+
+
+def kendall_tau(one: list[float], other: list[float]) -> float:
+    """Kendall's tau-b of two scorings of the same things; NaN where either has no order."""
+    concordant = discordant = tied_one = tied_other = 0
+    for i in range(len(one)):
+        for j in range(i):
+            a, b = one[i] - one[j], other[i] - other[j]
+            concordant += a * b > 0
+            discordant += a * b < 0
+            tied_one += a == 0 and b != 0
+            tied_other += b == 0 and a != 0
+    total = concordant + discordant
+    scale = math.sqrt((total + tied_one) * (total + tied_other))
+    return (concordant - discordant) / scale if scale else math.nan

@@ -1,0 +1,117 @@
+"""A run: the folder in which a search keeps everything, and how it is read afterwards."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import UserError
+from nas.search.settings import Settings
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+
+    from nas.space import Recipe
+
+__all__ = ["STUDY", "Run", "new_folder"]
+
+STUDY = "search"
+
+
+def new_folder(space: str, name: str | None = None, root: Path = Path("runs")) -> Path:
+    """A fresh folder for a run: `runs/NAME`, or `runs/SPACE-1`, `-2` and so on.
+
+    Raises:
+        UserError: when that name is taken.
+    """
+    if name is not None:
+        folder = root / name
+        if folder.exists():
+            raise UserError(f"{folder} exists already: go on with --resume {folder}, or choose another --name")
+    else:
+        stem = re.sub(r"\W+", "_", Path(space).stem)
+        number = 1
+        while (root / f"{stem}-{number}").exists():
+            number += 1
+        folder = root / f"{stem}-{number}"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "artifacts").mkdir()
+    return folder
+
+
+class Run:
+    """A run's folder. Nothing is read before it is asked for."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise UserError(f"{self.folder}: there is no such run")
+        self.settings = Settings.read(self.folder)
+
+    @property
+    def storage(self) -> str:
+        """Optuna's storage URL, as `optuna-dashboard` takes it."""
+        return self.settings.storage or f"sqlite:///{self.folder / 'study.db'}"
+
+    @property
+    def study_name(self) -> str:
+        """The study's name in its storage: unique where several runs share one."""
+        return STUDY if self.settings.storage is None else self.folder.name
+
+    def study(self, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
+        """The Optuna study, made at the first call."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        return optuna.create_study(
+            storage=self.storage,
+            study_name=self.study_name,
+            sampler=sampler,
+            # Early stopping is decided by the search itself.
+            pruner=optuna.pruners.NopPruner(),
+            direction="maximize",
+            load_if_exists=True,
+        )
+
+    def space(self) -> Recipe:
+        """The space, from the copy of its file that the run keeps."""
+        from nas.space import load_space
+
+        return load_space(self.folder / "space.py")
+
+    def checkpoint(self, digest: str, seed: int) -> Path:
+        """Where the weights of a candidate trained in full with a seed are."""
+        return self.folder / "checkpoints" / f"{digest}-{seed}.safetensors"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """The exported winner."""
+        return self.folder / "best.safetensors"
+
+    @property
+    def ranking(self) -> pd.DataFrame:
+        """The final table.
+
+        Raises:
+            UserError: when the run has not reached its end.
+        """
+        import pandas as pd
+
+        path = self.folder / "ranking.csv"
+        if not path.exists():
+            raise UserError(f"{self.folder} has no ranking yet: finish it with nas-search --resume {self.folder}")
+        return pd.read_csv(path, index_col="rank")
+
+    def frame(self) -> pd.DataFrame:
+        """A row a trial: outcome, score, costs, and a column a parameter path."""
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for trial in self.study().get_trials(deepcopy=False):
+            keep = ("outcome", "hash", "params", "macs", "seconds", "peak_mb", "reason")
+            attrs = {name: trial.user_attrs.get(name) for name in keep}
+            rungs = {f"rung {step}": value for step, value in sorted(trial.intermediate_values.items())}
+            rows.append({"trial": trial.number, "miou": trial.value, **attrs, **rungs, **trial.params})
+        return pd.DataFrame(rows).set_index("trial") if rows else pd.DataFrame()

@@ -1,0 +1,97 @@
+"""Settings of a search, as given on the command line; kept in the run so that it can be resumed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from nas.errors import UserError
+
+__all__ = ["Settings"]
+
+PASSES, LABELLED_BATCH, LEAST_STEPS = 20, 8, 120
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run searches, on which data, and for how long.
+
+    Attributes:
+        space: the space file.
+        budget: candidates to try.
+        data, labels, unlabelled, size: the data set, as `tasks.data.load_data` reads them.
+        seed: of the sampler, the splits and every training.
+        sampler: one of `nas.search.samplers.SAMPLERS`.
+        steps: optimizer steps of a full training; None for 20 passes over the labelled images, at least 120.
+        best: candidates that are trained again at the end, beside the baselines.
+        repeats: seeds each of them is trained on.
+        workers: processes on a machine without a GPU; None for one a core.
+        workers_per_gpu: processes on each GPU.
+        max_time: seconds after which no new candidate is started, or None.
+        storage: an Optuna storage URL, or None for `study.db` in the run's folder.
+        cache_gb: images above this live in a cache on disk.
+        hang_after: seconds without a word after which a worker counts as hung and is replaced.
+    """
+
+    space: str
+    budget: int = 200
+    data: str = "scenes"
+    labels: str | None = None
+    unlabelled: str | None = None
+    size: tuple[int, int] | None = None
+    seed: int = 0
+    sampler: str = "evolution"
+    steps: int | None = None
+    best: int = 3
+    repeats: int = 3
+    workers: int | None = None
+    workers_per_gpu: int = 2
+    max_time: float | None = None
+    storage: str | None = None
+    cache_gb: float = 4.0
+    hang_after: float = 3600.0
+
+    def checked(self) -> Settings:
+        """These settings.
+
+        Raises:
+            UserError: when a number is out of its range.
+        """
+        least = {"budget": 1, "steps": 1, "best": 1, "repeats": 1, "workers": 1, "workers_per_gpu": 1}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise UserError(f"--{name.replace('_', '-')} {value}: give {lowest} or more")
+        if self.size is not None and min(self.size) < 8:
+            raise UserError(f"--size {self.size[0]}x{self.size[1]}: give 8 pixels or more each way")
+        if self.max_time is not None and self.max_time <= 0:
+            raise UserError(f"--max-time {self.max_time}: give a positive time")
+        return self
+
+    def with_steps(self, labelled: int) -> Settings:
+        """The same settings with the number of steps decided, for that many labelled images."""
+        if self.steps is not None:
+            return self
+        return replace(self, steps=max(LEAST_STEPS, PASSES * labelled // LABELLED_BATCH))
+
+    def write(self, folder: Path) -> None:
+        """Keep the settings in a run's folder."""
+        (folder / "settings.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Settings:
+        """The settings kept in a run's folder.
+
+        Raises:
+            UserError: when the folder is no run.
+        """
+        path = folder / "settings.json"
+        try:
+            data: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError):
+            raise UserError(f"{folder} is not a run: it has no readable settings.json") from None
+        known = {f.name for f in fields(cls)}
+        settings = cls(**{name: value for name, value in data.items() if name in known})
+        return replace(settings, size=tuple(settings.size) if settings.size else None)

@@ -1,0 +1,72 @@
+"""How a candidate's life is written down in an Optuna study: outcomes, attributes, and what counts as budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+__all__ = ["OUTCOMES", "by_hash", "candidate_of", "end", "outcome", "spent", "unfinished"]
+
+OUTCOMES = ("complete", "pruned", "infeasible", "failed", "lost", "duplicate")
+"""Each trial ends as exactly one of these. Optuna itself knows COMPLETE, PRUNED and FAIL."""
+
+FREE = "free"
+"""Attribute of a trial that used no worker, and so costs no budget."""
+
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+
+
+def end(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    how: str,
+    value: float | None = None,
+    state: TrialState | None = None,
+    **attrs: Any,
+) -> None:
+    """End a trial as one of OUTCOMES, with what is to be remembered of it.
+
+    `state` is Optuna's, where the outcome alone does not tell it: a duplicate takes that of the first.
+    """
+    for name, content in {"outcome": how, **attrs}.items():
+        trial.set_user_attr(name, content)
+    state = state or STATES.get(how, TrialState.FAIL)
+    study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+
+
+def outcome(trial: FrozenTrial) -> str | None:
+    """How a trial ended, or None while it has not."""
+    return trial.user_attrs.get("outcome")
+
+
+def candidate_of(trial: FrozenTrial) -> str:
+    """The JSON of a trial's candidate."""
+    return trial.user_attrs["candidate"]
+
+
+def spent(study: optuna.Study) -> int:
+    """How much of the budget is used by trials that have ended."""
+    return sum(costs_budget(t) for t in study.get_trials(deepcopy=False))
+
+
+def costs_budget(trial: FrozenTrial) -> bool:
+    """Whether a trial has ended and a worker has trained it."""
+    how = outcome(trial)
+    return how is not None and how not in ("lost", "duplicate") and not trial.user_attrs.get(FREE, False)
+
+
+def unfinished(study: optuna.Study) -> list[optuna.Trial]:
+    """Trials that were being trained, by this process or by one that is gone."""
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [optuna.Trial(study, frozen._trial_id) for frozen in running]
+
+
+def by_hash(study: optuna.Study) -> dict[str, FrozenTrial]:
+    """The first finished trial of each candidate that a worker trained."""
+    found: dict[str, FrozenTrial] = {}
+    for trial in study.get_trials(deepcopy=False):
+        if costs_budget(trial) and "hash" in trial.user_attrs:
+            found.setdefault(trial.user_attrs["hash"], trial)
+    return found

@@ -1,0 +1,104 @@
+"""What a worker process does: decode a candidate, train it, and send back plain numbers."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+__all__ = ["DataHandle", "FinalTest", "Task", "TrainWork"]
+
+
+class DataHandle(Protocol):
+    """A small picklable thing that opens the shared data in another process."""
+
+    def open(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training.
+
+    Attributes:
+        candidate: JSON of a closed recipe.
+        steps, rungs, seed: the training plan.
+        save: where to write the checkpoint when the training ends in full, or None.
+        provenance: what else the checkpoint is to say of itself.
+    """
+
+    candidate: str
+    steps: int
+    rungs: tuple[int, ...]
+    seed: int
+    save: str | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FinalTest:
+    """Score a checkpoint on the test split, and write it with that score. Only a run's last step asks for it."""
+
+    checkpoint: str
+    out: str
+
+
+@dataclass
+class TrainWork:
+    """Trains tasks in a worker process. `components` are imported first, so that recipes can be decoded."""
+
+    data: DataHandle
+    space_file: str | None = None
+    components: tuple[str, ...] = ("nas.models", "nas.training", "tasks")
+
+    def setup(self, device: str) -> None:
+        """Called once in each worker process."""
+        from nas.space import load_space
+
+        for name in self.components:
+            importlib.import_module(name)
+        if self.space_file:
+            # The file may define components of its own.
+            load_space(self.space_file)
+        self._device = device
+        self._data = self.data.open()
+
+    def run(self, task: Task | FinalTest, report: Callable[[int, float], bool]) -> dict[str, Any]:
+        """Run a task; the result is plain data."""
+        return self._test(task) if isinstance(task, FinalTest) else self._train(task, report)
+
+    def _train(self, task: Task, report: Callable[[int, float], bool]) -> dict[str, Any]:
+        from nas.export import save_checkpoint
+        from nas.space import from_json
+        from nas.training import Plan, train
+
+        candidate = from_json(task.candidate)
+        plan = Plan(task.steps, task.rungs, task.seed, self._device)
+        trained = train(candidate, self._data, plan, report)
+        if task.save and trained.steps == task.steps:
+            metrics = {"validation_miou": trained.scores.miou, "steps": trained.steps, "seconds": trained.seconds}
+            provenance = {**task.provenance, "seed": task.seed}
+            save_checkpoint(Path(task.save), trained.network, candidate, self._data, metrics, provenance)
+        return {
+            "miou": trained.scores.miou,
+            "steps": trained.steps,
+            "seconds": trained.seconds,
+            "step_seconds": trained.step_seconds,
+            "peak_mb": trained.peak_mb,
+            "logs": trained.logs,
+        }
+
+    def _test(self, task: FinalTest) -> dict[str, Any]:
+        import torch
+
+        from nas.export import load_checkpoint, save_checkpoint
+        from nas.training import evaluate
+
+        found = load_checkpoint(Path(task.checkpoint))
+        device = torch.device(self._device)
+        network = found.network.to(device)
+        scores = evaluate(network, self._data.test, len(self._data.classes), device)
+        metrics = {**found.metrics, "test_miou": scores.miou, "test_iou": list(scores.iou)}
+        save_checkpoint(Path(task.out), network, found.candidate, self._data, metrics, found.provenance)
+        return {"miou": scores.miou}

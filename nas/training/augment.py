@@ -1,0 +1,81 @@
+"""Augmentation of whole batches on the device: flip, scale, crop and colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from nas.space.component import Component
+from nas.training.batch import VOID
+
+__all__ = ["Augment", "colour_jitter"]
+
+
+def _uniform(n: int, lo: float, hi: float, generator: torch.Generator) -> torch.Tensor:
+    return torch.rand(n, generator=generator) * (hi - lo) + lo
+
+
+@dataclass(frozen=True)
+class Augment(Component):
+    """Random view of each image, drawn apart for each.
+
+    Attributes:
+        flip: probability of a horizontal flip.
+        scale: zoom, from lo to hi on a log scale; what falls outside the image is black and void.
+        crop: (height, width) of the view, or None for the image's own size.
+        colour: strength of brightness, contrast and saturation jitter on labelled images; 0 for none.
+    """
+
+    flip: float = 0.5
+    scale: tuple[float, float] = (0.5, 2.0)
+    crop: tuple[int, int] | None = None
+    colour: float = 0.0
+
+    def view(
+        self, images: torch.Tensor, masks: torch.Tensor | None, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Views of uint8 images N x 3 x H x W and masks N x H x W.
+
+        Returns:
+            float images N x 3 x h x w in [0, 1] and int64 masks N x h x w (255 where void), h x w being the crop.
+        """
+        n, _, height, width = images.shape
+        h, w = self.crop or (height, width)
+        theta = self._window(n, (height, width), (h, w), generator).to(images.device)
+        grid = F.affine_grid(theta, [n, 3, h, w], align_corners=False)
+        pixels = F.grid_sample(images.float().div_(255), grid, align_corners=False)
+        if masks is None:
+            return pixels, None
+        # Shifted so that the zero padding outside the image becomes void.
+        shifted = (masks.float() - VOID).unsqueeze(1)
+        labels = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)
+        return pixels, labels.squeeze(1).add_(VOID).round_().long()
+
+    def _window(self, n: int, full: tuple[int, int], view: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+        """Affine maps N x 2 x 3 from the view to the image, in the coordinates of `affine_grid`."""
+        lo, hi = (torch.tensor(s).log().item() for s in self.scale)
+        zoom = _uniform(n, lo, hi, generator).exp()
+        theta = torch.zeros(n, 2, 3)
+        flipped = torch.rand(n, generator=generator) < self.flip
+        for axis, (size, window) in enumerate(((full[1], view[1]), (full[0], view[0]))):
+            share = window / size / zoom
+            theta[:, axis, axis] = share
+            theta[:, axis, 2] = _uniform(n, -1, 1, generator) * (1 - share).abs()
+        theta[flipped, 0, 0] *= -1
+        return theta
+
+
+def colour_jitter(images: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
+    """Images N x 3 x H x W in [0, 1] with brightness, contrast and saturation each changed by up to `strength`."""
+    if strength <= 0:
+        return images
+    n = len(images)
+    brightness, contrast, saturation = (
+        _uniform(n, 1 - strength, 1 + strength, generator).view(n, 1, 1, 1).to(images.device) for _ in range(3)
+    )
+    grey = images.mean(1, keepdim=True)
+    images = torch.lerp(grey, images, saturation)
+    mean = grey.mean((2, 3), keepdim=True)
+    return torch.lerp(mean, images, contrast).mul_(brightness).clamp_(0, 1)

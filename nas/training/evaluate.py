@@ -1,0 +1,31 @@
+"""Scores of a network on a split."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from nas.models import Network
+from nas.training.images import Images, memory_layout
+from nas.training.metrics import Confusion, Scores
+from nas.training.protocols import Split
+
+__all__ = ["evaluate"]
+
+BATCH = 16
+
+
+@torch.no_grad()
+def evaluate(network: Network, split: Split | Images, classes: int, device: torch.device) -> Scores:
+    """Scores of the network, in evaluation mode and full precision, over every image of a split."""
+    images = split if isinstance(split, Images) else Images(split, device)
+    confusion = Confusion(classes, device)
+    was_training = network.training
+    # The layout of training: convolutions then round alike, and the same network scores the same.
+    network.eval().to(memory_format=memory_layout(device))  # type: ignore[call-overload]
+    for start in range(0, len(images), BATCH):
+        indices = np.arange(start, min(start + BATCH, len(images)))
+        pixels = images.images(indices).float().div_(255).contiguous(memory_format=memory_layout(device))
+        confusion.add(network(pixels).argmax(1), images.masks(indices))
+    network.train(was_training)
+    return confusion.scores()

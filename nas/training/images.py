@@ -1,0 +1,59 @@
+"""Images of a split as tensors: drawn in shuffled epochs, on the device where they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["Images", "epochs", "memory_layout"]
+
+DEVICE_BYTES = 4 << 30
+
+
+def memory_layout(device: torch.device) -> torch.memory_format:
+    """Channels last on GPUs, whose tensor cores want it; planar on CPUs, where group norm is far faster so."""
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
+class Images:
+    """A split's uint8 images N x H x W x 3 and masks N x H x W, served as tensors.
+
+    On a GPU the whole split is uploaded once if it is under 4 GB; on the CPU nothing is copied but the batch.
+    """
+
+    def __init__(self, split: Any, device: torch.device) -> None:
+        self.device = device
+        self._images: Any = split.images
+        self._masks: Any = split.masks
+        if device.type == "cuda" and split.images.nbytes < DEVICE_BYTES:
+            self._images = torch.from_numpy(np.array(split.images)).to(device)
+            self._masks = None if split.masks is None else torch.from_numpy(np.array(split.masks)).to(device)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def images(self, indices: np.ndarray) -> torch.Tensor:
+        """uint8 images n x 3 x H x W."""
+        return self._take(self._images, indices).permute(0, 3, 1, 2)
+
+    def masks(self, indices: np.ndarray) -> torch.Tensor:
+        """uint8 masks n x H x W."""
+        return self._take(self._masks, indices)
+
+    def _take(self, array: Any, indices: np.ndarray) -> torch.Tensor:
+        if isinstance(array, torch.Tensor):
+            return array[torch.from_numpy(indices).to(self.device)]
+        return torch.from_numpy(array[indices]).to(self.device, non_blocking=True)
+
+
+def epochs(count: int, batch: int, generator: torch.Generator) -> Iterator[np.ndarray]:
+    """Endless batches of exactly `batch` indices that go through 0..count-1 in a new order each time."""
+    waiting = np.empty(0, dtype=np.int64)
+    while True:
+        while len(waiting) < batch:
+            waiting = np.concatenate([waiting, torch.randperm(count, generator=generator).numpy()])
+        yield waiting[:batch]
+        waiting = waiting[batch:]

@@ -1,0 +1,49 @@
+"""Mean intersection over union from one confusion matrix over a whole split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from nas.training.batch import VOID
+
+__all__ = ["Confusion", "Scores"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """mIoU, pixel accuracy, IoU by class; a class absent from labels and predictions is NaN and out of the mean."""
+
+    miou: float
+    accuracy: float
+    iou: tuple[float, ...]
+
+
+class Confusion:
+    """Counts of (label, prediction) pairs, K x K; pixels labelled 255 are left out."""
+
+    def __init__(self, classes: int, device: torch.device | str = "cpu") -> None:
+        self.classes = classes
+        self.counts = torch.zeros(classes * classes, dtype=torch.int64, device=device)
+
+    def add(self, prediction: torch.Tensor, labels: torch.Tensor) -> None:
+        """Count N x H x W predicted classes against N x H x W labels."""
+        known = labels != VOID
+        pairs = labels[known].long() * self.classes + prediction[known].long()
+        self.counts += torch.bincount(pairs, minlength=self.classes**2)
+
+    def scores(self) -> Scores:
+        """The scores of all that was counted; mIoU is 0 when nothing was."""
+        matrix = self.counts.reshape(self.classes, self.classes).cpu().numpy().astype(np.float64)
+        hit = np.diag(matrix)
+        union = matrix.sum(0) + matrix.sum(1) - hit
+        iou = np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
+        present = iou[union > 0]
+        total = matrix.sum()
+        return Scores(
+            miou=float(present.mean()) if present.size else 0.0,
+            accuracy=float(hit.sum() / total) if total else 0.0,
+            iou=tuple(float(x) for x in iou),
+        )

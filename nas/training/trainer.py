@@ -1,0 +1,247 @@
+"""The trainer: one loop for every recipe, reporting a validation mIoU at each rung."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from nas.models import Network, build_network, running_statistics_frozen
+from nas.space import PretrainThenFinetune, Recipe
+from nas.training.augment import colour_jitter
+from nas.training.batch import VOID, Batch
+from nas.training.ema import ema_update
+from nas.training.evaluate import evaluate
+from nas.training.images import Images, epochs, memory_layout
+from nas.training.memory import peak_megabytes, reset_peak
+from nas.training.metrics import Scores
+from nas.training.protocols import Data
+
+__all__ = ["Plan", "Trained", "TrainingError", "class_pixels", "train"]
+
+LOSS_CHECK_EVERY = 10
+
+Report = Callable[[int, float], bool]
+"""report(step, validation mIoU) -> whether to go on."""
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on; the message says why and at which step."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, when to report, and with which random numbers.
+
+    Attributes:
+        steps: optimizer steps of a full training; the schedule spans them.
+        rungs: steps after which the validation mIoU is reported; the last one is `steps`.
+        seed: of initialisation, sampling, augmentation and every task.
+        device: "cpu" or "cuda".
+    """
+
+    steps: int
+    rungs: tuple[int, ...]
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass
+class Trained:
+    """A trained network and what it took. `scores` are those of the last rung reached."""
+
+    network: Network
+    scores: Scores
+    steps: int
+    seconds: float
+    step_seconds: float
+    peak_mb: float
+    logs: dict[str, float] = field(default_factory=dict)
+
+
+def train(candidate: Recipe, data: Data, plan: Plan, report: Report = lambda step, miou: True) -> Trained:
+    """Train a closed recipe on few labelled and many unlabelled images.
+
+    Raises:
+        TrainingError: when a loss is no longer finite.
+        torch.OutOfMemoryError: when the device has too little memory.
+    """
+    return _Training(candidate, data, plan).run(report)
+
+
+class _Training:
+    """The state of one training."""
+
+    def __init__(self, candidate: Recipe, data: Data, plan: Plan) -> None:
+        self.candidate, self.plan = candidate, plan
+        self.device = torch.device(plan.device)
+        _make_deterministic(self.device, plan.seed)
+        reset_peak(self.device)
+        self.classes = len(data.classes)
+        self.generator = torch.Generator().manual_seed(plan.seed)
+        self.labelled = Images(data.labelled, self.device)
+        self.unlabelled = Images(data.unlabelled, self.device)
+        self.validation = Images(data.validation, self.device)
+        self.network = build_network(candidate, self.classes)
+        for task in candidate.pretext:
+            name = type(task).__name__
+            self.network.heads[name] = task.head(self.network.encoder.channels, self.network.encoder.reductions)
+        self.layout = memory_layout(self.device)
+        self.network.to(self.device, memory_format=self.layout)
+        self.own = candidate.method.build(self.network, self.classes)
+        if self.own is not None:
+            self.own.to(self.device)
+        self.average = copy.deepcopy(self.network) if candidate.ema else None
+        self.criterion = candidate.loss.build(class_pixels(data.labelled.masks, self.classes)).to(self.device)
+        self.optimizer = candidate.optimizer.build(self.network)
+        self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.logs: dict[str, torch.Tensor | float] = {}
+
+    def run(self, report: Report) -> Trained:
+        started = time.perf_counter()
+        validating = 0.0
+        scores: Scores | None = None
+        batches = self._batches()
+        step = 0
+        self.network.train()
+        for step in range(1, self.plan.steps + 1):
+            self._step(next(batches), step - 1)
+            if step in self.plan.rungs or step == self.plan.steps:
+                self._check_finite(step)
+                before = time.perf_counter()
+                scores = evaluate(self._predictor(), self.validation, self.classes, self.device)
+                validating += time.perf_counter() - before
+                if not report(step, scores.miou):
+                    break
+        if scores is None:
+            raise TrainingError("a training needs at least one step")
+        seconds = time.perf_counter() - started
+        return Trained(
+            network=self._predictor(),
+            scores=scores,
+            steps=step,
+            seconds=seconds,
+            step_seconds=(seconds - validating) / step,
+            peak_mb=peak_megabytes(self.device),
+            logs={name: float(value) for name, value in self.logs.items()},
+        )
+
+    def _predictor(self) -> Network:
+        network = self.candidate.method.predictor(self.own, self.network)
+        return self.average if self.average is not None and network is self.network else network
+
+    def _batches(self) -> Iterator[Batch]:
+        candidate, rng = self.candidate, self.generator
+        labelled = epochs(len(self.labelled), candidate.labelled_batch, rng)
+        wanted = candidate.unlabelled_batch if self._uses_unlabelled() else 0
+        unlabelled = epochs(len(self.unlabelled), wanted, rng)
+        while True:
+            chosen = next(labelled)
+            images, masks = candidate.augment.view(self.labelled.images(chosen), self.labelled.masks(chosen), rng)
+            images = colour_jitter(images, candidate.augment.colour, rng)
+            others = None
+            if wanted:
+                others, _ = candidate.augment.view(self.unlabelled.images(next(unlabelled)), None, rng)
+                others = others.contiguous(memory_format=self.layout)
+            yield Batch(images.contiguous(memory_format=self.layout), masks, others, rng)
+
+    def _uses_unlabelled(self) -> bool:
+        wanted = bool(self.candidate.pretext) or self.candidate.method.needs_unlabelled
+        return wanted and len(self.unlabelled) > 0 and self.candidate.unlabelled_batch > 0
+
+    def _step(self, batch: Batch, step: int) -> None:
+        """One optimizer step. Each branch is taken backward at once, so that memory holds one branch at a time."""
+        factor = self.candidate.schedule.factor(step, self.plan.steps)
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        pretext, segmentation = self._branches(step)
+        if segmentation:
+            self._segmentation(batch, step)
+        if pretext:
+            self._pretext(batch)
+        if (step + 1) % LOSS_CHECK_EVERY == 0:
+            self._check_finite(step + 1)
+        if self.candidate.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.candidate.clip)
+        self.optimizer.step()
+        if segmentation:
+            self.candidate.method.update(self.own, self.network, batch, step)
+        if self.average is not None:
+            # A young average forgets its random start quickly.
+            ema_update(self.average, self.network, min(self.candidate.ema, (step + 1) / (step + 10)))
+
+    def _branches(self, step: int) -> tuple[bool, bool]:
+        """Whether this step trains the pretext tasks, and whether it trains segmentation."""
+        curriculum = self.candidate.curriculum
+        if not self.candidate.pretext:
+            return False, True
+        if isinstance(curriculum, PretrainThenFinetune):
+            first = step < round(curriculum.fraction * self.plan.steps)
+            return first, not first
+        return True, True
+
+    def _segmentation(self, batch: Batch, step: int) -> None:
+        with self._autocast():
+            logits = self.network(batch.images)
+            supervised = self.criterion(logits, batch.masks)
+            added, logged = self.candidate.method.loss(self.own, self.network, batch, logits, step / self.plan.steps)
+        total = supervised + added
+        total.backward()
+        self.logs |= {"loss.segmentation": supervised.detach(), "loss": total.detach(), **logged}
+
+    def _pretext(self, batch: Batch) -> None:
+        """The step's images are dealt out among the tasks, so that a step costs one pass whatever their number."""
+        images = batch.images if batch.unlabelled is None else torch.cat([batch.images, batch.unlabelled])
+        tasks = self.candidate.pretext
+        order = torch.randperm(len(images), generator=batch.generator).to(images.device)
+        for i, task in enumerate(tasks):
+            share = images[order[i :: len(tasks)]] if len(images) >= len(tasks) else images
+            with self._autocast(), self._statistics():
+                inputs, targets = task.make_batch(share, batch.generator)
+                name = type(task).__name__
+                prediction = self.network.heads[name](self.network.features(inputs))
+                loss = task.loss(prediction, targets)
+            (task.weight * loss).backward()
+            self.logs[f"loss.{name.lower()}"] = loss.detach()
+
+    def _statistics(self) -> AbstractContextManager[object]:
+        clean = self.candidate.pretext_statistics == "clean"
+        return running_statistics_frozen(self.network) if clean else nullcontext()
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        """bfloat16 on GPUs that have it, and full precision elsewhere: neither needs its losses scaled."""
+        if self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+            return torch.autocast("cuda", torch.bfloat16)
+        return nullcontext()
+
+    def _check_finite(self, step: int) -> None:
+        for name, value in self.logs.items():
+            if name.startswith("loss") and not np.isfinite(float(value)):
+                optimizer = self.candidate.optimizer
+                raise TrainingError(
+                    f"{name} is {float(value)} at step {step} ({type(optimizer).__name__}, lr {optimizer.lr:g}): "
+                    "a lower learning rate or gradient clipping may help"
+                )
+
+
+def class_pixels(masks: np.ndarray, classes: int) -> list[int]:
+    """Labelled pixels of each class."""
+    counts = np.bincount(masks.reshape(-1), minlength=VOID + 1)
+    return [int(n) for n in counts[:classes]]
+
+
+def _make_deterministic(device: torch.device, seed: int) -> None:
+    torch.manual_seed(seed)
+    if device.type == "cuda":
+        # Needed by cuBLAS for repeatable sums; read when its first handle is made.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False

@@ -1,0 +1,1 @@
+"""The shipped search spaces: read one, copy it, change it."""

@@ -1,0 +1,24 @@
+"""Data: the embedded scenes, readers for real sets, few-label splits, and sharing pixels with workers."""
+
+from tasks.data.files import list_images, read_image, resize
+from tasks.data.labels import DEFAULT_LABELS
+from tasks.data.load import KINDS, load_data, open_source
+from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, Source
+from tasks.data.sharing import SharedData, shared
+
+__all__ = [
+    "DEFAULT_LABELS",
+    "KINDS",
+    "VOID",
+    "FewLabelData",
+    "ImageSet",
+    "Item",
+    "SharedData",
+    "Source",
+    "list_images",
+    "load_data",
+    "open_source",
+    "read_image",
+    "resize",
+    "shared",
+]

@@ -1,0 +1,137 @@
+"""load_data: from what a user writes ("camvid:PATH", "1/8") to a data set in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nas.errors import UserError
+from tasks.data.images import allocator, decode, first_size, present_classes
+from tasks.data.labels import choose_labels
+from tasks.data.parallel import progress_bar
+from tasks.data.readers import (
+    read_ade20k,
+    read_camvid,
+    read_cityscapes,
+    read_folder,
+    read_gta5,
+    read_voc,
+)
+from tasks.data.scenes import read_scenes
+from tasks.data.sets import FewLabelData, Item, Source
+from tasks.data.splits import check_disjoint
+
+__all__ = ["KINDS", "load_data", "open_source"]
+
+KINDS: dict[str, Callable[[Path, bool], Source]] = {
+    "camvid": read_camvid,
+    "cityscapes": read_cityscapes,
+    "voc": read_voc,
+    "ade20k": read_ade20k,
+    "gta5": read_gta5,
+    "folder": read_folder,
+}
+"""What may stand before the colon, besides `scenes`."""
+
+
+def load_data(
+    spec: str = "scenes",
+    labels: str | None = None,
+    unlabelled: str | None = None,
+    size: tuple[int, int] | None = None,
+    seed: int = 0,
+    cache_gb: float = 4.0,
+    folder: Path | None = None,
+    progress: bool = True,
+) -> FewLabelData:
+    """Load a data set with few labels.
+
+    Args:
+        spec: "scenes", "scenes:night", or KIND:PATH with a kind of `KINDS`.
+        labels: which images of the pool are labelled: "1/8", "46", "FILE.txt", "all"; None is 1/8.
+            A fraction that the set declares (splits/labelled_1_8.txt) is taken as declared.
+        unlabelled: another set, whose pool is used as the unlabelled images and whose validation and
+            test splits are used too (domain adaptation); the rest of this set's pool is left aside.
+        size: height and width to work at; None is the size of the pool's first image (48 x 64 for scenes).
+        seed: of the draw of labels; splits, and scenes, are the same for every seed.
+        cache_gb: pixels beyond this many gigabytes (1e9 bytes) are kept in files instead of memory.
+        folder: where such files go; None is among the temporary files. They go when the data does.
+        progress: whether to show progress on standard error.
+
+    Raises:
+        UserError: something cannot be read or does not fit; the message names it.
+    """
+    source = open_source(spec, progress)
+    other = unlabelled is not None and unlabelled != spec
+    target = open_source(unlabelled, progress) if unlabelled is not None and other else source
+    if source.classes != target.classes:
+        raise UserError(_class_difference(source, target))
+    size = _checked(size or source.size or first_size(source.pool))
+
+    def presence(items: Sequence[Item]) -> np.ndarray:
+        with progress_bar(len(items), f"{source.name} labels", progress) as bar:
+            return present_classes(items, len(source.classes), size, bar)
+
+    few = choose_labels(source, labels, seed, presence)
+    named = {item.name for item in few}
+    rest = target.pool if other else tuple(item for item in source.pool if item.name not in named)
+    splits = {
+        "labelled": few,
+        "unlabelled": (*rest, *target.extra),
+        "validation": target.validation,
+        "test": target.test,
+    }
+    images = sum(map(len, splits.values()))
+    pixels = size[0] * size[1]
+    allocate = allocator(pixels * (4 * images - len(splits["unlabelled"])), cache_gb, folder)
+    with progress_bar(images, source.name, progress) as bar:
+        sets = {split: decode(items, size, split != "unlabelled", allocate, bar) for split, items in splits.items()}
+    name = f"{source.name} -> {target.name}" if other else source.name
+    return FewLabelData(name, source.classes, source.palette, **sets)
+
+
+def open_source(spec: str, progress: bool = False) -> Source:
+    """What KIND:PATH holds, by split, with nothing decoded yet.
+
+    Raises:
+        UserError: the kind is unknown, the path is not there, or its layout is not the kind's.
+    """
+    kind, colon, place = spec.partition(":")
+    if kind == "scenes":
+        return read_scenes(place if colon else "day")
+    known = "scenes, scenes:night, " + ", ".join(f"{each}:PATH" for each in KINDS)
+    if kind not in KINDS:
+        hint = f" (for a folder of your own: folder:{spec})" if Path(spec).expanduser().exists() else ""
+        raise UserError(f"data {spec!r}: there is no kind {kind!r}{hint}; known are {known}")
+    path = Path(place).expanduser()
+    if not place or not path.exists():
+        raise UserError(f"data {spec!r}: there is no {path if place else 'path after the colon'}; write {kind}:PATH")
+    if not path.is_dir():
+        raise UserError(f"data {spec!r}: {path} is a file; give the folder that holds the set")
+    try:
+        if not any(path.iterdir()):
+            raise UserError(f"data {spec!r}: the folder {path} is empty")
+        source = KINDS[kind](path, progress)
+    except OSError as error:
+        raise UserError(f"data {spec!r}: {error.filename or path} cannot be read: {error.strerror}") from error
+    check_disjoint(source)
+    return source
+
+
+def _checked(size: tuple[int, int]) -> tuple[int, int]:
+    height, width = size
+    if height < 8 or width < 8:
+        raise UserError(f"size {height}x{width}: height and width must be at least 8 pixels")
+    return height, width
+
+
+def _class_difference(source: Source, target: Source) -> str:
+    here, there = set(source.classes), set(target.classes)
+    only = sorted(here ^ there)
+    what = f"not in both: {', '.join(only[:8])}" if only else "the same names in another order"
+    return (
+        f"{source.name} has {len(source.classes)} classes and {target.name} {len(target.classes)} ({what}): "
+        "a set of unlabelled images must have the same classes"
+    )

@@ -1,0 +1,34 @@
+"""ADE20K, the scene parsing benchmark: 150 classes, stored as 1 to 150 with 0 for void."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.data.files import list_images
+from tasks.data.items import FileItem, pair_up
+from tasks.data.masks import MaskCode
+from tasks.data.palettes import ADE20K
+from tasks.data.readers.layout import find_root, need_folder
+from tasks.data.sets import VOID, Source
+from tasks.data.splits import arrange
+
+__all__ = ["read_ade20k"]
+
+_CODE = MaskCode({0: VOID, **{value: value - 1 for value in range(1, 151)}})
+
+
+def read_ade20k(path: Path, progress: bool = False) -> Source:
+    """Read `ade20k:PATH`; the official validation split is the test, ranking is drawn from training.
+
+    Raises:
+        UserError: the folders are not there or do not fit each other.
+    """
+    root = find_root(path, "ade20k", ("images", "annotations"), ("ADEChallengeData2016",))
+    pool, validation, test = arrange(_split(root, "training"), val=_split(root, "validation"))
+    return Source("ade20k", tuple(ADE20K), tuple(ADE20K.values()), pool, validation, test)
+
+
+def _split(root: Path, split: str) -> tuple[FileItem, ...]:
+    images = list_images(need_folder(root / "images" / split, "ade20k"))
+    masks = list_images(need_folder(root / "annotations" / split, "ade20k"))
+    return pair_up(images, masks, _CODE, lambda _: None, f"ade20k:{root / 'images' / split}")

@@ -1,0 +1,85 @@
+"""CamVid: the SegNet tutorial's folders with or without declared splits, and the original 32-class layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.errors import UserError
+from tasks.data.files import list_images
+from tasks.data.items import FileItem, pair_up
+from tasks.data.masks import MaskCode
+from tasks.data.palettes import CAMVID, CAMVID_ORIGINAL
+from tasks.data.readers.layout import need_folder
+from tasks.data.sets import VOID, Item, Source
+from tasks.data.splits import arrange, sequence_of
+from tasks.data.stems import label_files, pick, read_stems
+
+__all__ = ["read_camvid"]
+
+_CLASSES = tuple(CAMVID)
+_INDEX = MaskCode({**{index: index for index in range(11)}, 11: VOID, 255: VOID})
+_COLOURS = MaskCode({}, {colour: _CLASSES.index(name) if name else VOID for colour, name in CAMVID_ORIGINAL.items()})
+_TEST_FROM = 8550  # of sequence 0001TP; all of Seq05VD is test too
+_VAL = range(7959, 8160)  # of sequence 0016E5, in the odd frames only
+
+
+def read_camvid(path: Path, progress: bool = False) -> Source:
+    """Read `camvid:PATH`, 11 classes.
+
+    The official validation clip is used for nothing: it is one street whose frames nearly repeat
+    training frames. Ranking is on the last third of each training sequence.
+
+    Raises:
+        UserError: the folders are not there or do not fit each other.
+    """
+    if (path / "LabeledApproved_full").is_dir():
+        return _read_original(path)
+    if not (path / "train").is_dir():
+        raise UserError(
+            f"camvid:{path} does not look like CamVid: it should hold train/ and trainannot/ "
+            "(SegNet tutorial) or 701_StillsRaw_full/ and LabeledApproved_full/"
+        )
+    train, test = _split(path, "train"), _split(path, "test")
+    splits = path / "splits"
+    if not (splits / "pool.txt").is_file():
+        return _source(*arrange(train, test=test))
+    items = {item.name: item for item in (*train, *test)}
+    pool, ranking, final = (
+        pick(items, read_stems(file), str(file))
+        for file in (splits / "pool.txt", splits / "search_val.txt", splits / "test.txt")
+    )
+    return _source(pool, ranking, final, label_files(splits))
+
+
+def _split(path: Path, name: str) -> tuple[FileItem, ...]:
+    images = list_images(need_folder(path / name, "camvid"))
+    masks = list_images(need_folder(path / f"{name}annot", "camvid"))
+    return pair_up(images, masks, _INDEX, sequence_of, f"camvid:{path / name}")
+
+
+def _read_original(path: Path) -> Source:
+    images = list_images(need_folder(path / "701_StillsRaw_full", "camvid"))
+    masks = list_images(path / "LabeledApproved_full")
+    items = pair_up(images, masks, _COLOURS, sequence_of, f"camvid:{path}", lambda stem: (f"{stem}_L", stem))
+    parts: dict[str, list[FileItem]] = {"train": [], "val": [], "test": []}
+    for item in items:
+        parts[_official_split(item.name)].append(item)
+    return _source(*arrange(parts["train"], test=parts["test"] or None))
+
+
+def _official_split(name: str) -> str:
+    """Which of the usual three splits a frame of the original release is in."""
+    film, _, frame = name.partition("_")
+    number = int("".join(filter(str.isdigit, frame)) or 0)
+    if film == "Seq05VD" or (film == "0001TP" and number >= _TEST_FROM):
+        return "test"
+    return "val" if film == "0016E5" and number in _VAL and number % 2 else "train"
+
+
+def _source(
+    pool: tuple[Item, ...],
+    validation: tuple[Item, ...],
+    test: tuple[Item, ...],
+    labels: dict[str, tuple[str, ...]] | None = None,
+) -> Source:
+    return Source("camvid", _CLASSES, tuple(CAMVID.values()), pool, validation, test, label_files=labels or {})

@@ -1,0 +1,110 @@
+"""Anyone's own data: images/ and masks/, with what else is there (unlabelled/, classes.json, splits/)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nas.errors import UserError
+from tasks.data.files import list_images
+from tasks.data.items import FileItem, pair_up
+from tasks.data.masks import MaskCode, mask_values
+from tasks.data.palettes import distinct_colours
+from tasks.data.parallel import progress_bar, threaded
+from tasks.data.readers.class_table import ClassTable, read_class_table
+from tasks.data.sets import VOID, Item, Source
+from tasks.data.splits import arrange, sequence_of
+from tasks.data.stems import label_files, pick, read_stems
+
+__all__ = ["read_folder"]
+
+_SPLITS = {
+    "pool": ("pool", "train", "training"),
+    "search_val": ("search_val", "ranking"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+
+
+def read_folder(path: Path, progress: bool = False) -> Source:
+    """Read `folder:PATH`.
+
+    images/ and masks/ hold files of the same stem (a mask may add `_mask` or `_L`), or the same
+    subfolders train/, val/, test/. splits/*.txt (pool or train, search_val, val, test,
+    labelled_1_8 ...) list stems instead. unlabelled/ holds images without masks. classes.json names
+    the classes, and their colours where masks are colour images.
+
+    Raises:
+        UserError: something is missing, does not fit, or cannot be read; the file is named.
+    """
+    images, masks = _tree(path, ("images",)), _tree(path, ("masks", "labels", "annotations"))
+    file = path / "classes.json"
+    table = read_class_table(file) if file.is_file() else _scan_classes(masks, path, progress)
+    items = pair_up(images, masks, table.code, sequence_of, f"folder:{path}", _mask_stems)
+    by_name: dict[str, Item] = {item.name: item for item in items}
+    extra = _tree(path, ("unlabelled", "unlabeled"), optional=True)
+    pool, validation, test = arrange(**_declared(path / "splits", by_name))
+    return Source(
+        f"folder:{path.name}",
+        table.names,
+        table.colours,
+        pool,
+        validation,
+        test,
+        extra=tuple(FileItem(f"unlabelled/{name}", image) for name, image in extra.items()),
+        label_files=label_files(path / "splits"),
+    )
+
+
+def _mask_stems(name: str) -> tuple[str, ...]:
+    return name, f"{name}_mask", f"{name}_L"
+
+
+def _tree(path: Path, names: tuple[str, ...], optional: bool = False) -> dict[str, Path]:
+    """Images of a folder and of the folders in it, by relative name ("train/0001")."""
+    root = next((path / name for name in names if (path / name).is_dir()), None)
+    if root is None:
+        if optional:
+            return {}
+        raise UserError(f"folder:{path} has no folder {names[0]}/: it should hold images/ and masks/")
+    found = list_images(root)
+    for folder in sorted(entry for entry in root.rglob("*") if entry.is_dir()):
+        prefix = folder.relative_to(root).as_posix()
+        found |= {f"{prefix}/{stem}": file for stem, file in list_images(folder).items()}
+    if not found and not optional:
+        raise UserError(f"folder:{path}: {root.name}/ holds no image (jpg, png, webp, tif or bmp)")
+    return found
+
+
+def _declared(splits: Path, items: Mapping[str, Item]) -> dict[str, tuple[Item, ...]]:
+    """The splits that list files or subfolders declare; without any, all is pool."""
+    declared: dict[str, tuple[Item, ...]] = {}
+    for split, names in _SPLITS.items():
+        file = next((splits / f"{name}.txt" for name in names if (splits / f"{name}.txt").is_file()), None)
+        if file is not None:
+            declared[split] = pick(items, read_stems(file), str(file))
+    if not declared:
+        for split, names in _SPLITS.items():
+            members = tuple(item for name, item in items.items() if name.split("/")[0] in names and "/" in name)
+            if members:
+                declared[split] = members
+    if "pool" not in declared:
+        taken = {item.name for members in declared.values() for item in members}
+        declared["pool"] = tuple(item for name, item in items.items() if name not in taken)
+    return declared
+
+
+def _scan_classes(masks: Mapping[str, Path], path: Path, progress: bool) -> ClassTable:
+    """Classes as the values of index masks, named by them; 0 and 255 alone are background and foreground."""
+    with progress_bar(len(masks), f"folder:{path.name} classes", progress) as bar:
+        values = set().union(*threaded(mask_values, list(masks.values()), bar))
+    if values == {0, 255}:
+        return ClassTable(("background", "foreground"), distinct_colours(2), MaskCode({0: 0, 255: 1}))
+    found = sorted(values - {VOID})
+    if not 2 <= len(found) <= 254:
+        raise UserError(
+            f"folder:{path}: the masks hold {len(found)} values other than 255 (void); between 2 and 254 "
+            "classes are needed: are they index masks? If they are colour images, write classes.json"
+        )
+    code = MaskCode({**{value: index for index, value in enumerate(found)}, VOID: VOID})
+    return ClassTable(tuple(map(str, found)), distinct_colours(len(found)), code)

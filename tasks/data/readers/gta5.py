@@ -1,0 +1,53 @@
+"""GTA5 (Playing for Data, Richter et al. 2016): rendered streets with the 19 classes of Cityscapes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.data.files import list_images
+from tasks.data.items import pair_up
+from tasks.data.masks import MaskCode
+from tasks.data.palettes import CITYSCAPES, CITYSCAPES_TRAIN_IDS, Colour
+from tasks.data.readers.layout import find_root
+from tasks.data.sets import VOID, Source
+from tasks.data.splits import hold_out
+
+__all__ = ["read_gta5"]
+
+# Colours of the label ids that are not scored: out of view, static, dynamic, ground, parking, rail
+# track, guard rail, bridge, tunnel, caravan, trailer.
+_UNSCORED: tuple[Colour, ...] = (
+    (0, 0, 0),
+    (20, 20, 20),
+    (111, 74, 0),
+    (81, 0, 81),
+    (250, 170, 160),
+    (230, 150, 140),
+    (180, 165, 180),
+    (150, 100, 100),
+    (150, 120, 90),
+    (0, 0, 90),
+    (0, 0, 110),
+)
+_CODE = MaskCode(
+    {**{label: CITYSCAPES_TRAIN_IDS.get(label, VOID) for label in range(35)}, 255: VOID},
+    {
+        **dict.fromkeys(_UNSCORED, VOID),
+        **{colour: index for index, colour in enumerate(CITYSCAPES.values())},
+    },
+)
+
+
+def read_gta5(path: Path, progress: bool = False) -> Source:
+    """Read `gta5:PATH`: images/ and labels/, frames of one long drive, so all splits are cut in time.
+
+    Raises:
+        UserError: the folders are not there or do not fit each other.
+    """
+    root = find_root(path, "gta5", ("images", "labels"))
+    items = pair_up(
+        list_images(root / "images"), list_images(root / "labels"), _CODE, lambda _: "drive", f"gta5:{root}"
+    )
+    rest, test = hold_out(items, share=0.1)
+    pool, validation = hold_out(rest, share=0.1)
+    return Source("gta5", tuple(CITYSCAPES), tuple(CITYSCAPES.values()), pool, validation, test)

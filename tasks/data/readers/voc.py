@@ -1,0 +1,54 @@
+"""PASCAL VOC segmentation: palette masks (or the index masks of the augmented set), 21 classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.errors import UserError
+from tasks.data.files import list_images
+from tasks.data.items import FileItem, pair_up
+from tasks.data.masks import MaskCode
+from tasks.data.palettes import VOC
+from tasks.data.readers.layout import find_root
+from tasks.data.sets import VOID, Source
+from tasks.data.splits import arrange
+from tasks.data.stems import read_stems
+
+__all__ = ["read_voc"]
+
+_BORDER = (224, 224, 192)
+_CODE = MaskCode(
+    {**{index: index for index in range(21)}, 255: VOID},
+    {**{colour: index for index, colour in enumerate(VOC.values())}, _BORDER: VOID},
+)
+
+
+def read_voc(path: Path, progress: bool = False) -> Source:
+    """Read `voc:PATH`, where PATH is VOC2012 or holds it.
+
+    The official validation list is the test and ranking is drawn from the training list, which is
+    trainaug.txt with SegmentationClassAug where both are there, train.txt otherwise.
+
+    Raises:
+        UserError: folders or lists are not there, or do not fit each other.
+    """
+    marks = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
+    within = ("VOC2012", "VOCdevkit/VOC2012", "VOC2007", "VOCdevkit/VOC2007")
+    root = find_root(path, "voc", marks, within)
+    lists = root / "ImageSets" / "Segmentation"
+    masks = list_images(root / "SegmentationClass")
+    train = lists / "train.txt"
+    if (lists / "trainaug.txt").is_file() and (root / "SegmentationClassAug").is_dir():
+        masks = list_images(root / "SegmentationClassAug") | masks
+        train = lists / "trainaug.txt"
+    images = list_images(root / "JPEGImages")
+    pool, validation, test = arrange(_listed(train, images, masks), val=_listed(lists / "val.txt", images, masks))
+    return Source("voc", tuple(VOC), tuple(VOC.values()), pool, validation, test)
+
+
+def _listed(file: Path, images: dict[str, Path], masks: dict[str, Path]) -> tuple[FileItem, ...]:
+    stems = read_stems(file)
+    missing = [stem for stem in stems if stem not in images]
+    if missing:
+        raise UserError(f"{file}: {len(missing)} of {len(stems)} images are not there, the first is {missing[0]}")
+    return pair_up({stem: images[stem] for stem in stems}, masks, _CODE, lambda _: None, f"voc:{file}")

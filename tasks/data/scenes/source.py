@@ -1,0 +1,75 @@
+"""The scenes as a source of data: which there are, and the items that draw themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nas.errors import UserError
+from tasks.data.scenes.classes import CLASSES, PALETTE
+from tasks.data.sets import Item, Pixels, Source
+
+__all__ = ["COUNTS", "SIZE", "SceneItem", "read_scenes"]
+
+SIZE = (48, 64)
+"""Height and width, in pixels, where the user gives none."""
+
+COUNTS = {"pool": 360, "validation": 96, "test": 160}
+
+_DOMAINS = ("day", "night")
+_KEPT = 256 * 384  # pixels up to which a picture is kept
+
+Drawn = dict[tuple[int, tuple[int, int]], tuple[Pixels, Pixels]]
+
+
+@dataclass(frozen=True)
+class SceneItem(Item):
+    """A scene known by its domain, split and number; always drawn the same.
+
+    Labels are drawn with the picture, so a small picture whose mask was asked for is kept until it
+    is asked for itself: a draw of labels looks at the masks of the whole pool first.
+    """
+
+    domain: str
+    split: str
+    number: int
+    sequence: str | None = None
+    drawn: Drawn = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Such as "day-pool-0001"."""
+        return f"{self.domain}-{self.split}-{self.number:04d}"
+
+    def image(self, size: tuple[int, int] | None = None) -> Pixels:
+        return self.pair(size)[0]
+
+    def mask(self, size: tuple[int, int] | None = None) -> Pixels:
+        size = size or SIZE
+        image, mask = self.pair(size)
+        if size[0] * size[1] <= _KEPT:
+            self.drawn[self.number, size] = image, mask
+        return mask
+
+    def pair(self, size: tuple[int, int] | None = None) -> tuple[Pixels, Pixels]:
+        from tasks.data.scenes.painter import paint
+
+        size = size or SIZE
+        kept = self.drawn.pop((self.number, size), None)
+        if kept is not None:
+            return kept
+        seed = _DOMAINS.index(self.domain), list(COUNTS).index(self.split), self.number
+        return paint(seed, size, self.domain == "night")
+
+
+def read_scenes(domain: str = "day") -> Source:
+    """The scenes of a domain, "day" or "night" (with rain); every scene is a street of its own.
+
+    Raises:
+        UserError: there is no such domain.
+    """
+    if domain not in _DOMAINS:
+        raise UserError(f"data 'scenes:{domain}': there is no such kind of scene; write scenes:day or scenes:night")
+    items = {
+        split: tuple(SceneItem(domain, split, number) for number in range(count)) for split, count in COUNTS.items()
+    }
+    return Source(f"scenes:{domain}", CLASSES, PALETTE, items["pool"], items["validation"], items["test"], size=SIZE)

@@ -1,0 +1,79 @@
+"""Pixels in files: arrays mapped from a folder, removed with their owner or swept after its death."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import weakref
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+__all__ = ["map_pixels", "scratch_array", "scratch_file", "scratch_folder"]
+
+_PREFIX, _SUFFIX = "pixels-", ".raw"
+
+
+def scratch_folder(folder: Path | None) -> Path:
+    """`folder`, or the user's own among the temporary files; what dead owners left in it is removed."""
+    if folder is None:
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        folder = Path(tempfile.gettempdir()) / f"fewlabel-nas-{user}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        _remove_if_abandoned(path)
+    return folder
+
+
+def scratch_array(folder: Path, shape: tuple[int, ...]) -> np.memmap:
+    """A writable array of zeros in a new file of `folder`, which goes when the array does."""
+    file = scratch_file(folder, int(np.prod(shape)))
+    array = np.memmap(file.name, dtype=np.uint8, mode="r+", shape=shape)
+    weakref.finalize(array, discard, file)
+    return array
+
+
+def scratch_file(folder: Path, size: int) -> IO[bytes]:
+    """A new file of `size` zero bytes, open and locked for as long as its owner lives."""
+    descriptor, name = tempfile.mkstemp(_SUFFIX, _PREFIX, folder)
+    os.close(descriptor)
+    file = Path(name).open("r+b")  # noqa: SIM115 - its lifetime is the lock's
+    _lock(file)
+    file.truncate(max(1, size))
+    return file
+
+
+def discard(file: IO[bytes]) -> None:
+    """Close a scratch file and remove it."""
+    file.close()
+    with contextlib.suppress(OSError):
+        Path(file.name).unlink()
+
+
+def map_pixels(path: Path) -> np.memmap:
+    """A scratch file's bytes, read only."""
+    return np.memmap(path, dtype=np.uint8, mode="r")
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Take the lock that the system lets go when its holder dies, kill -9 included."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where a file that is open cannot be removed anyway
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        with path.open("rb") as file:
+            # An empty file may be one that its owner is about to lock.
+            abandoned = path.stat().st_size > 0 and _lock(file)
+        if abandoned:
+            path.unlink()

@@ -1,0 +1,135 @@
+"""What a loaded data set is: few labelled images, many unlabelled ones, a ranking split and a test split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["VOID", "FewLabelData", "ImageSet", "Item", "Pixels", "Source"]
+
+VOID = 255
+"""The mask value of pixels that have no label; no loss and no metric counts them."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one size, in memory or mapped from disk.
+
+    Attributes:
+        images: RGB, N x H x W x 3 uint8.
+        masks: class indices, N x H x W uint8, 255 where void; None where there are no labels.
+        names: one name an image, unique within a set.
+    """
+
+    images: Pixels
+    masks: Pixels | None
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.shape[-1] != 3 or len(self.names) != len(self.images):
+            raise ValueError(f"images of shape {self.images.shape} do not fit {len(self.names)} names")
+        if self.masks is not None and self.masks.shape != self.images.shape[:3]:
+            raise ValueError(f"masks of shape {self.masks.shape} do not fit images {self.images.shape}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of pixels, masks included."""
+        return self.images.nbytes + (0 if self.masks is None else self.masks.nbytes)
+
+
+@dataclass(frozen=True)
+class FewLabelData:
+    """A data set as a search uses it; no image is in two of the four sets.
+
+    Attributes:
+        name: what was loaded, such as "camvid" or "scenes:day".
+        classes: one name a class; a mask holds indices into it.
+        palette: one RGB colour a class, for pictures.
+        labelled: what the supervised loss sees.
+        unlabelled: what semi-supervised methods and pretext tasks may see too; its masks are None.
+        validation: what candidates are ranked on.
+        test: read once, at the end.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    labelled: ImageSet
+    unlabelled: ImageSet
+    validation: ImageSet
+    test: ImageSet
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of every image, in pixels."""
+        height, width = self.labelled.images.shape[1:3]
+        return height, width
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of pixels in all four sets."""
+        return sum(part.nbytes for part in (self.labelled, self.unlabelled, self.validation, self.test))
+
+    def class_pixels(self) -> tuple[int, ...]:
+        """How many labelled pixels each class has, void left out."""
+        masks = self.labelled.masks
+        if masks is None:
+            return (0,) * len(self.classes)
+        counts = sum((np.bincount(mask.ravel(), minlength=256) for mask in masks), np.zeros(256, np.int64))
+        return tuple(int(count) for count in counts[: len(self.classes)])
+
+
+class Item:
+    """One image of a source before it is decoded; subclasses read a file or draw a scene.
+
+    Attributes:
+        name: unique within the source; also what label and split files call it.
+        sequence: the film it is a frame of, in the order of the names; None for a photo of its own.
+    """
+
+    name: str
+    sequence: str | None
+
+    def image(self, size: tuple[int, int] | None = None) -> Pixels:
+        """RGB at `size` (H, W), or at its own size: H x W x 3."""
+        raise NotImplementedError
+
+    def mask(self, size: tuple[int, int] | None = None) -> Pixels:
+        """Class indices at `size` (H, W), 255 where void: H x W."""
+        raise NotImplementedError
+
+    def pair(self, size: tuple[int, int] | None = None) -> tuple[Pixels, Pixels]:
+        """Image and mask, checked against each other."""
+        return self.image(size), self.mask(size)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a reader found on disk: items by split, nothing decoded yet.
+
+    Attributes:
+        pool: labelled images that may be learnt from.
+        validation: labelled images that candidates are ranked on.
+        test: labelled images for the end.
+        extra: images without any label, which join the unlabelled ones.
+        label_files: names to label for a fraction written as "1_8", where the set declares them.
+        size: the working size the set proposes, None for that of its first image.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    pool: tuple[Item, ...]
+    validation: tuple[Item, ...]
+    test: tuple[Item, ...]
+    extra: tuple[Item, ...] = ()
+    label_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    size: tuple[int, int] | None = None

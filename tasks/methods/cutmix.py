@@ -1,0 +1,108 @@
+"""CutMix: a mean teacher whose student sees a box of one unlabelled image pasted into another."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas.models import Network
+from nas.space.component import Component, SpaceError
+from tasks.methods.teacher import Teacher, check_range, squared_difference
+
+if TYPE_CHECKING:
+    from nas.training.batch import Batch
+
+__all__ = ["CutMix", "boxes"]
+
+TARGETS = ("soft", "hard")
+
+
+@dataclass(frozen=True)
+class CutMix(Component):
+    """CutMix mean teacher (French et al. 2020).
+
+    The teacher labels the images whole; images and predictions are mixed by the same box, of half
+    the area; the student's loss on the mixed images is scaled by the share of confident pixels.
+    Without unlabelled images it is supervised training whose averaged weights are evaluated.
+
+    Attributes:
+        decay: of the teacher's average.
+        confidence: probability from which the teacher counts as confident of a pixel.
+        weight: of the consistency loss.
+        target: "soft" for the squared difference of probabilities, as in the paper, or "hard" for
+            cross-entropy with the teacher's class.
+    """
+
+    decay: float = 0.99
+    confidence: float = 0.97
+    weight: float = 1.0
+    target: str = "soft"
+
+    needs_unlabelled: ClassVar[bool] = True
+
+    def build(self, network: Network, classes: int) -> nn.Module | None:
+        """The teacher."""
+        check_range("confidence", self.confidence, 0.0, 1.0)
+        check_range("weight", self.weight, 0.0, math.inf)
+        if self.target not in TARGETS:
+            raise SpaceError(f"CutMix: target {self.target!r} is unknown, use one of {', '.join(TARGETS)}")
+        return Teacher(network, self.decay)
+
+    def loss(
+        self, own: nn.Module | None, network: Network, batch: Batch, logits: Tensor, progress: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Consistency on mixed images, times the share of pixels the teacher is confident of."""
+        if batch.unlabelled is None or not len(batch.unlabelled):
+            return logits.new_zeros((), dtype=torch.float32), {}
+        images = batch.unlabelled
+        box = boxes(len(images), images.shape[-2], images.shape[-1], batch.generator).to(images.device)
+        target = _mix(cast(Teacher, own).predict(images), box)
+        student = network(_mix(images, box))
+        confident = (target.amax(1) > self.confidence).float().mean()
+        if self.target == "soft":
+            difference = squared_difference(student, target)
+        else:
+            difference = F.cross_entropy(student.float(), target.argmax(1), reduction="none").mean()
+        logged = torch.stack([difference.detach(), confident]).tolist()
+        return self.weight * confident * difference, {"loss.consistency": logged[0], "confident": logged[1]}
+
+    def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None:
+        """The teacher follows the network."""
+        cast(Teacher, own).follow(network)
+
+    def predictor(self, own: nn.Module | None, network: Network) -> Network:
+        """The teacher."""
+        return cast(Teacher, own).network
+
+
+def _mix(whole: Tensor, box: Tensor) -> Tensor:
+    """Each image outside its box, the next one inside; a lone image is mixed with its mirror image.
+
+    Serves images and their predictions alike, so the teacher sees every image once.
+    """
+    other = whole.roll(1, 0) if len(whole) > 1 else whole.flip(-1)
+    return torch.where(box, other, whole)
+
+
+def boxes(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """One box an image, N x 1 x H x W bool: half the area, sides from half to all of the image's, anywhere."""
+    draws = torch.rand(count, 3, generator=generator)
+    share = 0.5 ** draws[:, 0]
+    rows = (height * share).round().clamp_min(1)
+    columns = (width * 0.5 / share).round().clamp_min(1)
+    top = ((height - rows) * draws[:, 1]).round()
+    left = ((width - columns) * draws[:, 2]).round()
+    down = _between(height, top, top + rows)
+    across = _between(width, left, left + columns)
+    return (down.unsqueeze(2) & across.unsqueeze(1)).unsqueeze(1)
+
+
+def _between(length: int, first: Tensor, end: Tensor) -> Tensor:
+    """Which of 0 .. length - 1 lie in [first, end), N x length."""
+    places = torch.arange(length)
+    return (places >= first.unsqueeze(1)) & (places < end.unsqueeze(1))

@@ -1,0 +1,85 @@
+"""Teacher: a moving average of a network, which the consistency methods learn from and evaluate."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.models import Network
+from nas.space.component import SpaceError
+
+__all__ = ["Teacher", "check_range", "squared_difference"]
+
+
+class Teacher(nn.Module):
+    """The average of a network's weights and norm buffers over the steps so far (Tarvainen & Valpola 2017).
+
+    It is always in evaluation mode, whatever `train` is asked: with the averaged buffers it is
+    the very function that is evaluated in the end, its answer for an image depends on no other
+    image of the batch, and its buffers change by averaging alone.
+
+    Args:
+        network: what is averaged; the pretext heads are left out.
+        decay: largest share of the old average kept at an update.
+    """
+
+    def __init__(self, network: Network, decay: float) -> None:
+        super().__init__()
+        check_range("decay", decay, 0.0, 1.0)
+        self.decay = decay
+        self.updates = 0
+        self.network = copy.deepcopy(network)
+        self.network.heads = nn.ModuleDict()
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """Class probabilities N x K x H x W, float32."""
+        probabilities: Tensor = self.network(images).float().softmax(1)
+        return probabilities
+
+    @torch.no_grad()
+    def follow(self, network: nn.Module) -> None:
+        """Average in the network's present weights and buffers; counters are copied.
+
+        At the n-th update, from 0, at most (n + 1) / (n + 10) of the old average is kept, so that
+        the random start is soon forgotten. Updates are counted here, not taken from the training's
+        step: when pretext tasks alone come first, the average starts late and must hurry no less.
+        """
+        decay = min(self.decay, (self.updates + 1) / (self.updates + 10))
+        self.updates += 1
+        sources = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        averages = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
+        for name, average in averages.items():
+            if average.is_floating_point():
+                average.lerp_(sources[name], 1 - decay)
+            else:
+                average.copy_(sources[name])
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"updates": self.updates}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.updates = state["updates"]
+
+
+def squared_difference(logits: Tensor, probabilities: Tensor) -> Tensor:
+    """Squared distance of softmax(logits) to the probabilities: summed over classes, a mean over pixels.
+
+    The sum keeps the term's size, at most 2, whatever the number of classes.
+    """
+    return (logits.float().softmax(1) - probabilities).square().sum(1).mean()
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise SpaceError unless low <= value <= high."""
+    if not low <= value <= high:
+        raise SpaceError(f"method: {name} is {value}, it must be from {low:g} to {high:g}")

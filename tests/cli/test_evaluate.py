@@ -1,0 +1,133 @@
+"""nas-evaluate as typed: the training's own score, and scores that can be recomputed by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from nas.cli.evaluate import evaluate_checkpoint, load_split, main, score_table
+from nas.export import load_checkpoint
+from nas.training import Scores
+
+
+def table_of(out: str) -> dict[str, str]:
+    """The table's numbers by name."""
+    return dict(re.findall(r"^(\S.*?)  +(\S+)$", out, re.MULTILINE))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_stored_score_comes_back_to_the_last_bit(trained, threads) -> None:
+    loaded = load_checkpoint(trained)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        scores = evaluate_checkpoint(loaded, load_split(loaded, "validation"), "cpu")
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert scores.miou == loaded.metrics["validation_miou"]
+    assert scores.miou > 0.5
+
+
+def test_test_split_against_scores_written_out(trained, data_folder, typed) -> None:
+    ended = typed(main, trained, "--split", "test", "--device", "cpu")
+    network = load_checkpoint(trained).network
+    hits, unions = np.zeros(4), np.zeros(4)
+    right = known = 0
+    for file in sorted((data_folder / "images" / "test").iterdir()):
+        image = cv2.resize(cv2.imread(str(file))[..., ::-1], (48, 32), interpolation=cv2.INTER_AREA)
+        mask = cv2.imread(str(data_folder / "masks" / "test" / file.name), cv2.IMREAD_GRAYSCALE)
+        mask = cv2.resize(mask, (48, 32), interpolation=cv2.INTER_NEAREST_EXACT)
+        with torch.no_grad():
+            pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 255
+            predicted = network(pixels)[0].argmax(0).numpy()
+        for k in range(4):
+            truth, guess = (mask == k), (predicted == k) & (mask != 255)
+            hits[k] += (truth & guess).sum()
+            unions[k] += (truth | guess).sum()
+        right += (predicted == mask).sum()
+        known += (mask != 255).sum()
+    table = table_of(ended.out)
+    names = ["ground", "block", "box", "absent"]
+    iou = [hit / union if union else math.nan for hit, union in zip(hits, unions, strict=True)]
+    for name, value in zip(names, iou, strict=True):
+        # A pixel on the fence may round to the other side in another batch.
+        assert table[name] == "-" if math.isnan(value) else abs(float(table[name]) - value) < 2e-3
+    assert float(table["mIoU"]) == pytest.approx(np.nanmean(iou), abs=2e-3)
+    assert float(table["pixel accuracy"]) == pytest.approx(right / known, abs=2e-3)
+    assert "test: 3 images of 32x48" in ended.out
+
+
+def test_what_is_printed(trained, typed) -> None:
+    ended = typed(main, trained.parent, "--device", "cpu")
+    stored = load_checkpoint(trained).metrics["validation_miou"]
+    assert ended.code == 0
+    assert table_of(ended.out)["mIoU"] == f"{stored:.4f}"
+    assert ended.out.endswith(f"stored with the checkpoint: mIoU {stored:.4f}\n")
+    assert "validation: 4 images of 32x48" in ended.out
+
+
+def test_another_size_and_data_named_by_hand(trained, data_folder, typed) -> None:
+    ended = typed(main, trained, "--data", f"folder:{data_folder}", "--size", "24x32")
+    assert ended.code == 0
+    assert "validation: 4 images of 24x32" in ended.out
+    assert "stored" not in ended.out
+
+
+def test_absent_classes_and_long_names_fit_80_columns() -> None:
+    text = score_table(["road", "x" * 100], Scores(0.25, 0.5, (0.25, math.nan)))
+    lines = text.splitlines()
+    assert max(map(len, lines)) == 80
+    assert lines[2].split() == ["road", "0.2500"]
+    assert lines[3].endswith("...        -")
+    assert table_of(text)["mIoU"] == "0.2500"
+
+
+def test_data_of_other_classes_is_named_with_the_checkpoints(trained, data_folder, typed, tmp_path) -> None:
+    other = shutil.copytree(data_folder, tmp_path / "other")
+    (other / "classes.json").write_text(json.dumps(["ground", "box", "block", "absent"]))
+    ended = typed(main, trained, "--data", f"folder:{other}")
+    assert ended.code == 2
+    assert "4 classes (ground, box, block, absent)" in ended.err
+    assert "the checkpoint 4 (ground, block, box, absent)" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--size", "big"],
+        ["--size", "4x4"],
+        ["--device", "tpu"],
+        ["--device", "cuda:99"],
+        ["--data", "folder:/none"],
+        ["--split", "train"],
+    ],
+)
+def test_mistakes_are_one_line(trained, typed, args) -> None:
+    ended = typed(main, trained, *args)
+    assert ended.code == 2
+    assert ended.err.startswith("nas-evaluate: error: ") and ended.err.count("\n") == 1
+
+
+def test_a_checkpoint_that_does_not_name_its_data(trained, typed, tmp_path) -> None:
+    from nas.export import save_checkpoint
+
+    loaded = load_checkpoint(trained)
+
+    class Data:
+        classes = loaded.classes
+        labelled = load_split(loaded, "test")
+
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, loaded.network, loaded.candidate, Data(), {}, {})
+    ended = typed(main, path)
+    assert ended.code == 2
+    assert "give --data KIND:PATH" in ended.err

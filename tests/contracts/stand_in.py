@@ -1,0 +1,59 @@
+"""A small network with the surface tasks and methods rely on, for contracts that should not build a real one."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["TinyNetwork", "features_like", "rng"]
+
+
+class TinyNetwork(nn.Module):
+    """Three stages at strides 1, 2 and 4 with batch norm, and a decoder adding them up."""
+
+    channels = (8, 12, 16)
+    reductions = (1, 2, 4)
+
+    def __init__(self, classes: int = 4, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            inputs = (3, *self.channels[:-1])
+            self.stages = nn.ModuleList(
+                nn.Sequential(nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU())
+                for i, o in zip(inputs, self.channels, strict=True)
+            )
+            self.sides = nn.ModuleList(nn.Conv2d(c, classes, 1) for c in self.channels)
+            self.heads = nn.ModuleDict({"Pretext": nn.Linear(2, 2)})
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        x = F.pad(images, (0, -images.shape[-1] % 4, 0, -images.shape[-2] % 4))
+        found: list[Tensor] = []
+        for stage in self.stages:
+            x = stage(F.max_pool2d(x, 2) if found else x)
+            found.append(x)
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = self.features(images)
+        maps = [side(f) for side, f in zip(self.sides, found, strict=True)]
+        grown = [F.interpolate(m, size=found[0].shape[-2:]) for m in maps]
+        return sum(grown[1:], grown[0])[..., : images.shape[-2], : images.shape[-1]]
+
+
+def features_like(
+    images: Tensor, channels: tuple[int, ...], reductions: tuple[int, ...], generator: torch.Generator
+) -> list[Tensor]:
+    """Random features of the sizes an encoder would give for the images, padded to its largest stride."""
+    multiple = max(reductions)
+    height, width = (-(-side // multiple) * multiple for side in images.shape[-2:])
+    return [
+        torch.randn(len(images), c, height // r, width // r, generator=generator)
+        for c, r in zip(channels, reductions, strict=True)
+    ]
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    """A CPU generator of that seed."""
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,59 @@
+"""A tiny network with a checkpoint of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nas.export import save_checkpoint
+from nas.models import Encoder, Network, Plain, Stage, UNet, build_network
+from nas.space import Recipe
+
+CLASSES = ("road", "car", "sky")
+SIZE = (24, 32)
+
+
+@dataclass(frozen=True)
+class Part:
+    images: np.ndarray
+    masks: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class TinyData:
+    labelled: Part
+    classes: tuple[str, ...] = CLASSES
+    palette: tuple[tuple[int, int, int], ...] = ((128, 64, 128), (0, 0, 142), (70, 130, 180))
+
+
+@pytest.fixture(scope="session")
+def data() -> TinyData:
+    return TinyData(Part(np.zeros((2, *SIZE, 3), np.uint8)))
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    stages = (Stage(Plain(convs=1), 4), Stage(Plain(convs=1), 6), Stage(Plain(convs=1), 8))
+    return Recipe(encoder=Encoder(stages), decoder=UNet(block=Plain(convs=1)), norm="switch")
+
+
+@pytest.fixture
+def network(recipe: Recipe) -> Network:
+    """As training leaves it: channels last, with running statistics of its own and a pretext head."""
+    torch.manual_seed(0)
+    network = build_network(recipe, len(CLASSES))
+    network.heads["Task"] = torch.nn.Linear(2, 2)
+    for _ in range(3):
+        network(torch.rand(2, 3, *SIZE))
+    return network.eval().to(memory_format=torch.channels_last)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, network: Network, recipe: Recipe, data: TinyData) -> Path:
+    path = tmp_path / "best.safetensors"
+    save_checkpoint(path, network, recipe, data, {"validation_miou": 0.1 + 0.2}, {"seed": 3})
+    return path

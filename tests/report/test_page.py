@@ -1,0 +1,220 @@
+"""The report page: what it holds, that it stands alone, and that nothing in it can act up."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nas.errors import UserError
+from nas.report import figures, write_report
+from nas.report.facts import read_trials
+from nas.search.run import Run
+from nas.space import Recipe
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Elements, their attributes and the text outside scripts; fails on tags that do not match."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(source)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "script" in self._open:
+            self.scripts[-1] += data
+        elif "style" not in self._open:
+            self.text += data
+
+    def count(self, tag: str) -> int:
+        return sum(found == tag for found, _ in self.tags)
+
+
+def read(path: Path) -> Page:
+    return Page(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def page(run: Run, table: pd.DataFrame) -> Page:
+    table.drop(columns="values").to_csv(run.folder / "ranking.csv")
+    return read(write_report(run))
+
+
+def test_header_counts_outcomes_and_budget(page: Page) -> None:
+    assert "4 complete, 1 pruned, 1 failed, 1 infeasible, 1 lost" in page.text
+    # The constraint cost nothing and the lost trial is tried again.
+    assert "6 of 20 candidates used" in page.text
+    assert "small.py" in page.text and "scenes" in page.text
+
+
+def test_ranking_is_in_the_page(page: Page) -> None:
+    assert re.search(r"trial 2\s*0\.680 ± 0\.086", page.text)
+    assert "Winner: trial 2" in page.text
+    assert "LinkNet" in page.text
+    assert "RuntimeError: no <luck>" in page.text
+
+
+def test_failures_are_told_with_their_traceback(page: Page) -> None:
+    assert "trial 5, failed: ValueError: <b>wide</b>" in page.text
+    assert "File 'x.py', line 1" in page.text
+    assert page.count("b") == 0
+
+
+def test_page_fetches_nothing(page: Page) -> None:
+    for tag, attrs in page.tags:
+        assert not {"src", "href", "srcset", "data", "action"} & set(attrs), tag
+    assert not {"link", "iframe", "img", "object"} & {tag for tag, _ in page.tags}
+    policy = next(a["content"] for tag, a in page.tags if tag == "meta" and "http-equiv" in a)
+    assert policy is not None and "default-src 'none'" in policy and "http" not in policy
+
+
+def test_plotly_is_in_the_page_once(page: Page) -> None:
+    assert sum(len(script) > 1_000_000 for script in page.scripts) == 1
+    drawn = sum("Plotly.newPlot(" in script for script in page.scripts if len(script) < 1_000_000)
+    assert drawn == page.count("figure") == 7  # three, and norm, decoder, optimizer, denoising
+
+
+def test_page_can_be_used_without_a_mouse_or_a_wide_screen(page: Page) -> None:
+    tags = dict(page.tags)
+    assert tags["html"] == {"lang": "en"}
+    assert any(attrs.get("name") == "viewport" for tag, attrs in page.tags if tag == "meta")
+    tables = page.count("table")
+    assert sum(attrs.get("class") == "scroll" and attrs.get("tabindex") == "0" for _, attrs in page.tags) == tables
+    assert page.count("figcaption") == page.count("figure")
+
+
+def test_the_same_run_gives_the_same_page(run: Run, page: Page) -> None:
+    before = (run.folder / "report.html").read_bytes()
+    assert write_report(run).read_bytes() == before
+
+
+def test_text_from_outside_stays_text(
+    tmp_path: Path, start: Callable[..., Run], add_trial: Callable[..., None], candidates: list[Recipe]
+) -> None:
+    run = start(tmp_path / "evil", space=EVIL, data=EVIL)
+    study = run.study()
+    for norm in (EVIL, "batch"):
+        odd = Recipe(candidates[0].encoder, candidates[0].decoder, norm=norm)
+        add_trial(study, odd, "complete", {90: 0.5}, params=1000)
+        add_trial(study, odd, "failed", {}, reason=EVIL, traceback=EVIL)
+    page = read(write_report(run))
+    assert page.count("img") == 0
+    assert all("alert(1)" not in script or "newPlot" in script for script in page.scripts)
+    assert page.text.count(EVIL) >= 4
+
+
+def test_hover_text_is_escaped_for_plotly(
+    tmp_path: Path, start: Callable[..., Run], add_trial: Callable[..., None], candidates: list[Recipe]
+) -> None:
+    run = start(tmp_path / "evil")
+    odd = Recipe(candidates[0].encoder, candidates[0].decoder, norm="<a href='x'>")
+    add_trial(run.study(), odd, "complete", {90: 0.5}, params=1000)
+    figure = figures.tradeoff(read_trials(run))
+    assert figure is not None
+    (shown,) = figure.data[0].text
+    assert "<a" not in shown and html.escape("<a href='x'>") in shown
+
+
+def test_running_best_never_falls(run: Run) -> None:
+    figure = figures.history(read_trials(run))
+    assert figure is not None
+    best = next(trace for trace in figure.data if trace.name == "best so far")
+    assert list(best.y) == [0.50, 0.60, 0.70, 0.70, 0.70]
+    assert list(best.x) == [0, 1, 2, 3, 7]
+
+
+def test_rung_lines_are_parted_by_gaps(run: Run) -> None:
+    figure = figures.rungs(read_trials(run))
+    assert figure is not None
+    complete = next(trace for trace in figure.data if trace.name == "complete")
+    assert list(complete.x)[:8] == [10, 30, 90, None, 10, 30, 90, None]
+    assert len(complete.x) == len(complete.y) == len(complete.text) == 16
+
+
+def test_choices_split_the_trials(run: Run) -> None:
+    found = figures.choices(read_trials(run))
+    assert set(found) == {"norm", "decoder", "optimizer", "pretext Denoising"}
+    boxes = {trace.y[0]: list(trace.x) for trace in found["norm"].data if trace.type == "box"}
+    assert boxes == {"batch<br>3 of 4": [0.50, 0.70, 0.40], "switch<br>1 of 1": [0.60]}
+
+
+def test_run_that_has_not_begun(tmp_path: Path, start: Callable[..., Run]) -> None:
+    run = start(tmp_path / "new")
+    page = read(write_report(run))
+    assert "There is none yet" in page.text and "0 of 20" in page.text
+    assert sorted(p.name for p in run.folder.iterdir()) == ["report.html", "settings.json"]
+
+
+def test_run_with_one_trial_or_a_queued_one(
+    tmp_path: Path, start: Callable[..., Run], add_trial: Callable[..., None], candidates: list[Recipe]
+) -> None:
+    run = start(tmp_path / "one")
+    add_trial(run.study(), candidates[0], "complete", {90: 0.5}, params=1000, seconds=3.0)
+    run.study().enqueue_trial({})
+    page = read(write_report(run))
+    assert "1 complete, 1 queued" in page.text
+    assert page.count("figure") == 3
+
+
+def test_run_whose_every_trial_failed(
+    tmp_path: Path, start: Callable[..., Run], add_trial: Callable[..., None], candidates: list[Recipe]
+) -> None:
+    run = start(tmp_path / "sad")
+    add_trial(run.study(), candidates[0], "failed", {}, reason="no luck", traceback="")
+    page = read(write_report(run))
+    assert "trial 0, failed: no luck" in page.text
+    assert page.count("figure") == 1
+
+
+def test_recipe_of_components_that_are_unknown_here(
+    tmp_path: Path, start: Callable[..., Run], add_trial: Callable[..., None], candidates: list[Recipe]
+) -> None:
+    run = start(tmp_path / "odd")
+    study = run.study()
+    add_trial(study, candidates[0], "complete", {90: 0.5}, params=1000)
+    trial = study.get_trials()[0]
+    stored = json.loads(trial.user_attrs["candidate"])
+    stored["recipe"]["decoder"] = {"type": "MineAlone", "width": 3}
+    running = study.ask()
+    running.set_user_attr("candidate", json.dumps(stored))
+    assert "MineAlone" in read(write_report(run)).text
+
+
+def test_broken_study_is_told_in_a_line(tmp_path: Path, start: Callable[..., Run]) -> None:
+    run = start(tmp_path / "broken")
+    (run.folder / "study.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(UserError, match="cannot be read"):
+        write_report(run)
+
+
+def test_broken_ranking_is_told_in_a_line(tmp_path: Path, start: Callable[..., Run]) -> None:
+    run = start(tmp_path / "broken")
+    (run.folder / "ranking.csv").write_text("")
+    with pytest.raises(UserError, match=r"ranking\.csv cannot be read"):
+        write_report(run)

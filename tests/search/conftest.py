@@ -1,0 +1,105 @@
+"""Small spaces and a small data set, for searches that take seconds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SMALL = """
+from nas import *
+
+space = Recipe(
+    encoder=Encoder(stages=Repeat(Stage(width=Choice(4, 6, 8), block=Choice(Plain(convs=1), Residual())), times=Int(1, 2))),
+    decoder=Choice(UNet(), LinkNet(), FPN(width=8)),
+    norm=Choice("batch", "group"),
+    loss=CrossEntropy(),
+    pretext=Mix(Denoising(), Jigsaw(grid=2)),
+    method=Choice(Supervised(), CutMix()),
+    optimizer=Choice(Adam(lr=Float(1e-3, 1e-2, log=True)), SGD(lr=Float(1e-2, 1e-1, log=True))),
+    schedule=Poly(),
+    augment=Augment(scale=(0.8, 1.25)),
+    labelled_batch=2,
+    unlabelled_batch=2,
+)
+first = Recipe(
+    encoder=Encoder(stages=(Stage(width=5, block=Plain(convs=1)),)),
+    decoder=UNet(),
+    loss=CrossEntropy(),
+    method=Supervised(),
+    optimizer=Adam(lr=5e-3),
+    schedule=Poly(),
+    augment=Augment(),
+    labelled_batch=2,
+    unlabelled_batch=2,
+)
+from dataclasses import replace
+space = replace(space, baselines=(first,)).where(lambda c: cost(c, (16, 24)).params < 1_000_000)
+"""
+
+SHORT = ("--data", "scenes", "--size", "16x24", "--steps", "9", "--best", "2", "--repeats", "2")
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A folder in which commands are typed."""
+
+    folder: Path
+    space: Path
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", f"from nas.cli.{args[0]} import main; main()", *args[1:]]
+        return subprocess.Popen(
+            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def run(self, *args: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        process = self.start(*args)
+        out, err = process.communicate(timeout=timeout)
+        return subprocess.CompletedProcess(args, process.returncode, out, err)
+
+
+@pytest.fixture(scope="session")
+def shell_in() -> Callable[[Path], Shell]:
+    def make(folder: Path) -> Shell:
+        space = folder / "small.py"
+        space.write_text(SMALL)
+        return Shell(folder, space)
+
+    return make
+
+
+@pytest.fixture
+def shell(tmp_path: Path, shell_in: Callable[[Path], Shell]) -> Shell:
+    return shell_in(tmp_path)
+
+
+def alive_in_session(session: int) -> Iterator[int]:
+    """Processes of a session that are still there, zombies left out."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] != "Z":
+                yield int(entry.name)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for something that is to happen; fails when it does not."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def kill(pid: int, sign: int = signal.SIGKILL) -> None:
+    os.kill(pid, sign)

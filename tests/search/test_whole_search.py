@@ -1,0 +1,270 @@
+"""Whole searches as a user types them: a finished run, resumed runs, killed processes, bad input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+import nas
+from nas.search import Run
+from nas.search.trials import costs_budget, outcome
+from tests.search.conftest import SHORT, Shell, alive_in_session, kill, wait_until
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, shell_in: Callable[[Path], Shell]) -> tuple[Shell, Any]:
+    shell = shell_in(tmp_path_factory.mktemp("finished"))
+    return shell, shell.run("search", "--space", "small.py", "--budget", "7", "--name", "one", *SHORT)
+
+
+def counted(run: Run) -> list[Any]:
+    return [t for t in run.study().get_trials(deepcopy=False) if costs_budget(t)]
+
+
+def assert_budget_spent_once(run: Run, budget: int) -> None:
+    ended = counted(run)
+    assert len(ended) == budget
+    assert len({t.user_attrs["hash"] for t in ended}) == budget
+    states = {t.state.name for t in run.study().get_trials(deepcopy=False)}
+    assert "RUNNING" not in states
+
+
+def test_ends_with_a_table_a_checkpoint_and_the_next_commands(finished: tuple[Shell, Any]) -> None:
+    shell, ended = finished
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    lines = ended.stdout.splitlines()
+    assert any("rank" in line and "mIoU" in line for line in lines)
+    assert any("nas-evaluate runs/one/best.safetensors" in line for line in lines)
+    folder = shell.folder / "runs" / "one"
+    names = {p.name for p in folder.iterdir()}
+    assert {"study.db", "space.json", "artifacts", "checkpoints", "best.safetensors", "ranking.csv"} <= names
+    assert {"report.html", "search.log"} <= names
+    assert "cache" not in names
+    assert {p.name for p in shell.folder.iterdir()} == {"runs", "small.py"}
+
+
+def test_the_study_says_what_was_tried(finished: tuple[Shell, Any]) -> None:
+    run = Run(finished[0].folder / "runs" / "one")
+    assert_budget_spent_once(run, 7)
+    first = counted(run)[0]
+    assert first.user_attrs["baseline"] == 0
+    for trial in counted(run):
+        assert outcome(trial) in ("complete", "pruned")
+        assert {"params", "macs", "seconds", "peak_mb", "candidate"} <= set(trial.user_attrs)
+        assert trial.intermediate_values
+    frame = run.frame()
+    assert len(frame) >= 7
+    assert {"miou", "outcome", "norm", "encoder.stages.times", "rung 1"} <= set(frame.columns)
+    with sqlite3.connect(run.folder / "study.db") as database:
+        assert database.execute("select count(*) from studies").fetchone() == (1,)
+
+
+def test_the_ranking_holds_the_baseline_and_the_best(finished: tuple[Shell, Any]) -> None:
+    run = Run(finished[0].folder / "runs" / "one")
+    table = run.ranking
+    assert "baseline 0" in table["name"].tolist()
+    assert table["miou"].is_monotonic_decreasing
+    assert (table["seeds"] == 2).all()
+    kept = {p.stem.split("-")[0] for p in (run.folder / "checkpoints").iterdir()}
+    assert kept <= set(table["hash"])
+
+
+def test_the_winner_loads_and_evaluate_repeats_the_ranked_number(finished: tuple[Shell, Any]) -> None:
+    shell, _ = finished
+    run = Run(shell.folder / "runs" / "one")
+    network = nas.load(run.best_checkpoint)
+    assert network(torch.rand(1, 3, 17, 23)).shape == (1, 9, 17, 23)
+    found = nas.export.load_checkpoint(run.best_checkpoint)
+    ended = shell.run("evaluate", "runs/one/best.safetensors", "--split", "validation")
+    assert ended.returncode == 0, ended.stderr
+    assert f"{found.metrics['validation_miou']:.4f}" in ended.stdout
+    tested = shell.run("evaluate", "runs/one/best.safetensors", "--split", "test")
+    assert f"{found.metrics['test_miou']:.4f}" in tested.stdout
+
+
+def test_a_finished_run_is_extended(finished: tuple[Shell, Any]) -> None:
+    shell, _ = finished
+    ended = shell.run("search", "--resume", "runs/one", "--budget", "9")
+    assert ended.returncode == 0, ended.stderr
+    assert_budget_spent_once(Run(shell.folder / "runs" / "one"), 9)
+
+
+@pytest.mark.slow
+def test_one_worker_and_one_seed_give_the_same_ranking_twice(shell: Shell) -> None:
+    tables = []
+    for name in ("a", "b"):
+        options = ("--budget", "12", "--workers", "1", "--seed", "3", "--name", name)
+        ended = shell.run("search", "--space", "small.py", *options, *SHORT)
+        assert ended.returncode == 0, ended.stderr
+        table = pd.read_csv(shell.folder / "runs" / name / "ranking.csv")
+        tables.append(table[["rank", "name", "hash", "miou", "interval", "search_miou"]])
+    pd.testing.assert_frame_equal(tables[0], tables[1])
+
+
+def study_has(run_folder: Path, trials: int) -> Callable[[], bool]:
+    """Whether a run that another process writes has that many trials that ended."""
+
+    def look() -> bool:
+        try:
+            with sqlite3.connect(f"file:{run_folder / 'study.db'}?mode=ro", uri=True) as database:
+                found = database.execute("select count(*) from trials where state in ('COMPLETE', 'PRUNED')")
+                return bool(found.fetchone()[0] >= trials)
+        except sqlite3.Error:
+            return False
+
+    return look
+
+
+def start(shell: Shell, budget: int) -> Any:
+    options = ("--budget", str(budget), "--workers", "2", "--name", "one")
+    return shell.start("search", "--space", "small.py", *options, *SHORT)
+
+
+def test_a_killed_worker_loses_nothing(shell: Shell) -> None:
+    process = start(shell, 8)
+    folder = shell.folder / "runs" / "one"
+    wait_until(study_has(folder, 2))
+    workers = [pid for pid in alive_in_session(process.pid) if b"spawn_main" in command_of(pid)]
+    assert len(workers) == 2
+    kill(workers[0])
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert_budget_spent_once(Run(folder), 8)
+    assert not list(alive_in_session(process.pid))
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_controller_leaves_no_process_and_a_run_that_resumes(shell: Shell, sign: int) -> None:
+    process = start(shell, 6)
+    folder = shell.folder / "runs" / "one"
+    wait_until(study_has(folder, 2))
+    kill(process.pid, sign)
+    _, err = process.communicate(timeout=60)
+    if sign != signal.SIGKILL:
+        assert process.returncode == 130
+        assert err.splitlines()[-1] == "nas-search: interrupted"
+    wait_until(lambda: not list(alive_in_session(process.pid)), seconds=20)
+    ended = shell.run("search", "--resume", "runs/one")
+    assert ended.returncode == 0, ended.stderr
+    assert_budget_spent_once(Run(folder), 6)
+
+
+FAULTY = """
+from dataclasses import dataclass
+import torch
+from nas import *
+from nas.space import Component
+
+@dataclass(frozen=True)
+class FaultyLoss(Component):
+    how: str = "fail"
+
+    def build(self, class_pixels):
+        if self.how == "memory":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 999 GiB")
+        if self.how == "fail":
+            raise ValueError("this loss is broken on purpose")
+        return CrossEntropy().build(class_pixels)
+
+space = Recipe(
+    encoder=Encoder(stages=(Stage(width=4, block=Plain(convs=1)),)), decoder=UNet(),
+    loss=FaultyLoss(how=Choice("fail", "memory", "fine")),
+    method=Supervised(), optimizer=Adam(), schedule=Poly(), augment=Augment(), labelled_batch=Choice(1, 2),
+)
+"""
+
+
+def test_failures_keep_their_traceback_and_an_exhausted_space_ends_the_search(shell: Shell) -> None:
+    (shell.folder / "faulty.py").write_text(FAULTY)
+    options = ("--budget", "30", "--sampler", "random", "--name", "one")
+    ended = shell.run("search", "--space", "faulty.py", *options, *SHORT)
+    assert ended.returncode == 0, ended.stderr
+    assert "The space holds nothing new: 6 of 30 candidates were tried." in ended.stdout
+    run = Run(shell.folder / "runs" / "one")
+    assert_budget_spent_once(run, 6)
+    by_outcome = {}
+    for trial in counted(run):
+        by_outcome.setdefault(outcome(trial), []).append(trial)
+    assert len(by_outcome["failed"]) == 2
+    assert all("this loss is broken on purpose" in t.user_attrs["traceback"] for t in by_outcome["failed"])
+    assert all("FaultyLoss" in t.user_attrs["candidate"] for t in by_outcome["failed"])
+    assert len(by_outcome["infeasible"]) == 2
+    assert all("out of memory" in t.user_attrs["reason"] for t in by_outcome["infeasible"])
+
+
+def test_a_space_whose_constraints_nothing_meets_is_said_in_one_line(shell: Shell) -> None:
+    text = shell.space.read_text().replace("params < 1_000_000", "params < 1").replace("baselines=(first,)", "")
+    (shell.folder / "strict.py").write_text(text)
+    ended = shell.run("search", "--space", "strict.py", "--budget", "2", *SHORT)
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines()[-1].startswith("nas-search: error: no candidate passed the space's constraints")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--space", "nonsense.py"], "nonsense.py: there is no such file"),
+        ([], "give --space FILE"),
+        (["--space", "small.py", "--budget", "0"], "--budget 0: give 1 or more"),
+        (["--space", "small.py", "--size", "big"], "'big' is not a size"),
+        (["--space", "small.py", "--size", "2x2"], "give 8 pixels or more"),
+        (["--space", "small.py", "--sampler", "magic"], "--sampler magic: there is no such sampler"),
+        (["--space", "small.py", "--max-time", "soon"], "'soon' is not a time"),
+        (["--space", "small.py", "--data", "nothing:here"], "nothing"),
+        (["--space", "small.py", "--data", "camvid:/not/there"], "/not/there"),
+        (["--space", "small.py", "--labels", "0"], "0"),
+        (["--resume", "runs/none"], "there is no such run"),
+        (["--resume", "runs/none", "--space", "small.py"], "--space cannot change"),
+        (["--bogus"], "No such option"),
+    ],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(
+    shell: Shell, options: list[str], message: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nas.cli.search import main
+
+    monkeypatch.chdir(shell.folder)
+    with pytest.raises(SystemExit) as ended:
+        main(options)
+    shown = capfd.readouterr()
+    assert ended.value.code == 2
+    last = shown.err.strip().splitlines()[-1]
+    assert last.startswith("nas-search: error: ")
+    assert message in last
+    assert "Traceback" not in shown.err
+    assert not (shell.folder / "runs").exists()
+
+
+def test_describe_and_help_load_nothing_heavy(shell: Shell) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nimport nas, nas.cli.search\n"
+        "try:\n    nas.cli.search.main(['--help'])\nexcept SystemExit as e:\n    assert e.code == 0\n"
+        "heavy = {'torch', 'numpy', 'optuna', 'pandas', 'cv2', 'plotly'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
+    assert ended.returncode == 0, ended.stderr
+    assert max(map(len, ended.stdout.splitlines())) <= 80
+    described = shell.run("search", "--space", "small.py", "--describe")
+    assert described.returncode == 0
+    assert "pretext.Jigsaw = False | True" in described.stdout
+    assert "Baselines, tried first: 1" in described.stdout

@@ -1,0 +1,47 @@
+"""The real CamVid, where it lies beside the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.data import load_data, open_source
+from tasks.data.readers import camvid
+from tasks.data.splits import arrange
+
+ROOT = Path(__file__).resolve().parents[4] / "shared" / "data" / "camvid"
+pytestmark = pytest.mark.skipif(not (ROOT / "splits").is_dir(), reason=f"CamVid is not at {ROOT}")
+
+
+def test_declared_splits() -> None:
+    data = load_data(f"camvid:{ROOT}", "1/8", size=(45, 60), progress=False)
+    parts = (data.labelled, data.unlabelled, data.validation, data.test)
+    assert [len(part) for part in parts] == [46, 192, 123, 233]
+    everything = [name for part in parts for name in part.names]
+    assert len(everything) == len(set(everything))
+    assert data.unlabelled.masks is None
+    assert data.labelled.masks is not None
+    assert set(np.unique(data.labelled.masks)) == {*range(11), 255}
+    assert data.labelled.names == tuple(sorted((ROOT / "splits" / "labelled_1_8.txt").read_text().split()))
+
+
+def test_a_count_is_drawn_with_every_class() -> None:
+    data = load_data(f"camvid:{ROOT}", "12", size=(45, 60), progress=False)
+    assert len(data.labelled) == 12
+    assert min(data.class_pixels()) > 0
+
+
+def test_the_cut_without_declared_splits_is_the_declared_one() -> None:
+    pool, ranking, test = arrange(camvid._split(ROOT, "train"), test=camvid._split(ROOT, "test"))
+    declared = open_source(f"camvid:{ROOT}")
+    assert pool == declared.pool
+    assert ranking == declared.validation
+    assert test == declared.test
+
+
+def test_the_official_split_by_name_is_the_tutorials() -> None:
+    for split in ("train", "val", "test"):
+        for path in (ROOT / split).iterdir():
+            assert camvid._official_split(path.stem) == split

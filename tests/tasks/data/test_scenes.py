@@ -1,0 +1,95 @@
+"""The embedded scenes: the same every time, with every class, and not to be solved by colour."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tasks.data import VOID, FewLabelData, load_data
+from tasks.data.scenes import CLASSES, PALETTE, SceneItem, read_scenes
+from tasks.data.scenes.painter import paint
+
+
+@pytest.fixture(scope="module")
+def scenes() -> FewLabelData:
+    return load_data(size=(32, 48), progress=False)
+
+
+def test_default_counts_and_size(scenes: FewLabelData) -> None:
+    parts = (scenes.labelled, scenes.unlabelled, scenes.validation, scenes.test)
+    assert [len(part) for part in parts] == [45, 315, 96, 160]
+    assert len({name for part in parts for name in part.names}) == 616
+    assert read_scenes().size == (48, 64)
+    assert (scenes.classes, scenes.palette, len(PALETTE)) == (CLASSES, PALETTE, 9)
+
+
+def test_every_class_is_labelled_and_ranked(scenes: FewLabelData) -> None:
+    assert min(scenes.class_pixels()) > 0
+    for part in (scenes.validation, scenes.test):
+        assert set(np.unique(part.masks)) == {*range(len(CLASSES)), VOID}
+
+
+def test_no_scene_is_drawn_twice(scenes: FewLabelData) -> None:
+    parts = (scenes.labelled, scenes.unlabelled, scenes.validation, scenes.test)
+    assert len({image.tobytes() for part in parts for image in part.images}) == 616
+
+
+def test_the_border_is_void(scenes: FewLabelData) -> None:
+    masks = scenes.test.masks
+    for edge in (masks[:, 0], masks[:, -1], masks[:, :, 0], masks[:, :, -1]):
+        assert (edge == VOID).all()
+    assert (masks == VOID).mean() < 0.2
+
+
+def test_drawn_the_same_every_time(scenes: FewLabelData) -> None:
+    again = {item.name: item for item in read_scenes().pool}
+    image, mask = again[scenes.labelled.names[3]].pair((32, 48))
+    np.testing.assert_array_equal(image, scenes.labelled.images[3])
+    np.testing.assert_array_equal(mask, scenes.labelled.masks[3])
+
+
+def test_a_kept_picture_is_the_picture() -> None:
+    item = SceneItem("night", "test", 5)
+    mask = item.mask((24, 32))
+    image, again = item.pair((24, 32))
+    np.testing.assert_array_equal(mask, again)
+    np.testing.assert_array_equal(image, item.image((24, 32)))
+    assert not item.drawn
+
+
+def test_seed_draws_the_labels_and_not_the_scenes() -> None:
+    first, second = (load_data(labels="20", size=(16, 24), seed=seed, progress=False) for seed in (0, 1))
+    assert first.labelled.names != second.labelled.names
+    np.testing.assert_array_equal(first.test.images, second.test.images)
+
+
+def test_night_is_darker() -> None:
+    day, night = (np.mean([paint((0, 0, n), (32, 48), night)[0].mean() for n in range(12)]) for night in (False, True))
+    assert night < 0.6 * day
+
+
+@pytest.mark.parametrize("size", [(33, 47), (128, 192), (16, 64)])
+def test_any_size(size: tuple[int, int]) -> None:
+    image, mask = paint((0, 0, 1), size, True)
+    assert (image.shape, mask.shape) == ((*size, 3), size)
+    assert set(np.unique(mask)) <= {*range(len(CLASSES)), VOID}
+
+
+def test_colour_alone_does_not_tell_the_class(scenes: FewLabelData) -> None:
+    """The best guess from a pixel's colour, made on the labelled images, misses most of the small classes."""
+    bins, classes = 8, len(CLASSES)
+
+    def codes(images: np.ndarray) -> np.ndarray:
+        small = images.astype(int) * bins // 256
+        return (small[..., 0] * bins + small[..., 1]) * bins + small[..., 2]
+
+    table = np.zeros((bins**3, classes))
+    seen = scenes.labelled.masks != VOID
+    np.add.at(table, (codes(scenes.labelled.images)[seen], scenes.labelled.masks[seen]), 1)
+    guess = table.argmax(1)[codes(scenes.test.images)]
+    truth = scenes.test.masks
+    scores = [
+        ((guess == c) & (truth == c)).sum() / (((guess == c) | (truth == c)) & (truth != VOID)).sum()
+        for c in range(classes)
+    ]
+    assert np.mean(scores) < 0.3

@@ -1,0 +1,94 @@
+"""Held-out images are never neighbours in time of what is learnt from, and no image is in two splits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.errors import UserError
+from tasks.data.items import FileItem
+from tasks.data.sets import Source
+from tasks.data.splits import arrange, check_disjoint, hold_out, sequence_of
+
+
+def items(names: list[str], film: bool = True) -> list[FileItem]:
+    return [FileItem(name, Path(name), sequence=sequence_of(name) if film else None) for name in names]
+
+
+def names(some: tuple) -> list[str]:
+    return [item.name for item in some]
+
+
+def test_sequence_is_what_stands_before_the_frame_number() -> None:
+    assert sequence_of("0016E5_07959") == "0016E5_"
+    assert sequence_of("Seq05VD_f01740") == "Seq05VD_f"
+    assert sequence_of("0042") == "frames"
+    assert sequence_of("harbour") is None
+
+
+def test_a_film_is_cut_in_time_with_a_gap() -> None:
+    film = items([f"a_{frame}" for frame in range(30)])  # a_10 sorts before a_2 as text
+    kept, held = hold_out(film)
+    assert sorted(int(name[2:]) for name in names(kept)) == list(range(18))
+    assert sorted(int(name[2:]) for name in names(held)) == list(range(20, 30))
+
+
+@given(st.lists(st.integers(9, 60), min_size=1, max_size=4), st.sampled_from([0.1, 0.25, 1 / 3]))
+def test_every_film_is_cut_apart(lengths: list[int], share: float) -> None:
+    film = items([f"f{n}x_{frame:03d}" for n, length in enumerate(lengths) for frame in range(length)])
+    kept, held = hold_out(film, share)
+    for n, length in enumerate(lengths):
+        learnt = [int(name.split("_")[1]) for name in names(kept) if name.startswith(f"f{n}x")]
+        ranked = [int(name.split("_")[1]) for name in names(held) if name.startswith(f"f{n}x")]
+        assert min(ranked) - max(learnt) == 3  # two frames lie between
+        assert len(ranked) == max(1, round(length * share))
+
+
+def test_photos_are_drawn_and_all_used() -> None:
+    photos = items([f"p{n}" for n in range(60)], film=False)
+    kept, held = hold_out(photos)
+    assert len(held) == 20
+    assert sorted(names(kept) + names(held)) == sorted(item.name for item in photos)
+    assert names(held) != [item.name for item in photos[-20:]]
+    assert hold_out(photos) == (kept, held)
+
+
+def test_a_large_draw_is_capped() -> None:
+    assert len(hold_out(items([f"p{n}" for n in range(3000)], film=False))[1]) == 500
+
+
+def test_short_films_stay_whole() -> None:
+    film = items([f"clip{n}_{frame}" for n in range(12) for frame in range(4)])
+    kept, held = hold_out(film)
+    assert not {item.sequence for item in kept} & {item.sequence for item in held}
+    assert len(held) == 16
+
+
+def test_missing_splits_are_cut_from_the_pool() -> None:
+    film = items([f"a_{frame:03d}" for frame in range(100)])
+    pool, ranking, test = arrange(film)
+    assert names(test) == [f"a_{frame:03d}" for frame in range(75, 100)]
+    assert names(ranking) == [f"a_{frame:03d}" for frame in range(49, 73)]
+    assert names(pool) == [f"a_{frame:03d}" for frame in range(47)]
+
+
+def test_official_validation_stands_in_for_a_missing_test() -> None:
+    film, val = items([f"a_{frame:03d}" for frame in range(30)]), items(["b_0", "b_1"])
+    assert names(arrange(film, val=val)[2]) == ["b_0", "b_1"]
+    pool, ranking, test = arrange(film, val=val, test=items(["c_0"]))
+    assert (len(pool), names(ranking), names(test)) == (30, ["b_0", "b_1"], ["c_0"])
+
+
+def test_too_few_images() -> None:
+    with pytest.raises(UserError, match="too few"):
+        hold_out(items(["a_1"]))
+
+
+def test_an_overlap_is_named() -> None:
+    one, two, three = (tuple(items([name])) for name in ("a", "b", "c"))
+    check_disjoint(Source("s", ("x", "y"), ((0, 0, 0), (1, 1, 1)), one, two, three))
+    with pytest.raises(UserError, match="a is in pool and test"):
+        check_disjoint(Source("s", ("x", "y"), ((0, 0, 0), (1, 1, 1)), one, two, one))

@@ -1,0 +1,74 @@
+"""Augmented views: images and masks move together, void outside, the same numbers from the same generator."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nas.training import VOID, Augment, colour_jitter
+
+
+def coded(n: int = 3, h: int = 16, w: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images whose red channel is the label of the pixel, in blocks."""
+    masks = (torch.arange(h)[:, None] // 4 * 3 + torch.arange(w)[None] // 8).to(torch.uint8).expand(n, h, w)
+    return masks[:, None].expand(n, 3, h, w).contiguous(), masks.contiguous()
+
+
+def test_identity_when_everything_is_off() -> None:
+    images, masks = coded()
+    view, labels = Augment(flip=0, scale=(1.0, 1.0)).view(images, masks, torch.Generator())
+    assert labels is not None
+    assert torch.allclose(view * 255, images.float(), atol=1e-3)
+    assert torch.equal(labels, masks.long())
+
+
+def test_flip_mirrors_both() -> None:
+    images, masks = coded()
+    view, labels = Augment(flip=1, scale=(1.0, 1.0)).view(images, masks, torch.Generator())
+    assert labels is not None
+    assert torch.allclose(view * 255, images.flip(-1).float(), atol=1e-3)
+    assert torch.equal(labels, masks.flip(-1).long())
+
+
+@pytest.mark.parametrize("scale", [(0.4, 0.7), (1.5, 2.5), (0.5, 2.0)])
+def test_pixels_and_labels_stay_together(scale: tuple[float, float]) -> None:
+    images, masks = coded(n=8)
+    generator = torch.Generator().manual_seed(3)
+    view, labels = Augment(scale=scale).view(images, masks, generator)
+    assert labels is not None
+    known = labels != VOID
+    agree = ((view[:, 0] * 255 - labels).abs() < 0.51)[known].float().mean()
+    assert agree > 0.6  # all but the pixels that blend two blocks
+    assert set(labels.unique().tolist()) <= {*masks.unique().tolist(), VOID}
+    if scale[1] < 1:
+        assert (labels == VOID).any(0).any()
+        assert (labels == VOID).float().mean() > 1 - scale[1] ** 2 - 0.2
+    if scale[0] > 1:
+        assert known.all()
+
+
+def test_crop_gives_its_size_and_void_in_void_out() -> None:
+    images, masks = coded()
+    masks[:] = VOID
+    view, labels = Augment(crop=(8, 12)).view(images, masks, torch.Generator().manual_seed(0))
+    assert labels is not None
+    assert view.shape == (3, 3, 8, 12)
+    assert (labels == VOID).all()
+
+
+def test_the_generator_decides() -> None:
+    images, masks = coded()
+    one = Augment().view(images, masks, torch.Generator().manual_seed(1))[0]
+    assert torch.equal(one, Augment().view(images, masks, torch.Generator().manual_seed(1))[0])
+    assert not torch.equal(one, Augment().view(images, masks, torch.Generator().manual_seed(2))[0])
+
+
+def test_colour_jitter_stays_in_range_and_leaves_its_input() -> None:
+    images = torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    before = images.clone()
+    changed = colour_jitter(images, 0.5, torch.Generator().manual_seed(1))
+    assert torch.equal(images, before)
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    assert not torch.allclose(changed, images)
+    assert torch.equal(colour_jitter(images, 0.0, torch.Generator()), images)

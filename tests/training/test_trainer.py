@@ -1,0 +1,152 @@
+"""The trainer: it learns, repeats itself, reports rungs, stops when told, and fails with a reason."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from nas.models import ASPP, FPN, Encoder, LinkNet, SegNet, Stage, UNet
+from nas.space import Component, PretrainThenFinetune, Recipe
+from nas.training import SGD, Adam, Augment, Plan, Poly, Trained, TrainingError, evaluate, train
+from tasks import (
+    OHEM,
+    S4GAN,
+    Colorization,
+    CrossEntropy,
+    CutMix,
+    Denoising,
+    DiceCE,
+    Focal,
+    Inpainting,
+    Jigsaw,
+    MeanTeacher,
+    Supervised,
+)
+
+RECIPE = Recipe(
+    encoder=Encoder(stages=(Stage(width=8), Stage(width=12))),
+    decoder=UNet(),
+    loss=CrossEntropy(),
+    method=Supervised(),
+    optimizer=Adam(lr=5e-3),
+    schedule=Poly(),
+    augment=Augment(scale=(0.8, 1.25)),
+    labelled_batch=3,
+    unlabelled_batch=3,
+)
+ALL_PRETEXT = (Inpainting(weight=0.1), Denoising(weight=0.1), Colorization(weight=0.1), Jigsaw(grid=2, weight=0.1))
+
+
+def short(candidate: Recipe, data: Any, steps: int = 3, **plan: Any) -> Trained:
+    return train(candidate, data, Plan(steps, (steps,), **plan))
+
+
+def test_learns_what_is_learnable(data: Any) -> None:
+    rungs: list[tuple[int, float]] = []
+    trained = train(RECIPE, data, Plan(60, (20, 60)), lambda step, miou: rungs.append((step, miou)) or True)
+    assert [step for step, _ in rungs] == [20, 60]
+    assert trained.scores.miou == rungs[-1][1]
+    assert trained.scores.miou > 0.75  # classes are told by colour, under noise
+    again = evaluate(trained.network, data.validation, 3, torch.device("cpu"))
+    assert again == trained.scores
+
+
+def test_same_seed_same_numbers_other_seed_others(data: Any) -> None:
+    candidate = replace(RECIPE, pretext=ALL_PRETEXT, method=CutMix())
+    one, two, other = (short(candidate, data, seed=s) for s in (1, 1, 2))
+    weights = [torch.cat([p.flatten() for p in t.network.parameters()]) for t in (one, two, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert one.scores == two.scores
+    assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("method", [Supervised(), MeanTeacher(), CutMix(), S4GAN()])
+@pytest.mark.parametrize("pretext", [(), ALL_PRETEXT])
+def test_every_method_trains_with_and_without_pretext_tasks(data: Any, method: Any, pretext: Any) -> None:
+    trained = short(replace(RECIPE, method=method, pretext=pretext), data)
+    assert trained.steps == 3
+    assert all(math.isfinite(v) for name, v in trained.logs.items() if name.startswith("loss"))
+    assert {f"loss.{type(t).__name__.lower()}" for t in pretext} <= set(trained.logs)
+
+
+@pytest.mark.parametrize("loss", [DiceCE(), Focal(), OHEM(), CrossEntropy(weighting="sqrt_median", smoothing=0.1)])
+@pytest.mark.parametrize("decoder", [LinkNet(), SegNet(), FPN(width=8), ASPP(rates=(2,), width=8)])
+def test_every_loss_trains_every_decoder(data: Any, loss: Any, decoder: Any) -> None:
+    assert short(replace(RECIPE, loss=loss, decoder=decoder), data, steps=2).scores.miou > 0
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "layer", "group", "switch"])
+def test_one_image_a_step_trains_under_every_norm(data: Any, norm: str) -> None:
+    candidate = replace(RECIPE, norm=norm, labelled_batch=1, unlabelled_batch=1, pretext=ALL_PRETEXT)
+    assert math.isfinite(short(candidate, data).logs["loss"])
+
+
+def test_stops_when_told(data: Any) -> None:
+    trained = train(RECIPE, data, Plan(40, (2, 40)), lambda step, miou: False)
+    assert trained.steps == 2
+
+
+def test_transfer_trains_pretext_first_and_segmentation_after(data: Any) -> None:
+    candidate = replace(RECIPE, pretext=ALL_PRETEXT, curriculum=PretrainThenFinetune(fraction=0.5))
+    first = train(candidate, data, Plan(4, (2, 4)), lambda step, miou: False)
+    assert "loss.jigsaw" in first.logs
+    assert "loss.segmentation" not in first.logs
+    assert "loss.segmentation" in short(candidate, data, steps=4).logs
+
+
+def test_clean_statistics_are_those_of_uncorrupted_images(data: Any) -> None:
+    candidate = replace(RECIPE, pretext=(Denoising(weight=0.0 + 1e-9),), optimizer=SGD(lr=1e-12))
+    plain = short(replace(candidate, pretext=()), data).network
+    clean = short(replace(candidate, pretext_statistics="clean"), data).network
+    shared = short(candidate, data).network
+    assert _statistics(clean).shape == _statistics(plain).shape
+    assert not torch.allclose(_statistics(clean), _statistics(shared))
+
+
+def _statistics(network: nn.Module) -> torch.Tensor:
+    return torch.cat([b.flatten() for name, b in network.encoder.named_buffers() if "running_mean" in name])  # type: ignore[operator]
+
+
+def test_works_without_unlabelled_images(data: Any) -> None:
+    from types import SimpleNamespace
+
+    empty = SimpleNamespace(images=data.unlabelled.images[:0], masks=None)
+    few = SimpleNamespace(**{**vars(data), "unlabelled": empty})
+    assert short(replace(RECIPE, method=CutMix(), pretext=ALL_PRETEXT), few).steps == 3
+
+
+def test_ema_is_evaluated_in_place_of_the_last_weights(data: Any) -> None:
+    plain, averaged = short(RECIPE, data, steps=4), short(replace(RECIPE, ema=0.9), data, steps=4)
+    one, other = next(plain.network.parameters()), next(averaged.network.parameters())
+    assert not torch.equal(one, other)
+
+
+def test_clipping_bounds_the_step(data: Any) -> None:
+    start = short(replace(RECIPE, optimizer=SGD(lr=1e-12, momentum=0.0)), data, steps=1).network
+    candidate = replace(RECIPE, optimizer=SGD(lr=1.0, momentum=0.0, weight_decay=0.0), clip=0.01)
+    moved = short(candidate, data, steps=1).network
+    change = [a - b for a, b in zip(moved.parameters(), start.parameters(), strict=True)]
+    assert torch.cat([c.flatten() for c in change]).norm().item() == pytest.approx(0.01, rel=0.02)
+
+
+def test_a_loss_that_is_no_longer_finite_ends_the_training(data: Any) -> None:
+    with pytest.raises(TrainingError, match=r"is nan at step 10 \(SGD, lr 1e\+30\)|is inf at step 10"):
+        short(replace(RECIPE, optimizer=SGD(lr=1e30)), data, steps=12)
+
+
+@dataclass(frozen=True)
+class Hungry(Component):
+    """A loss that needs more memory than there is."""
+
+    def build(self, class_pixels: Any) -> nn.Module:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 999 GiB")
+
+
+def test_out_of_memory_reaches_the_caller_as_such(data: Any) -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        short(replace(RECIPE, loss=Hungry()), data)
