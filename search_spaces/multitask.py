@@ -100,7 +100,7 @@ space = Recipe(
         Jigsaw(),
         weight=Float(0.05, 1.0, log=True),
     ),
-    curriculum=Choice(Joint(), PretrainThenFinetune(fraction=Float(0.1, 0.5))),
+    curriculum=Choice(Joint(), PretrainThenFinetune(fraction=Float(0.1, 0.3))),
     pretext_statistics=Choice("shared", "clean"),
     method=Choice(
         Supervised(),
@@ -119,4 +119,4 @@ space = Recipe(
     unlabelled_batch=Choice(4, 8),
     clip=Choice(None, 5.0),
     baselines=(unet, fast, multitask_switchnorm),
-).where(lambda candidate: cost(candidate).macs < 1.2e9)
+).where(lambda candidate: cost(candidate).macs < 0.4e9)

@@ -45,7 +45,7 @@ class ImageSize(click.ParamType):
 @click.option("--unlabelled", help="KIND:PATH of another set to learn from without labels.")
 @click.option("--size", type=ImageSize(), help="Working size HxW.  [the images' own]")
 @click.option("--sampler", help="evolution, tpe or random.  [evolution]")
-@click.option("--steps", type=int, help="Optimizer steps of a full training.  [20 passes over the labels]")
+@click.option("--steps", type=int, help="Optimizer steps of a full training.  [30 passes over the labels]")
 @click.option("--best", type=int, help="Candidates trained again over seeds at the end.  [3]")
 @click.option("--repeats", type=int, help="Seeds each of them is trained on.  [3]")
 @click.option("--seed", type=int, help="Seed of sampler, splits and trainings.  [0]")

@@ -147,7 +147,6 @@ class _Searching:
         # A resumed sampler must not draw again what it drew at first.
         seed = settings.seed + 1_000_003 * len(study.get_trials(deepcopy=False))
         study.sampler = make_sampler(settings.sampler, seed)
-        study.set_metric_names(["validation mIoU"])
         if "space" not in study.user_attrs:
             queue_baselines(study, self.run.space())
             study.set_user_attr("space", Path(settings.space).name)

@@ -11,7 +11,7 @@ from nas.errors import UserError
 
 __all__ = ["Settings"]
 
-PASSES, LABELLED_BATCH, LEAST_STEPS = 20, 8, 120
+PASSES, SCENES_PASSES = 30, 16
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Settings:
         data, labels, unlabelled, size: the data set, as `tasks.data.load_data` reads them.
         seed: of the sampler, the splits and every training.
         sampler: one of `nas.search.samplers.SAMPLERS`.
-        steps: optimizer steps of a full training; None for 20 passes over the labelled images, at least 120.
+        steps: optimizer steps of a full training; None for 30 passes over the labelled images at 8 a step,
+            or 16 on the embedded scenes, which are there to try things on.
         best: candidates that are trained again at the end, beside the baselines.
         repeats: seeds each of them is trained on.
         workers: processes on a machine without a GPU; None for one a core.
@@ -74,7 +75,8 @@ class Settings:
         """The same settings with the number of steps decided, for that many labelled images."""
         if self.steps is not None:
             return self
-        return replace(self, steps=max(LEAST_STEPS, PASSES * labelled // LABELLED_BATCH))
+        passes = SCENES_PASSES if self.data.startswith("scenes") else PASSES
+        return replace(self, steps=max(passes * labelled // 8, 1))
 
     def write(self, folder: Path) -> None:
         """Keep the settings in a run's folder."""

@@ -42,7 +42,8 @@ class Plan:
 
     Attributes:
         steps: optimizer steps of a full training; the schedule spans them.
-        rungs: steps after which the validation mIoU is reported; the last one is `steps`.
+        rungs: steps after which the validation mIoU is reported; the last one is `steps`. A rung before
+            segmentation is trained at all says nothing, and is left out.
         seed: of initialisation, sampling, augmentation and every task.
         device: "cpu" or "cuda".
     """
@@ -113,7 +114,7 @@ class _Training:
         self.network.train()
         for step in range(1, self.plan.steps + 1):
             self._step(next(batches), step - 1)
-            if step in self.plan.rungs or step == self.plan.steps:
+            if step == self.plan.steps or (step in self.plan.rungs and self._branches(step - 1)[1]):
                 self._check_finite(step)
                 before = time.perf_counter()
                 scores = evaluate(self._predictor(), self.validation, self.classes, self.device)
@@ -198,12 +199,18 @@ class _Training:
         self.logs |= {"loss.segmentation": supervised.detach(), "loss": total.detach(), **logged}
 
     def _pretext(self, batch: Batch) -> None:
-        """The step's images are dealt out among the tasks, so that a step costs one pass whatever their number."""
+        """As many images as are labelled in the step, drawn from all of them, are dealt out among the tasks.
+
+        A step so costs one more pass, whatever the number of tasks.
+        """
         images = batch.images if batch.unlabelled is None else torch.cat([batch.images, batch.unlabelled])
         tasks = self.candidate.pretext
-        order = torch.randperm(len(images), generator=batch.generator).to(images.device)
+        order = torch.randperm(len(images), generator=batch.generator)
+        wanted = max(len(batch.images), len(tasks))
         for i, task in enumerate(tasks):
-            share = images[order[i :: len(tasks)]] if len(images) >= len(tasks) else images
+            # Fewer images than tasks: they are used again.
+            chosen = order[torch.arange(i, wanted, len(tasks)) % len(order)]
+            share = images[chosen.to(images.device)]
             with self._autocast(), self._statistics():
                 inputs, targets = task.make_batch(share, batch.generator)
                 name = type(task).__name__

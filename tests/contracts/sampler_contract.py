@@ -104,5 +104,3 @@ class SamplerContract:
             candidate = close(space, from_trial(trial))
             study.tell(trial, float(candidate.norm) + i * 1e-3)
         assert study.best_trial.params["norm"] in (0.0, 0.25, 0.5, 0.75, 1.0)
-
-

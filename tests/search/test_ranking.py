@@ -34,10 +34,19 @@ def test_table_is_ordered_and_names_ties() -> None:
     study = optuna.create_study(direction="maximize")
     entrants = [Contender("{}", name, None, i) for i, name in enumerate("abcd")]
     results = {
-        "a": {"0": {"miou": 0.30, "seconds": 1.0, "peak_mb": 10.0}, "1": {"miou": 0.40, "seconds": 3.0, "peak_mb": 20.0}},
-        "b": {"0": {"miou": 0.45, "seconds": 1.0, "peak_mb": 10.0}, "1": {"miou": 0.55, "seconds": 1.0, "peak_mb": 10.0}},
+        "a": {
+            "0": {"miou": 0.30, "seconds": 1.0, "peak_mb": 10.0},
+            "1": {"miou": 0.40, "seconds": 3.0, "peak_mb": 20.0},
+        },
+        "b": {
+            "0": {"miou": 0.45, "seconds": 1.0, "peak_mb": 10.0},
+            "1": {"miou": 0.55, "seconds": 1.0, "peak_mb": 10.0},
+        },
         # Below b by the same 0.01 on each seed: surely worse, though the seeds differ by far more.
-        "c": {"0": {"miou": 0.44, "seconds": 1.0, "peak_mb": 10.0}, "1": {"miou": 0.54, "seconds": 1.0, "peak_mb": 10.0}},
+        "c": {
+            "0": {"miou": 0.44, "seconds": 1.0, "peak_mb": 10.0},
+            "1": {"miou": 0.54, "seconds": 1.0, "peak_mb": 10.0},
+        },
         "d": {"0": {"error": "out of memory"}},
     }
     table = rank(entrants, results, study)

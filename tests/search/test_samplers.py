@@ -37,10 +37,10 @@ def test_a_child_is_a_mutation_of_a_good_member_of_the_population() -> None:
     sampler = EvolutionSampler(population=10, tournament=10, redraw=1.0, seed=0)
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(onemax, n_trials=10)
-    best = max(study.trials, key=lambda t: t.value).params
+    best = [t.params for t in study.trials if t.value == study.best_value]
     trial = study.ask()
     onemax(trial)
-    assert sum(trial.params[name] != value for name, value in best.items()) <= 1
+    assert min(sum(trial.params[name] != value for name, value in b.items()) for b in best) <= 1
 
 
 def test_the_old_leave_the_population() -> None:
@@ -77,7 +77,10 @@ def test_further_trained_outranks_early_stopped() -> None:
     spread = {"kind": optuna.distributions.CategoricalDistribution(["line", "bowl", None])}
     study.add_trial(optuna.trial.create_trial(params={"kind": "line"}, distributions=spread, value=0.1))
     pruned = optuna.trial.create_trial(
-        params={"kind": "bowl"}, distributions=spread, state=optuna.trial.TrialState.PRUNED, intermediate_values={1: 0.9}
+        params={"kind": "bowl"},
+        distributions=spread,
+        state=optuna.trial.TrialState.PRUNED,
+        intermediate_values={1: 0.9},
     )
     study.add_trial(pruned)
     from nas.search.samplers.evolution import _fitness

@@ -17,18 +17,20 @@ __all__ = ["EvolutionSampler"]
 class EvolutionSampler(BaseSampler):
     """Mutates the best of a random few of the most recent trials.
 
+    While the population fills, a trial is drawn at random the more often the emptier it is.
+
     The parent keeps its genes but one or more, which are redrawn; a parameter that the parent never reached
     is drawn; one that is no longer reached is dropped, since nothing asks for it. Nothing is known of the
     space beforehand. Pruned trials take part: one that went further in training outranks one that did not.
 
     Args:
-        population: trials that are alive; also the number of random ones at the start.
+        population: trials that are alive.
         tournament: how many of them are drawn, the best of which is the parent.
         redraw: expected number of redrawn genes, at least one being redrawn.
         seed: of every random number.
     """
 
-    def __init__(self, population: int = 30, tournament: int = 8, redraw: float = 1.5, seed: int | None = None) -> None:
+    def __init__(self, population: int = 20, tournament: int = 5, redraw: float = 1.5, seed: int | None = None) -> None:
         self._population, self._tournament, self._redraw = population, tournament, redraw
         self._rng = random.Random(seed)
         self._random = RandomSampler(seed=seed)
@@ -61,10 +63,10 @@ class EvolutionSampler(BaseSampler):
         self._genes.pop(trial.number, None)
 
     def _mutated(self, study: Study) -> dict[str, Any]:
-        """The parent's genes without those to redraw; none while the population is still being filled."""
+        """The parent's genes without those to redraw; none when the trial is to be drawn at random."""
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         alive = [t for t in ended if _fitness(t, study) is not None and t.params][-self._population :]
-        if len(alive) < self._population:
+        if self._rng.random() * self._population >= len(alive):
             return {}
         parent = max(self._rng.sample(alive, min(self._tournament, len(alive))), key=lambda t: _fitness(t, study))
         names = sorted(parent.params)
