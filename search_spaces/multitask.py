@@ -57,7 +57,10 @@ unet = Recipe(
     augment=Augment(),
 )
 fast = replace(
-    unet, encoder=Encoder(stages=tuple(Stage(block=Residual(), width=w) for w in (32, 64, 96, 128)), stem_stride=2)
+    unet,
+    encoder=Encoder(stages=tuple(Stage(block=Residual(), width=w) for w in (32, 64, 96, 128)), stem_stride=2),
+    optimizer=AdamW(lr=3e-3, weight_decay=0.05),
+    schedule=Cosine(),
 )
 multitask_switchnorm = replace(
     unet,
