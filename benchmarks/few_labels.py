@@ -79,7 +79,7 @@ def train_peer(data: FewLabelData, seed: int, epochs: int) -> tuple[torch.nn.Mod
             images, masks = flip_scale_crop(data.labelled.images[chosen], data.labelled.masks[chosen], rng)
             loss = F.cross_entropy(network(images.to(DEVICE)), masks.to(DEVICE), ignore_index=VOID)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
     return network, time.perf_counter() - started

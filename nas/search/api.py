@@ -186,7 +186,7 @@ class _Searching:
             space=space,
             settings=settings,
             pool=pool,
-            halving=AsyncHalving(rungs_of(settings.steps)),
+            halving=AsyncHalving(rungs_of(settings.full_steps)),
             progress=progress,
             cost_of=cost_of,
             checkpoint=lambda digest: self.run.checkpoint(digest, settings.seed),

@@ -121,7 +121,7 @@ class Exploration:
         trial = self.study.ask()
         baseline = trial.user_attrs.get(BASELINE)
         outside = trial.user_attrs.get(OUTSIDE, False)
-        candidate = self.space.baselines[baseline] if outside else close(self.space, from_trial(trial))
+        candidate: Recipe = self.space.baselines[baseline or 0] if outside else close(self.space, from_trial(trial))
         candidate = candidate.candidate()
         digest = candidate_hash(candidate)
         trial.set_user_attr("hash", digest)
@@ -133,7 +133,7 @@ class Exploration:
         self._running[trial.number] = trial
         task = Task(
             to_json(candidate),
-            self.settings.steps,
+            self.halving.rungs[-1],
             self.halving.rungs,
             self.settings.seed,
             save=str(self.checkpoint(digest)),

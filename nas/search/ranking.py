@@ -83,7 +83,7 @@ def repeat(
     waiting = {job.id: job.payload for job in jobs}
     for number, (contender, seed) in waiting.items():
         path = str(checkpoint(contender.digest, seed))
-        task = Task(contender.candidate, settings.steps, (settings.steps,), seed, path, provenance)
+        task = Task(contender.candidate, settings.full_steps, (settings.full_steps,), seed, path, provenance)
         pool.submit(Job(number, task))
     progress.total = len(jobs)
     while waiting:

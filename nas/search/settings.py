@@ -78,6 +78,12 @@ class Settings:
         passes = SCENES_PASSES if self.data.startswith("scenes") else PASSES
         return replace(self, steps=max(passes * labelled // 8, 1))
 
+    @property
+    def full_steps(self) -> int:
+        """The steps of a full training, once decided."""
+        assert self.steps is not None
+        return self.steps
+
     def write(self, folder: Path) -> None:
         """Keep the settings in a run's folder."""
         (folder / "settings.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
@@ -96,4 +102,4 @@ class Settings:
             raise UserError(f"{folder} is not a run: it has no readable settings.json") from None
         known = {f.name for f in fields(cls)}
         settings = cls(**{name: value for name, value in data.items() if name in known})
-        return replace(settings, size=tuple(settings.size) if settings.size else None)
+        return replace(settings, size=(settings.size[0], settings.size[1]) if settings.size else None)

@@ -15,6 +15,8 @@ from nas.space.walk import check, is_open
 
 __all__ = ["find_space_file", "load_space"]
 
+NEEDED = ("encoder", "decoder", "loss", "method", "optimizer", "schedule", "augment")
+
 
 def find_space_file(name: str | Path) -> Path:
     """The file of that name as given, or else among the shipped `search_spaces`.
@@ -46,6 +48,9 @@ def load_space(name: str | Path) -> Recipe:
     space = getattr(module, "space", None)
     if not isinstance(space, Recipe):
         raise SpaceError(f"{path} defines no space: it needs a line `space = Recipe(...)`")
+    missing = [name for name in NEEDED if getattr(space, name) is None]
+    if missing:
+        raise SpaceError(f"{path}: {missing[0]} is not set: give the recipe one, as search_spaces/unet.py does")
     try:
         check(space)
         for i, baseline in enumerate(space.baselines):

@@ -11,10 +11,9 @@ __all__ = ["ema_update"]
 @torch.no_grad()
 def ema_update(average: nn.Module, network: nn.Module, decay: float) -> None:
     """average = decay * average + (1 - decay) * network, for weights and floating-point buffers; the rest is copied."""
-    for old, new in zip(average.parameters(), network.parameters(), strict=True):
-        old.lerp_(new, 1 - decay)
-    for old, new in zip(average.buffers(), network.buffers(), strict=True):
-        if old.is_floating_point():
-            old.lerp_(new, 1 - decay)
+    old, new = average.state_dict(), network.state_dict()
+    for name, tensor in old.items():
+        if tensor.is_floating_point():
+            tensor.lerp_(new[name], 1 - decay)
         else:
-            old.copy_(new)
+            tensor.copy_(new[name])

@@ -22,7 +22,7 @@ from nas.training.evaluate import evaluate
 from nas.training.images import Images, epochs, memory_layout
 from nas.training.memory import peak_megabytes, reset_peak
 from nas.training.metrics import Scores
-from nas.training.protocols import Data
+from nas.training.protocols import Data, Split
 
 __all__ = ["Plan", "Trained", "TrainingError", "class_pixels", "train"]
 
@@ -95,12 +95,12 @@ class _Training:
             name = type(task).__name__
             self.network.heads[name] = task.head(self.network.encoder.channels, self.network.encoder.reductions)
         self.layout = memory_layout(self.device)
-        self.network.to(self.device, memory_format=self.layout)
+        self.network.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.own = candidate.method.build(self.network, self.classes)
         if self.own is not None:
             self.own.to(self.device)
         self.average = copy.deepcopy(self.network) if candidate.ema else None
-        self.criterion = candidate.loss.build(class_pixels(data.labelled.masks, self.classes)).to(self.device)
+        self.criterion = candidate.loss.build(class_pixels(data.labelled, self.classes)).to(self.device)
         self.optimizer = candidate.optimizer.build(self.network)
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.logs: dict[str, torch.Tensor | float] = {}
@@ -239,9 +239,10 @@ class _Training:
                 )
 
 
-def class_pixels(masks: np.ndarray, classes: int) -> list[int]:
+def class_pixels(split: Split, classes: int) -> list[int]:
     """Labelled pixels of each class."""
-    counts = np.bincount(masks.reshape(-1), minlength=VOID + 1)
+    assert split.masks is not None
+    counts = np.bincount(split.masks.reshape(-1), minlength=VOID + 1)
     return [int(n) for n in counts[:classes]]
 
 

@@ -17,7 +17,9 @@ SMALL = """
 from nas import *
 
 space = Recipe(
-    encoder=Encoder(stages=Repeat(Stage(width=Choice(4, 6, 8), block=Choice(Plain(convs=1), Residual())), times=Int(1, 2))),
+    encoder=Encoder(
+        stages=Repeat(Stage(width=Choice(4, 6, 8), block=Choice(Plain(convs=1), Residual())), times=Int(1, 2))
+    ),
     decoder=Choice(UNet(), LinkNet(), FPN(width=8)),
     norm=Choice("batch", "group"),
     loss=CrossEntropy(),

@@ -136,7 +136,7 @@ def test_a_killed_worker_loses_nothing(shell: Shell) -> None:
     workers = [pid for pid in alive_in_session(process.pid) if b"spawn_main" in command_of(pid)]
     assert len(workers) == 2
     kill(workers[0])
-    out, err = process.communicate(timeout=240)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     assert_budget_spent_once(Run(folder), 8)
     assert not list(alive_in_session(process.pid))

@@ -16,7 +16,11 @@ from nas.space import Choice, Component, Recipe
 class SpaceFilePart(Component):
     width: int = 1
 
-space = Recipe(encoder=SpaceFilePart(width=Choice(1, 2)), decoder=SpaceFilePart())
+part = SpaceFilePart()
+space = Recipe(
+    encoder=SpaceFilePart(width=Choice(1, 2)),
+    decoder=part, loss=part, method=part, optimizer=part, schedule=part, augment=part,
+)
 """
 
 
@@ -40,6 +44,7 @@ def test_a_file_may_define_its_own_parts_and_be_loaded_twice(tmp_path: Path) -> 
         ("space = (", r"mine.py:1: SyntaxError"),
         ("import os\nspace = undefined", "mine.py:2: NameError"),
         ("from nas import NotThere", "mine.py:1: "),
+        (GOOD.replace("loss=part, ", ""), r"mine.py: loss is not set"),
         (GOOD.replace("Choice(1, 2)", "Choice()"), r"mine.py: encoder\.width is an empty Choice"),
         (
             GOOD + "from dataclasses import replace\nspace = replace(space, baselines=(space,))",

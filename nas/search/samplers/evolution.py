@@ -68,7 +68,8 @@ class EvolutionSampler(BaseSampler):
         alive = [t for t in ended if _fitness(t, study) is not None and t.params][-self._population :]
         if self._rng.random() * self._population >= len(alive):
             return {}
-        parent = max(self._rng.sample(alive, min(self._tournament, len(alive))), key=lambda t: _fitness(t, study))
+        drawn = self._rng.sample(alive, min(self._tournament, len(alive)))
+        parent = max(drawn, key=lambda t: _fitness(t, study) or (0.0, 0.0))
         names = sorted(parent.params)
         chance = (self._redraw - 1) / max(len(names) - 1, 1)
         redrawn = {name for name in names if self._rng.random() < chance} | {self._rng.choice(names)}
