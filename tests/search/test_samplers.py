@@ -33,7 +33,7 @@ def onemax(trial: optuna.Trial) -> float:
 
 
 def test_a_child_is_a_mutation_of_a_good_member_of_the_population() -> None:
-    sampler = EvolutionSampler(population=10, tournament=10, redraw=1.0, seed=0)
+    sampler = EvolutionSampler(population=10, tournament=10, redraw=1.0, start=10, seed=0)
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(onemax, n_trials=10)
     best = [t.params for t in study.trials if t.value == study.best_value]
@@ -43,7 +43,7 @@ def test_a_child_is_a_mutation_of_a_good_member_of_the_population() -> None:
 
 
 def test_the_old_leave_the_population() -> None:
-    sampler = EvolutionSampler(population=5, tournament=5, redraw=1.0, seed=0)
+    sampler = EvolutionSampler(population=5, tournament=5, redraw=1.0, start=5, seed=0)
     study = optuna.create_study(sampler=sampler, direction="maximize")
     star = optuna.trial.create_trial(
         params={f"gene{i}": 2 for i in range(20)},

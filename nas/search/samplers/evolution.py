@@ -17,21 +17,24 @@ __all__ = ["EvolutionSampler"]
 class EvolutionSampler(BaseSampler):
     """Mutates the best of a random few of the most recent trials.
 
-    While the population fills, a trial is drawn at random the more often the emptier it is.
+    The first few trials are drawn at random, the less often the more there are.
 
     The parent keeps its genes but one or more, which are redrawn; a parameter that the parent never reached
     is drawn; one that is no longer reached is dropped, since nothing asks for it. Nothing is known of the
     space beforehand. Pruned trials take part: one that went further in training outranks one that did not.
 
     Args:
-        population: trials that are alive.
+        population: trials that are alive, the latest ones.
         tournament: how many of them are drawn, the best of which is the parent.
         redraw: expected number of redrawn genes, at least one being redrawn.
+        start: trials after which none is drawn at random any more.
         seed: of every random number.
     """
 
-    def __init__(self, population: int = 20, tournament: int = 5, redraw: float = 1.5, seed: int | None = None) -> None:
-        self._population, self._tournament, self._redraw = population, tournament, redraw
+    def __init__(
+        self, population: int = 50, tournament: int = 10, redraw: float = 1.5, start: int = 16, seed: int | None = None
+    ) -> None:
+        self._population, self._tournament, self._redraw, self._start = population, tournament, redraw, start
         self._rng = random.Random(seed)
         self._random = RandomSampler(seed=seed)
         self._genes: dict[int, dict[str, Any]] = {}
@@ -66,7 +69,7 @@ class EvolutionSampler(BaseSampler):
         """The parent's genes without those to redraw; none when the trial is to be drawn at random."""
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         alive = [t for t in ended if _fitness(t, study) is not None and t.params][-self._population :]
-        if self._rng.random() * self._population >= len(alive):
+        if self._rng.random() * self._start >= len(alive):
             return {}
         drawn = self._rng.sample(alive, min(self._tournament, len(alive)))
         parent = max(drawn, key=lambda t: _fitness(t, study) or (0.0, 0.0))
