@@ -28,7 +28,6 @@ from tasks.data import FewLabelData, ImageSet, load_data
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 BATCH = 8
-CALIBRATION = 12
 
 
 def flip_scale_crop(images: np.ndarray, masks: np.ndarray, rng: np.random.Generator) -> tuple[Any, Any]:
@@ -101,7 +100,9 @@ def score_peer(network: torch.nn.Module, split: ImageSet, classes: int) -> float
 def train_winner(recipe: Recipe, data: FewLabelData, seed: int, seconds: float) -> tuple[torch.nn.Module, float, int]:
     """The winner, for as many steps as fit into those seconds; the network, its training seconds and steps."""
     blind = replace(data, validation=first_images(data.validation, 1))
-    pace = train(recipe, blind, Plan(CALIBRATION, (CALIBRATION,), seed, DEVICE.type)).step_seconds
+    # The first steps of a process are slow: buffers and kernels are made.
+    for calibration in (10, 40):
+        pace = train(recipe, blind, Plan(calibration, (calibration,), seed, DEVICE.type)).step_seconds
     steps = max(int(seconds / pace), 1)
     trained = train(recipe, blind, Plan(steps, (steps,), seed, DEVICE.type))
     return trained.network, trained.step_seconds * steps, steps

@@ -58,7 +58,7 @@ unet = Recipe(
 )
 fast = replace(
     unet,
-    encoder=Encoder(stages=tuple(Stage(block=Residual(), width=w) for w in (32, 64, 96, 128)), stem_stride=2),
+    encoder=Encoder(stages=tuple(Stage(block=Residual(), width=w) for w in (24, 32, 64, 96)), stem_stride=2),
     optimizer=AdamW(lr=3e-3, weight_decay=0.05),
     schedule=Cosine(),
 )
