@@ -49,7 +49,7 @@ def network(recipe: Recipe) -> Network:
     network.heads["Task"] = torch.nn.Linear(2, 2)
     for _ in range(3):
         network(torch.rand(2, 3, *SIZE))
-    return network.eval().to(memory_format=torch.channels_last)
+    return network.eval()
 
 
 @pytest.fixture
