@@ -97,7 +97,6 @@ class _Searching:
     def through(self) -> Run:
         """Explore, rank, test the winner once, and write everything down."""
         from nas.pool import LocalPool
-        from nas.search.explore import return_unfinished
         from nas.search.work import TrainWork
 
         self._log_to_file()
@@ -112,10 +111,9 @@ class _Searching:
                     self._explore(study, space, pool)
                     self._finish(study, space, pool)
                 except KeyboardInterrupt:
+                    # The storage may have been interrupted in mid-write: what was running is returned on resuming.
                     log.info("Stopped; what was done is kept. Go on with: nas-search --resume %s", folder)
                     raise
-                finally:
-                    return_unfinished(study)
         shutil.rmtree(folder / "cache", ignore_errors=True)
         return self.run
 

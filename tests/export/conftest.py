@@ -43,7 +43,7 @@ def recipe() -> Recipe:
 
 @pytest.fixture
 def network(recipe: Recipe) -> Network:
-    """As training leaves it: channels last, with running statistics of its own and a pretext head."""
+    """As training leaves it: with running statistics of its own and a pretext head."""
     torch.manual_seed(0)
     network = build_network(recipe, len(CLASSES))
     network.heads["Task"] = torch.nn.Linear(2, 2)
