@@ -112,7 +112,9 @@ def test_components_of_a_space_file_need_that_file(tmp_path, network, data) -> N
         "class OwnUNet(UNet):\n"
         "    pass\n"
         "stages = (Stage(Plain(convs=1), 4), Stage(Plain(convs=1), 6), Stage(Plain(convs=1), 8))\n"
-        "space = Recipe(Encoder(stages), OwnUNet(block=Plain(convs=1)), 'switch')\n"
+        "unused = Plain()\n"
+        "training = dict.fromkeys(('loss', 'method', 'optimizer', 'schedule', 'augment'), unused)\n"
+        "space = Recipe(Encoder(stages), OwnUNet(block=Plain(convs=1)), 'switch', **training)\n"
     )
     path = tmp_path / "a.safetensors"
     save_checkpoint(path, network, load_space(file), data, {}, {})
