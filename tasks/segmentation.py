@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.space.component import Component, SpaceError
+from nas.training.batch import VOID
 
 __all__ = ["OHEM", "VOID", "WEIGHTINGS", "CrossEntropy", "DiceCE", "Focal", "class_weights"]
 
-VOID = 255
 WEIGHTINGS = ("none", "median", "sqrt_median")
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.space.component import SpaceError
+from nas.training.ema import ema_update
 
 __all__ = ["Teacher", "check_range", "squared_difference"]
 
@@ -46,7 +47,6 @@ class Teacher(nn.Module):
         probabilities: Tensor = self.network(images).float().softmax(1)
         return probabilities
 
-    @torch.no_grad()
     def follow(self, network: nn.Module) -> None:
         """Average in the network's present weights and buffers; counters are copied.
 
@@ -56,13 +56,7 @@ class Teacher(nn.Module):
         """
         decay = min(self.decay, (self.updates + 1) / (self.updates + 10))
         self.updates += 1
-        sources = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-        averages = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
-        for name, average in averages.items():
-            if average.is_floating_point():
-                average.lerp_(sources[name], 1 - decay)
-            else:
-                average.copy_(sources[name])
+        ema_update(self.network, network, decay)
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"updates": self.updates}
