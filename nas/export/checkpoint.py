@@ -142,7 +142,7 @@ def _rebuild(metadata: Mapping[str, str], state: dict[str, torch.Tensor]) -> Che
     candidate = from_json(metadata["recipe"])
     described = {name: json.loads(text) for name, text in metadata.items() if name not in _AS_TEXT}
     classes = tuple(described["classes"])
-    network = build_network(candidate, len(classes), **described["normalization"])
+    network = candidate.method.inference(build_network(candidate, len(classes), **described["normalization"]))
     network.load_state_dict(state)
     network.eval()
     height, width = described["size"]

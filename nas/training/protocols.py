@@ -57,13 +57,24 @@ class PretextTask(Protocol):
 
 
 class Method(Protocol):
-    """How unlabelled images help segmentation; what it owns (a teacher, a discriminator) is a module of its own."""
+    """How unlabelled images help segmentation.
+
+    What it owns (a teacher, a discriminator, a second network) is one module. Parameters of it that
+    require gradients when it is built are trained by the recipe's optimizer, together with the network.
+    """
 
     needs_unlabelled: bool
+
+    def advice(self, labelled: int, unlabelled: int) -> str | None:
+        """What to know before training with so many images, in one line, or None."""
 
     def build(self, network: Network, classes: int) -> nn.Module | None: ...
     def loss(
         self, own: nn.Module | None, network: Network, batch: Batch, logits: torch.Tensor, progress: float
     ) -> tuple[torch.Tensor, dict[str, float]]: ...
     def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None: ...
-    def predictor(self, own: nn.Module | None, network: Network) -> Network: ...
+    def predictor(self, own: nn.Module | None, network: Network) -> Network:
+        """What is evaluated and exported; `network` is the trained one, or the average of its weights."""
+
+    def inference(self, network: Network) -> Network:
+        """An untrained predictor around an untrained network: what a checkpoint is loaded into."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ from nas.training.metrics import Scores
 from nas.training.protocols import Data, Split
 
 __all__ = ["Plan", "Trained", "TrainingError", "class_pixels", "train"]
+
+log = logging.getLogger(__name__)
 
 LOSS_CHECK_EVERY = 10
 
@@ -100,8 +103,11 @@ class _Training:
         if self.own is not None:
             self.own.to(self.device)
         self.average = copy.deepcopy(self.network) if candidate.ema else None
+        advice = candidate.method.advice(len(self.labelled), len(self.unlabelled))
+        if advice:
+            log.warning("%s", advice)
         self.criterion = candidate.loss.build(class_pixels(data.labelled, self.classes)).to(self.device)
-        self.optimizer = candidate.optimizer.build(self.network)
+        self.optimizer = candidate.optimizer.build(nn.ModuleList(m for m in (self.network, self.own) if m is not None))
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.logs: dict[str, torch.Tensor | float] = {}
 
@@ -135,8 +141,7 @@ class _Training:
         )
 
     def _predictor(self) -> Network:
-        network = self.candidate.method.predictor(self.own, self.network)
-        return self.average if self.average is not None and network is self.network else network
+        return self.candidate.method.predictor(self.own, self.average or self.network)
 
     def _batches(self) -> Iterator[Batch]:
         candidate, rng = self.candidate, self.generator
@@ -171,7 +176,8 @@ class _Training:
         if (step + 1) % LOSS_CHECK_EVERY == 0:
             self._check_finite(step + 1)
         if self.candidate.clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.candidate.clip)
+            trained = (p for group in self.optimizer.param_groups for p in group["params"])
+            nn.utils.clip_grad_norm_(trained, self.candidate.clip)
         self.optimizer.step()
         if segmentation:
             self.candidate.method.update(self.own, self.network, batch, step)

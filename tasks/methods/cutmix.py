@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.space.component import Component, SpaceError
-from tasks.methods.teacher import Teacher, check_range, squared_difference
+from nas.space.component import SpaceError
+from tasks.methods.semi_supervised import check_range
+from tasks.methods.teacher import Teacher, TeacherMethod, squared_difference
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch
@@ -23,27 +24,21 @@ TARGETS = ("soft", "hard")
 
 
 @dataclass(frozen=True)
-class CutMix(Component):
+class CutMix(TeacherMethod):
     """CutMix mean teacher (French et al. 2020).
 
     The teacher labels the images whole; images and predictions are mixed by the same box, of half
     the area; the student's loss on the mixed images is scaled by the share of confident pixels.
-    Without unlabelled images it is supervised training whose averaged weights are evaluated.
-
     Attributes:
-        decay: of the teacher's average.
         confidence: probability from which the teacher counts as confident of a pixel.
         weight: of the consistency loss.
         target: "soft" for the squared difference of probabilities, as in the paper, or "hard" for
             cross-entropy with the teacher's class.
     """
 
-    decay: float = 0.99
     confidence: float = 0.97
     weight: float = 1.0
     target: str = "soft"
-
-    needs_unlabelled: ClassVar[bool] = True
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """The teacher."""
@@ -51,15 +46,12 @@ class CutMix(Component):
         check_range("weight", self.weight, 0.0, math.inf)
         if self.target not in TARGETS:
             raise SpaceError(f"CutMix: target {self.target!r} is unknown, use one of {', '.join(TARGETS)}")
-        return Teacher(network, self.decay)
+        return super().build(network, classes)
 
-    def loss(
-        self, own: nn.Module | None, network: Network, batch: Batch, logits: Tensor, progress: float
+    def unlabelled_loss(
+        self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
         """Consistency on mixed images, times the share of pixels the teacher is confident of."""
-        if batch.unlabelled is None or not len(batch.unlabelled):
-            return logits.new_zeros((), dtype=torch.float32), {}
-        images = batch.unlabelled
         box = boxes(len(images), images.shape[-2], images.shape[-1], batch.generator).to(images.device)
         target = _mix(cast(Teacher, own).predict(images), box)
         student = network(_mix(images, box))
@@ -70,14 +62,6 @@ class CutMix(Component):
             difference = F.cross_entropy(student.float(), target.argmax(1), reduction="none").mean()
         logged = torch.stack([difference.detach(), confident]).tolist()
         return self.weight * confident * difference, {"loss.consistency": logged[0], "confident": logged[1]}
-
-    def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None:
-        """The teacher follows the network."""
-        cast(Teacher, own).follow(network)
-
-    def predictor(self, own: nn.Module | None, network: Network) -> Network:
-        """The teacher."""
-        return cast(Teacher, own).network
 
 
 def _mix(whole: Tensor, box: Tensor) -> Tensor:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
-from nas.space.component import Component
 from tasks.draws import noise_like, uniform
-from tasks.methods.teacher import Teacher, check_range, squared_difference
+from tasks.methods.semi_supervised import check_range
+from tasks.methods.teacher import Teacher, TeacherMethod, squared_difference
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch
@@ -21,53 +21,37 @@ __all__ = ["MeanTeacher", "ramp", "strong_view"]
 
 
 @dataclass(frozen=True)
-class MeanTeacher(Component):
+class MeanTeacher(TeacherMethod):
     """Mean teacher (Tarvainen & Valpola 2017): the student sees a strong view, the teacher the weak one.
 
-    Without unlabelled images it is supervised training whose averaged weights are evaluated.
-
     Attributes:
-        decay: of the teacher's average.
         weight: of the consistency loss once ramped up.
         rampup: share of the training over which the weight grows; 0 for full weight from the start.
     """
 
-    decay: float = 0.99
     weight: float = 1.0
     rampup: float = 0.3
-
-    needs_unlabelled: ClassVar[bool] = True
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """The teacher."""
         check_range("weight", self.weight, 0.0, math.inf)
         check_range("rampup", self.rampup, 0.0, 1.0)
-        return Teacher(network, self.decay)
+        return super().build(network, classes)
 
-    def loss(
-        self, own: nn.Module | None, network: Network, batch: Batch, logits: Tensor, progress: float
+    def unlabelled_loss(
+        self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
         """Ramped squared difference between the student's and the teacher's class probabilities."""
-        if batch.unlabelled is None or not len(batch.unlabelled):
-            return logits.new_zeros((), dtype=torch.float32), {}
-        target = cast(Teacher, own).predict(batch.unlabelled)
+        target = cast(Teacher, own).predict(images)
         # Jittered colours and noise are not what the running statistics will meet at evaluation.
         with running_statistics_frozen(network):
-            student = network(strong_view(batch.unlabelled, batch.generator))
+            student = network(strong_view(images, batch.generator))
         difference = squared_difference(student, target)
         factor = self.weight * ramp(progress, self.rampup)
         return factor * difference, {
             "loss.consistency": difference.item(),
             "consistency_weight": factor,
         }
-
-    def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None:
-        """The teacher follows the network."""
-        cast(Teacher, own).follow(network)
-
-    def predictor(self, own: nn.Module | None, network: Network) -> Network:
-        """The teacher."""
-        return cast(Teacher, own).network
 
 
 def ramp(progress: float, length: float) -> float:

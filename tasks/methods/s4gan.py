@@ -6,15 +6,14 @@ import logging
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.space.component import Component
-from tasks.methods.teacher import check_range
+from tasks.methods.semi_supervised import SemiSupervised, check_range
 from tasks.segmentation import VOID
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ PATIENCE = 100
 
 
 @dataclass(frozen=True)
-class S4GAN(Component):
+class S4GAN(SemiSupervised):
     """The adversarial branch of Mittal et al. (2019), without their classification branch.
 
     Adds to the supervised loss: feature matching between the discriminator's view of labelled
@@ -50,8 +49,6 @@ class S4GAN(Component):
     self_training: float = 1.0
     lr: float = 1e-4
 
-    needs_unlabelled: ClassVar[bool] = True
-
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """The discriminator and its optimizer, on the network's device."""
         check_range("threshold", self.threshold, 0.0, 1.0)
@@ -60,20 +57,18 @@ class S4GAN(Component):
         check_range("lr", self.lr, 0.0, math.inf)
         return Adversary(classes, self.lr).to(next(network.parameters()).device)
 
-    def loss(
-        self, own: nn.Module | None, network: Network, batch: Batch, logits: Tensor, progress: float
+    def unlabelled_loss(
+        self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
         """Feature matching and self-training, whose gradients reach the network alone.
 
         The discriminator is asked without dropout here, so that scores do not hang on chance.
         """
-        if batch.unlabelled is None or not len(batch.unlabelled):
-            return logits.new_zeros((), dtype=torch.float32), {}
         adversary = cast(Adversary, own)
-        critic = adversary.discriminator.requires_grad_(False)
-        predicted = network(batch.unlabelled).float()
+        critic = adversary.discriminator
+        predicted = network(images).float()
         real = torch.cat([_own_range(batch.images), truth_map(batch.masks, logits)], 1)
-        fake = torch.cat([_own_range(batch.unlabelled), predicted.softmax(1)], 1)
+        fake = torch.cat([_own_range(images), predicted.softmax(1)], 1)
         with torch.no_grad():
             real_features, _ = critic(real)
         fake_features, scores = critic(fake)
@@ -91,10 +86,6 @@ class S4GAN(Component):
     def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None:
         """One step of the discriminator on the maps the last loss was computed from."""
         cast(Adversary, own).learn(batch.generator)
-
-    def predictor(self, own: nn.Module | None, network: Network) -> Network:
-        """The network itself."""
-        return network
 
 
 class Discriminator(nn.Module):
@@ -130,6 +121,8 @@ class Adversary(nn.Module):
         super().__init__()
         self.discriminator = Discriminator(classes)
         self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=lr, betas=(0.9, 0.99))
+        # The recipe's optimizer is for what helps segmentation.
+        self.discriminator.requires_grad_(False)
         self.pending: tuple[Tensor, Tensor] | None = None
         self.extreme = 0
 
@@ -147,6 +140,7 @@ class Adversary(nn.Module):
             loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.discriminator.requires_grad_(False)
 
     def watch(self, rate: float, threshold: float) -> None:
         """Warn, once a spell, when for PATIENCE steps no prediction passed or all did."""

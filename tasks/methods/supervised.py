@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.space.component import Component
+from tasks.methods.semi_supervised import SemiSupervised
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch
@@ -18,24 +18,13 @@ __all__ = ["Supervised"]
 
 
 @dataclass(frozen=True)
-class Supervised(Component):
+class Supervised(SemiSupervised):
     """Adds nothing to the supervised loss: what every other method is measured against."""
 
     needs_unlabelled: ClassVar[bool] = False
 
-    def build(self, network: Network, classes: int) -> nn.Module | None:
-        """Nothing is owned."""
-        return None
-
-    def loss(
-        self, own: nn.Module | None, network: Network, batch: Batch, logits: Tensor, progress: float
+    def unlabelled_loss(
+        self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
         """Zero."""
         return logits.new_zeros((), dtype=torch.float32), {}
-
-    def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None:
-        """Nothing to update."""
-
-    def predictor(self, own: nn.Module | None, network: Network) -> Network:
-        """The network itself."""
-        return network

@@ -1,18 +1,22 @@
-"""Teacher: a moving average of a network, which the consistency methods learn from and evaluate."""
+"""Teacher: a moving average of a network, and what the methods that learn from one have in common."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.space.component import SpaceError
 from nas.training.ema import ema_update
+from tasks.methods.semi_supervised import SemiSupervised, check_range
 
-__all__ = ["Teacher", "check_range", "squared_difference"]
+if TYPE_CHECKING:
+    from nas.training.batch import Batch
+
+__all__ = ["Teacher", "TeacherMethod", "squared_difference"]
 
 
 class Teacher(nn.Module):
@@ -73,7 +77,26 @@ def squared_difference(logits: Tensor, probabilities: Tensor) -> Tensor:
     return (logits.float().softmax(1) - probabilities).square().sum(1).mean()
 
 
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Raise SpaceError unless low <= value <= high."""
-    if not low <= value <= high:
-        raise SpaceError(f"method: {name} is {value}, it must be from {low:g} to {high:g}")
+@dataclass(frozen=True)
+class TeacherMethod(SemiSupervised):
+    """A method that learns from a teacher and evaluates it.
+
+    Without unlabelled images it is supervised training whose averaged weights are evaluated.
+
+    Attributes:
+        decay: of the teacher's average.
+    """
+
+    decay: float = 0.99
+
+    def build(self, network: Network, classes: int) -> nn.Module | None:
+        """The teacher."""
+        return Teacher(network, self.decay)
+
+    def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None:
+        """The teacher follows the network."""
+        cast(Teacher, own).follow(network)
+
+    def predictor(self, own: nn.Module | None, network: Network) -> Network:
+        """The teacher."""
+        return cast(Teacher, own).network

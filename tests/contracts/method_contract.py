@@ -44,7 +44,7 @@ class MethodContract:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             own = method.build(network, CLASSES)
-        return method, network, own, torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+        return method, network, own, torch.optim.SGD(_trained(network, own), lr=0.05, momentum=0.9)
 
     def test_is_a_component(self) -> None:
         method = self.method()
@@ -93,16 +93,18 @@ class MethodContract:
         method.update(own, network, batch, 0)
         assert torch.isfinite(added)
 
-    def test_gradients_reach_the_network_alone(self) -> None:
+    def test_gradients_reach_the_network_and_what_is_trained_with_it(self) -> None:
         method, network, own, _ = self.start()
         batch = make_batch()
         # Twice, as what an update leaves behind must not leak into the next loss.
         for step in range(2):
-            network.zero_grad()
+            for module in (network, own):
+                if module is not None:
+                    module.zero_grad()
             logits = network(batch.images)
             added, _ = method.loss(own, network, batch, logits, 0.9)
             (F.cross_entropy(logits, batch.masks, ignore_index=255) + added).backward()
-            assert all(p.grad is None for p in _parameters(own))
+            assert all((p.grad is not None) == p.requires_grad for p in _parameters(own))
             before = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
             assert len(before) == sum(not n.startswith("heads") for n, _ in network.named_parameters())
             weights = copy.deepcopy(network.state_dict())
@@ -162,6 +164,28 @@ class MethodContract:
             ends.append({**network.state_dict(), **_state(own)})
         assert _same(*ends)
 
+    def test_a_fresh_predictor_takes_the_trained_ones_weights(self) -> None:
+        method, network, own, optimizer = self.start()
+        for step in range(2):
+            _step(method, network, own, optimizer, make_batch(seed=step), step)
+        trained = method.predictor(own, network).eval()
+        other = self.network()
+        with torch.random.fork_rng(devices=[]):
+            fresh = method.inference(other)
+        for each in (trained, fresh):
+            each.heads = nn.ModuleDict()
+        fresh.load_state_dict(trained.state_dict())
+        images = make_batch(seed=9).images
+        with torch.no_grad():
+            assert torch.equal(fresh.eval()(images), trained(images))
+
+    def test_it_advises_where_nothing_is_unlabelled(self) -> None:
+        method = self.method()
+        advice = method.advice(100, 0)
+        assert (advice is not None) == method.needs_unlabelled
+        assert advice is None or (type(method).__name__ in advice and "\n" not in advice)
+        assert method.advice(100, 300) is None
+
     def test_the_predictor_predicts(self) -> None:
         method, network, own, optimizer = self.start()
         batch = make_batch()
@@ -192,6 +216,11 @@ def _step(
     optimizer.step()
     method.update(own, network, batch, step)
     return total.detach(), logged
+
+
+def _trained(network: Any, own: nn.Module | None) -> list[nn.Parameter]:
+    """What the recipe's optimizer trains."""
+    return [*network.parameters(), *(p for p in _parameters(own) if p.requires_grad)]
 
 
 def _parameters(own: nn.Module | None) -> list[nn.Parameter]:
