@@ -2,7 +2,18 @@
 
 from dataclasses import replace
 
-from nas import Choice, Colorization, Denoising, Float, Inpainting, Jigsaw, Joint, Mix, PretrainThenFinetune
+from nas import (
+    Choice,
+    Colorization,
+    Denoising,
+    Float,
+    Inpainting,
+    Jigsaw,
+    Joint,
+    Mix,
+    PretrainThenFinetune,
+    Rotation,
+)
 from search_spaces.unet import space as unet
 
 space = replace(
@@ -12,6 +23,7 @@ space = replace(
         Denoising(),
         Colorization(rebalance=Choice(False, True)),
         Jigsaw(grid=Choice(2, 3)),
+        Rotation(),
         weight=Float(0.05, 1.0, log=True),
     ),
     curriculum=Choice(Joint(), PretrainThenFinetune(fraction=Float(0.2, 0.5))),

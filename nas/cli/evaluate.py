@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from nas.export import Checkpoint
     from nas.training import Scores
-    from tasks.data.sets import ImageSet
+    from tasks.data.sets import ImageSet, Source
 
 __all__ = ["command", "evaluate_checkpoint", "load_split", "main", "score_table"]
 
@@ -31,15 +31,19 @@ SPLITS = ("validation", "test")
 @click.option("--data", metavar="KIND:PATH", help="Data set; by default the one the checkpoint was trained on.")
 @click.option("--split", type=click.Choice(SPLITS), default="validation", show_default=True)
 @click.option("--size", type=ImageSize(), metavar="HxW", help="Working size; by default the checkpoint's.")
+@click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes; by default as in the training.")
 @click.option("--device", help="cpu or cuda; by default cuda where there is one.")
 @click.option("--space", type=click.Path(path_type=Path), help="The space file, if it defines components of its own.")
+@click.option("--veto", is_flag=True, help="Also print what the veto of a classification branch changed.")
 def command(
     checkpoint: Path,
     data: str | None,
     split: str,
     size: tuple[int, int] | None,
+    group_classes: str | None,
     device: str | None,
     space: Path | None,
+    veto: bool,
 ) -> None:
     """Print the IoU of each class, their mean and the pixel accuracy of a checkpoint (or a run's best one).
 
@@ -48,14 +52,18 @@ def command(
     from nas.export import load_checkpoint
 
     loaded = load_checkpoint(checkpoint, space)
-    images = load_split(loaded, split, data, size)
+    images = load_split(loaded, split, data, size, group_classes)
     scores = evaluate_checkpoint(loaded, images, device)
     height, width = images.images.shape[1:3]
     click.echo(score_table(loaded.classes, scores))
     click.echo(f"{split}: {len(images)} images of {height}x{width}")
     stored = loaded.metrics.get(f"{split}_miou")
-    if stored is not None and data is None and size is None:
+    if stored is not None and data is None and size is None and group_classes is None:
         click.echo(f"stored with the checkpoint: mIoU {stored:.4f}")
+    if veto:
+        from nas.cli.veto import count_vetoes, veto_table
+
+        click.echo(f"\n{veto_table(loaded.classes, count_vetoes(loaded, images, pick_device(device)))}")
 
 
 def evaluate_checkpoint(checkpoint: Checkpoint, images: ImageSet, device: str | None = None) -> Scores:
@@ -79,7 +87,11 @@ def evaluate_checkpoint(checkpoint: Checkpoint, images: ImageSet, device: str | 
 
 
 def load_split(
-    checkpoint: Checkpoint, split: str, data: str | None = None, size: tuple[int, int] | None = None
+    checkpoint: Checkpoint,
+    split: str,
+    data: str | None = None,
+    size: tuple[int, int] | None = None,
+    group_classes: str | None = None,
 ) -> ImageSet:
     """One split of a data set at the checkpoint's size; the others are not decoded.
 
@@ -90,16 +102,16 @@ def load_split(
         split: "validation" or "test".
         data: KIND:PATH, by default that of the training.
         size: height and width, by default those of the training.
+        group_classes: a file that says how to group the set's classes, by default as in the training.
 
     Raises:
         UserError: the data cannot be read, or its classes are not the checkpoint's.
     """
     from tasks.data.images import allocator, decode
-    from tasks.data.load import open_source
     from tasks.data.parallel import progress_bar
 
     shown = sys.stderr.isatty()
-    source = open_source(data or _stored_data(checkpoint), progress=shown)
+    source = _open(checkpoint, data or _stored_data(checkpoint), group_classes, shown)
     _check_classes(checkpoint.classes, source.classes, source.name)
     items = getattr(source, split)
     if not items:
@@ -143,6 +155,20 @@ def pick_device(name: str | None) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"device {name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
     return device
+
+
+def _open(checkpoint: Checkpoint, spec: str, group_classes: str | None, progress: bool) -> Source:
+    """The data with its classes grouped as asked, or as in the training unless they are the checkpoint's already."""
+    from tasks.data.grouping import group_classes as grouped
+    from tasks.data.grouping import read_groups
+    from tasks.data.load import open_source
+
+    source = open_source(spec, progress, group_classes)
+    stored = checkpoint.provenance.get("data")
+    groups = stored.get("group_classes") if isinstance(stored, dict) else None
+    if group_classes is not None or not groups or source.classes == checkpoint.classes:
+        return source
+    return grouped(source, read_groups(groups))
 
 
 def _stored_data(checkpoint: Checkpoint) -> str:

@@ -44,6 +44,7 @@ class ImageSize(click.ParamType):
 @click.option("--labels", help="Labelled images: 1/8, 46 or FILE.txt.  [1/8]")
 @click.option("--unlabelled", help="KIND:PATH of another set to learn from without labels.")
 @click.option("--size", type=ImageSize(), help="Working size HxW.  [the images' own]")
+@click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes: {name: [classes], ...}.")
 @click.option("--sampler", help="evolution, tpe or random.  [evolution]")
 @click.option("--steps", type=int, help="Optimizer steps of a full training.  [30 passes over the labels]")
 @click.option("--best", type=int, help="Candidates trained again over seeds at the end.  [3]")

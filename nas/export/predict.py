@@ -22,6 +22,9 @@ WINDOWS_AT_ONCE = 4
 OVERLAP = 0.25
 """The least share of a window that its neighbour also sees, since what lies at a border lacks context."""
 
+VETOED = -1e4
+"""The logit of a class that every window vetoed: far below any other, and finite, so that it can be interpolated."""
+
 
 @dataclass(frozen=True)
 class Predictor:
@@ -29,7 +32,8 @@ class Predictor:
 
     A photo is scaled, its aspect kept, so that its height becomes `height` (by default the network's own):
     objects then have the size they had in training. Where the scaled photo is larger than the training
-    size, windows of that size slide over it, and logits are averaged where they overlap.
+    size, windows of that size slide over it, and logits are averaged where they overlap. Where a network
+    answers minus infinity, the class is vetoed: such windows are left out of the class's average.
     """
 
     network: Network
@@ -54,21 +58,22 @@ class Predictor:
 
     @torch.no_grad()
     def logits(self, image: np.ndarray) -> Tensor:
-        """Logits K x h x w of an RGB image h x w x 3, averaged over windows where it takes several."""
+        """Logits K x h x w of an RGB image h x w x 3, averaged over windows where it takes several, VETOED at least."""
         device = self.network.mean.device
         pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
         high, wide = (min(side, most) for side, most in zip(pixels.shape[1:], self.size, strict=True))
         corners = [(top, left) for top in _starts(pixels.shape[1], high) for left in _starts(pixels.shape[2], wide)]
         total = torch.zeros(self.network.classes, *pixels.shape[1:], device=device)
-        counts = torch.zeros(pixels.shape[1:], device=device)
+        counts = torch.zeros_like(total)
         for first in range(0, len(corners), WINDOWS_AT_ONCE):
             group = corners[first : first + WINDOWS_AT_ONCE]
             windows = torch.stack([pixels[:, y : y + high, x : x + wide] for y, x in group]).to(device)
             scores = self.network(windows.float().div_(255))
             for (y, x), score in zip(group, scores, strict=True):
-                total[:, y : y + high, x : x + wide] += score
-                counts[y : y + high, x : x + wide] += 1
-        return total.div_(counts)
+                allowed = score != -math.inf
+                total[:, y : y + high, x : x + wide] += score.where(allowed, 0.0)
+                counts[:, y : y + high, x : x + wide] += allowed
+        return total.div_(counts).masked_fill_(counts == 0, VETOED)
 
 
 def upsampled_classes(logits: Tensor, size: tuple[int, int]) -> np.ndarray:

@@ -1,12 +1,13 @@
 """Networks: norms, blocks, encoders, decoders, and the candidate's network put together from them."""
 
 from nas.models.blocks import Block, Bottleneck, Inverted, Plain, Residual, Separable
-from nas.models.classics import Classic, deeplabv3plus, linknet_resnet18, segnet_vgg16, unet
-from nas.models.decoders import ASPP, FPN, Decoder, DecoderNet, LinkNet, SegNet, UNet
+from nas.models.classics import Classic, deeplabv2_resnet101, deeplabv3plus, linknet_resnet18, segnet_vgg16, unet
+from nas.models.decoders import ASPP, FPN, Decoder, DecoderNet, DeepLabv2, LinkNet, SegNet, UNet
 from nas.models.encoders import (
     DOWNSAMPLING,
     OUTPUT_STRIDES,
     STEM_STRIDES,
+    STEMS,
     Encoder,
     EncoderNet,
     Stage,
@@ -32,6 +33,7 @@ __all__ = [
     "NORMS",
     "OUTPUT_STRIDES",
     "STD",
+    "STEMS",
     "STEM_STRIDES",
     "UPSAMPLING",
     "Architecture",
@@ -42,6 +44,7 @@ __all__ = [
     "Conv2d",
     "Decoder",
     "DecoderNet",
+    "DeepLabv2",
     "Encoder",
     "EncoderNet",
     "GroupNorm2d",
@@ -58,6 +61,7 @@ __all__ = [
     "UNet",
     "build_network",
     "conv_norm_act",
+    "deeplabv2_resnet101",
     "deeplabv3plus",
     "linknet_resnet18",
     "make_activation",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nas.models.blocks import Bottleneck, Plain, Residual
-from nas.models.decoders import ASPP, Decoder, LinkNet, SegNet, UNet
+from nas.models.decoders import ASPP, Decoder, DeepLabv2, LinkNet, SegNet, UNet
 from nas.models.encoders import Encoder, Stage
 from nas.models.norms import Norms
 
-__all__ = ["Classic", "deeplabv3plus", "linknet_resnet18", "segnet_vgg16", "unet"]
+__all__ = ["Classic", "deeplabv2_resnet101", "deeplabv3plus", "linknet_resnet18", "segnet_vgg16", "unet"]
 
 
 class Classic(NamedTuple):
@@ -37,6 +37,13 @@ def linknet_resnet18(norm: str | Norms = "batch") -> Classic:
     """LinkNet on ResNet-18 (Chaurasia & Culurciello 2017), with a stem of two 3 x 3 convolutions."""
     stages = tuple(Stage(Residual(), width, depth=2, down="stride") for width in (64, 128, 256, 512))
     return Classic(Encoder(stages, stem_stride=4), LinkNet(), norm)
+
+
+def deeplabv2_resnet101(norm: str | Norms = "batch") -> Classic:
+    """DeepLabv2 (Chen et al. 2018) on ResNet-101 at output stride 8: 43.9 M parameters for 19 classes."""
+    plan = ((256, 3), (512, 4), (1024, 23), (2048, 3))
+    stages = tuple(Stage(Bottleneck(), width, depth, down="stride") for width, depth in plan)
+    return Classic(Encoder(stages, stem_stride=4, output_stride=8, stem="resnet"), DeepLabv2(), norm)
 
 
 def deeplabv3plus(output_stride: int = 16, norm: str | Norms = "batch") -> Classic:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from nas.models.layers import Conv2d, conv_norm_act, make_activation, resize, up
 from nas.models.norms import MakeNorm
 from nas.space.component import Component
 
-__all__ = ["ASPP", "FPN", "Decoder", "DecoderNet", "LinkNet", "SegNet", "UNet"]
+__all__ = ["ASPP", "FPN", "Decoder", "DecoderNet", "DeepLabv2", "LinkNet", "SegNet", "UNet"]
 
 
 class DecoderNet(nn.Module):
@@ -28,6 +28,10 @@ class DecoderNet(nn.Module):
         super().__init__()
         self.out_channels = out_channels
         self.reduction = reduction
+
+    def classifier(self, classes: int) -> nn.Module:
+        """What turns the map into logits N x classes x H/reduction x W/reduction: a 1 x 1 convolution."""
+        return nn.Conv2d(self.out_channels, classes, 1)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         raise NotImplementedError
@@ -223,8 +227,7 @@ class ASPP(Component):
     ) -> DecoderNet:
         """The network. Raises UserError for a width or a rate under 1."""
         at_least("ASPP.width", self.width, 1)
-        if not self.rates or min(self.rates) < 1:
-            raise UserError(f"ASPP.rates is {self.rates!r}: give at least one dilation, each 1 or more")
+        _check_rates("ASPP", self.rates)
         pyramid = _Pyramid(channels[-1], self.width, self.rates, norm)
         fine = max((i for i, r in enumerate(reductions[:-1]) if r <= 4), default=None) if self.skip else None
         if fine is None:
@@ -277,3 +280,54 @@ class _PyramidSkipNet(DecoderNet):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         x = resize(self.pyramid(features[-1]), self.factor)
         return self.join(torch.cat((self.narrow(features[self.fine]), x), 1))
+
+
+@dataclass(frozen=True)
+class DeepLabv2(Component):
+    """DeepLabv2 (Chen et al. 2018): the coarsest feature is classified by dilated convolutions that are summed.
+
+    There is no norm and nothing in between, so `rates` are a field of the classifier (ASPP-L has 6, 12, 18, 24).
+    """
+
+    rates: tuple[int, ...] = (6, 12, 18, 24)
+
+    def build(
+        self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
+    ) -> DecoderNet:
+        """The network. Raises UserError for a rate under 1."""
+        _check_rates("DeepLabv2", self.rates)
+        return _DeepLabv2Net(channels[-1], reductions[-1], self.rates)
+
+
+class _DeepLabv2Net(DecoderNet):
+    def __init__(self, out_channels: int, reduction: int, rates: Sequence[int]) -> None:
+        super().__init__(out_channels, reduction)
+        self.rates = tuple(rates)
+
+    def classifier(self, classes: int) -> nn.Module:
+        return _SummedPyramid(self.out_channels, classes, self.rates)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        return features[-1]
+
+
+class _SummedPyramid(nn.Module):
+    """Logits as the sum of dilated 3 x 3 convolutions, each with a bias, started as DeepLab's: deviation 0.01."""
+
+    def __init__(self, cin: int, classes: int, rates: Sequence[int]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(Conv2d(cin, classes, 3, dilation=rate, bias=True) for rate in rates)
+        for branch in self.branches:
+            nn.init.normal_(cast(Tensor, branch.weight), std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, *others = self.branches
+        total: Tensor = first(x)
+        for branch in others:
+            total = total + branch(x)
+        return total
+
+
+def _check_rates(name: str, rates: Sequence[int]) -> None:
+    if not rates or min(rates) < 1:
+        raise UserError(f"{name}.rates is {rates!r}: give at least one dilation, each 1 or more")

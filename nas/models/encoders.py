@@ -15,9 +15,10 @@ from nas.models.layers import conv_norm_act
 from nas.models.norms import MakeNorm
 from nas.space.component import Component
 
-__all__ = ["DOWNSAMPLING", "OUTPUT_STRIDES", "STEM_STRIDES", "Encoder", "EncoderNet", "Stage"]
+__all__ = ["DOWNSAMPLING", "OUTPUT_STRIDES", "STEMS", "STEM_STRIDES", "Encoder", "EncoderNet", "Stage"]
 
 DOWNSAMPLING = ("max", "stride", "average")
+STEMS = ("conv", "resnet")
 STEM_STRIDES = (1, 2, 4)
 OUTPUT_STRIDES = (8, 16, 32)
 
@@ -58,16 +59,20 @@ class Encoder(Component):
 
     The first stage keeps the stem's resolution, each later one halves it until `output_stride`
     (8, 16 or 32) is reached, and from there on doubles the dilation instead (Chen et al. 2017).
+    A "conv" stem halves by 3 x 3 convolutions; a "resnet" stem by one of 7 x 7, and from 2 to 4 by
+    a 3 x 3 max pooling (He et al. 2016).
     """
 
     stages: tuple[Stage, ...] = (Stage(width=16), Stage(width=32), Stage(width=64), Stage(width=128))
     stem_stride: int = 1
     output_stride: int = 32
+    stem: str = "conv"
 
     def build(self, norm: MakeNorm) -> EncoderNet:
         """The network. Raises UserError for a field that cannot be built."""
         one_of("Encoder.stem_stride", self.stem_stride, STEM_STRIDES)
         one_of("Encoder.output_stride", self.output_stride, OUTPUT_STRIDES)
+        one_of("Encoder.stem", self.stem, STEMS)
         if not self.stages:
             raise UserError("Encoder.stages is empty: give it at least one Stage")
         stages: list[nn.Module] = []
@@ -79,7 +84,7 @@ class Encoder(Component):
             stages.append(stage.build(cin, norm, halve, dilation))
             cin = stage.width
         return EncoderNet(
-            stem=_stem(self.stem_stride, stem_width, norm),
+            stem=_stem(self.stem, self.stem_stride, stem_width, norm),
             stages=stages,
             channels=[s.width for s in self.stages],
             reductions=reductions,
@@ -87,7 +92,7 @@ class Encoder(Component):
         )
 
     def canonical(self) -> Encoder:
-        """`down` counts only in stages that halve, `output_stride` only where it is reached."""
+        """`down` counts only in stages that halve, `output_stride` where it is reached, `stem` where there is one."""
         reductions, dilations = self._strides()
         finer = [reductions[0], *reductions][: len(reductions)]
         stages = tuple(
@@ -95,7 +100,8 @@ class Encoder(Component):
             for stage, fine, coarse in zip(self.stages, finer, reductions, strict=True)
         )
         reached = any(d > 1 for d in dilations)
-        return replace(self, stages=stages, output_stride=self.output_stride if reached else 32)
+        stem = Encoder.stem if self.stem_stride == 1 else self.stem
+        return replace(self, stages=stages, output_stride=self.output_stride if reached else 32, stem=stem)
 
     def _strides(self) -> tuple[list[int], list[int]]:
         """The total stride and the dilation of every stage."""
@@ -139,9 +145,12 @@ class EncoderNet(nn.Module):
         return features
 
 
-def _stem(stride: int, width: int, norm: MakeNorm) -> nn.Module:
+def _stem(kind: str, stride: int, width: int, norm: MakeNorm) -> nn.Module:
     if stride == 1:
         return nn.Identity()
+    if kind == "resnet":
+        wide = conv_norm_act(3, width, norm, kernel=7, stride=2)
+        return wide if stride == 2 else wide.append(nn.MaxPool2d(3, 2, padding=1))
     if stride == 2:
         return conv_norm_act(3, width, norm, kernel=3, stride=2)
     half = max(1, width // 2)

@@ -54,7 +54,7 @@ class Network(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
-        self.classifier = nn.Conv2d(decoder.out_channels, classes, 1)
+        self.classifier = decoder.classifier(classes)
         self.heads = nn.ModuleDict()
         self.classes = classes
         self.multiple = math.lcm(*encoder.reductions)

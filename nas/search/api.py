@@ -37,6 +37,7 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     chosen = Settings(space=str(path), **settings).checked()
     loaded = load_space(path)
     _check_sampler(chosen)
+    chosen = _with_groups(chosen)
     data = _load_data(chosen)
     chosen = chosen.with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name)
@@ -68,6 +69,15 @@ def _check_sampler(settings: Settings) -> None:
     make_sampler(settings.sampler, settings.seed)
 
 
+def _with_groups(settings: Settings) -> Settings:
+    """The settings with the grouping of classes in the place of its file, which may change or go."""
+    if settings.group_classes is None:
+        return settings
+    from tasks.data import read_groups
+
+    return replace(settings, group_classes=read_groups(settings.group_classes))
+
+
 def _load_data(settings: Settings) -> Any:
     from tasks.data import load_data
 
@@ -78,6 +88,7 @@ def _load_data(settings: Settings) -> Any:
         size=settings.size,
         seed=settings.seed,
         cache_gb=settings.cache_gb,
+        group_classes=settings.group_classes,
     )
 
 
@@ -161,6 +172,7 @@ class _Searching:
             "labels": settings.labels,
             "unlabelled": settings.unlabelled,
             "size": list(self.data.size),
+            "group_classes": settings.group_classes,
             "seed": settings.seed,
         }
         return {"run": self.run.folder.name, "space": Path(settings.space).name, "data": data}

@@ -11,7 +11,7 @@ from nas.errors import UserError
 
 __all__ = ["Settings"]
 
-PASSES, SCENES_PASSES = 30, 16
+PASSES, SCENES_PASSES = 30, 14
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,12 @@ class Settings:
     Attributes:
         space: the space file.
         budget: candidates to try.
-        data, labels, unlabelled, size: the data set, as `tasks.data.load_data` reads them.
+        data, labels, unlabelled, size, group_classes: the data set, as `tasks.data.load_data` reads them; a run
+            keeps the grouping itself, not the name of its file.
         seed: of the sampler, the splits and every training.
         sampler: one of `nas.search.samplers.SAMPLERS`.
         steps: optimizer steps of a full training; None for 30 passes over the labelled images at 8 a step,
-            or 16 on the embedded scenes, which are there to try things on.
+            or 14 on the embedded scenes, which are there to try things on.
         best: candidates that are trained again at the end, beside the baselines.
         repeats: seeds each of them is trained on.
         workers: processes on a machine without a GPU; None for one a core.
@@ -42,6 +43,7 @@ class Settings:
     labels: str | None = None
     unlabelled: str | None = None
     size: tuple[int, int] | None = None
+    group_classes: str | dict[str, Any] | None = None
     seed: int = 0
     sampler: str = "evolution"
     steps: int | None = None

@@ -13,7 +13,7 @@ from nas.space.choosers import (
 from nas.space.component import Component, SpaceError, field_values
 from nas.space.describe import describe, space_to_data
 from nas.space.domains import Choice, Domain, Float, Int, Mix, Repeat, label_of
-from nas.space.load import find_space_file, load_space
+from nas.space.load import find_shipped, find_space_file, load_space
 from nas.space.locate import locate
 from nas.space.recipe import Joint, PretrainThenFinetune, Recipe
 from nas.space.walk import Choose, Parameter, Size, check, close, is_open, parameters, size
@@ -42,6 +42,7 @@ __all__ = [
     "draw",
     "enumerate_candidates",
     "field_values",
+    "find_shipped",
     "find_space_file",
     "from_genes",
     "from_json",

@@ -13,7 +13,7 @@ from nas.space.component import SpaceError
 from nas.space.recipe import Recipe
 from nas.space.walk import check, is_open
 
-__all__ = ["find_space_file", "load_space"]
+__all__ = ["find_shipped", "find_space_file", "load_space"]
 
 NEEDED = ("encoder", "decoder", "loss", "method", "optimizer", "schedule", "augment")
 
@@ -24,17 +24,26 @@ def find_space_file(name: str | Path) -> Path:
     Raises:
         SpaceError: when there is none, naming the shipped ones.
     """
-    path = Path(name)
-    if path.is_file():
+    path = find_shipped(name)
+    if path is not None and (path.suffix == ".py" or Path(name).is_file()):
         return path
-    spec = importlib.util.find_spec("search_spaces")
-    shipped = [Path(p) for p in spec.submodule_search_locations or []] if spec else []
-    for folder in shipped:
-        for inside in (folder / path, folder.parent / path):
-            if inside.is_file() and inside.suffix == ".py":
-                return inside
-    names = sorted(f.name for folder in shipped for f in folder.glob("*.py") if f.name != "__init__.py")
+    files = (f.relative_to(folder) for folder in _shipped() for f in folder.rglob("*.py") if f.name != "__init__.py")
+    names = sorted((f.as_posix() for f in files), key=lambda f: (f.count("/"), f))
     raise SpaceError(f"{name}: there is no such file; shipped spaces: {', '.join(names)}")
+
+
+def find_shipped(name: str | Path) -> Path | None:
+    """The file of that name as given, or else among the shipped `search_spaces` ("presets/unet.py"), or None."""
+    path = Path(name)
+    folders = _shipped()
+    places = (path, *(inside for folder in folders for inside in (folder / path, folder.parent / path)))
+    return next((place for place in places if place.is_file()), None)
+
+
+def _shipped() -> list[Path]:
+    """The folders of the shipped spaces."""
+    spec = importlib.util.find_spec("search_spaces")
+    return [Path(place) for place in spec.submodule_search_locations or []] if spec else []
 
 
 def load_space(name: str | Path) -> Recipe:

@@ -23,8 +23,9 @@ class Augment(Component):
 
     Attributes:
         flip: probability of a horizontal flip.
-        scale: zoom, from lo to hi on a log scale; what falls outside the image is black and void.
-        crop: (height, width) of the view, or None for the image's own size.
+        scale: zoom, from lo to hi on a log scale; what falls outside the image is black and void,
+            or the image mirrored where there are no masks.
+        crop: (height, width) of the view, at most the image's own; None for the image's own.
         colour: strength of brightness, contrast and saturation jitter on labelled images; 0 for none.
     """
 
@@ -42,10 +43,12 @@ class Augment(Component):
             float images N x 3 x h x w in [0, 1] and int64 masks N x h x w (255 where void), h x w being the crop.
         """
         n, _, height, width = images.shape
-        h, w = self.crop or (height, width)
+        h, w = (height, width) if self.crop is None else (min(self.crop[0], height), min(self.crop[1], width))
         theta = self._window(n, (height, width), (h, w), generator).to(images.device)
         grid = F.affine_grid(theta, [n, 3, h, w], align_corners=False)
-        pixels = F.grid_sample(images.float().div_(255), grid, align_corners=False)
+        # Without masks nothing can say that what lies outside is void: the image is mirrored there.
+        padding = "reflection" if masks is None else "zeros"
+        pixels = F.grid_sample(images.float().div_(255), grid, padding_mode=padding, align_corners=False)
         if masks is None:
             return pixels, None
         # Shifted so that the zero padding outside the image becomes void.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,25 +16,50 @@ __all__ = ["SGD", "Adam", "AdamW"]
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameter groups in which norm gains and biases are not decayed."""
-    trainable = [p for p in network.parameters() if p.requires_grad]
+    return _decayed_apart([p for p in network.parameters() if p.requires_grad], weight_decay)
+
+
+def _decayed_apart(trainable: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
     return [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
     ]
 
 
+def _is_classifier(name: str) -> bool:
+    """Whether a parameter is of a network's classifier, wherever in what is trained the network is."""
+    return "classifier" in name.split(".")
+
+
 @dataclass(frozen=True)
 class SGD(Component):
-    """Stochastic gradient descent with Nesterov momentum."""
+    """Stochastic gradient descent with momentum, Nesterov's unless `nesterov` is off.
+
+    The classifier learns at `classifier_factor` times the rate (10 in DeepLab, Chen et al. 2018).
+    """
 
     lr: float = 0.02
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    nesterov: bool = True
+    classifier_factor: float = 1.0
+
+    def canonical(self) -> SGD:
+        """Without momentum there is none of Nesterov's."""
+        return self if self.momentum > 0 else replace(self, nesterov=SGD.nesterov)
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of all the network's parameters."""
         groups = _groups(network, self.weight_decay)
-        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.momentum > 0)
+        if self.classifier_factor != 1:
+            named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+            rest = [p for name, p in named if not _is_classifier(name)]
+            classifier = [p for name, p in named if _is_classifier(name)]
+            rate = self.lr * self.classifier_factor
+            faster = [{**group, "lr": rate} for group in _decayed_apart(classifier, self.weight_decay)]
+            groups = _decayed_apart(rest, self.weight_decay) + faster
+        nesterov = self.nesterov and self.momentum > 0
+        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=nesterov)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Data: the embedded scenes, readers for real sets, few-label splits, and sharing pixels with workers."""
 
 from tasks.data.files import list_images, read_image, resize
+from tasks.data.grouping import Groups, read_groups
 from tasks.data.labels import DEFAULT_LABELS
 from tasks.data.load import KINDS, load_data, open_source
 from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, Source
@@ -11,6 +12,7 @@ __all__ = [
     "KINDS",
     "VOID",
     "FewLabelData",
+    "Groups",
     "ImageSet",
     "Item",
     "SharedData",
@@ -18,6 +20,7 @@ __all__ = [
     "list_images",
     "load_data",
     "open_source",
+    "read_groups",
     "read_image",
     "resize",
     "shared",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from nas.errors import UserError
 from tasks.data.files import read_image, resize
@@ -23,6 +23,10 @@ class FileItem(Item):
     mask_path: Path | None = None
     code: MaskCode | None = None
     sequence: str | None = None
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        return self.name, str(PurePosixPath(self.name).with_name(self.image_path.stem))
 
     def image(self, size: tuple[int, int] | None = None) -> Pixels:
         return resize(read_image(self.image_path), size)

@@ -25,6 +25,8 @@ def choose_labels(
 ) -> tuple[Item, ...]:
     """The labelled items of the pool, in its order.
 
+    A file, such as a published list, may also name images held out for ranking and spare ones.
+
     Args:
         source: the set; its `label_files` answer the fractions they are named after.
         labels: "1/8" (a fraction of the pool), "46" (a count), "FILE.txt" (stems), "all", or None
@@ -40,7 +42,8 @@ def choose_labels(
     if text == "all":
         return source.pool
     if text.lower().endswith(".txt"):
-        return pick(pool, read_stems(Path(text).expanduser()), text)
+        known = {item.name: item for item in (*source.pool, *source.validation, *source.spare)}
+        return pick(known, read_stems(Path(text).expanduser()), text)
     declared = source.label_files.get(text.replace("/", "_"))
     if declared is not None:
         return pick(pool, declared, f"{source.name}: labelled_{text.replace('/', '_')}.txt")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nas.errors import UserError
+from tasks.data.grouping import group_classes as grouped
+from tasks.data.grouping import read_groups
 from tasks.data.images import allocator, decode, first_size, present_classes
 from tasks.data.labels import choose_labels
 from tasks.data.parallel import progress_bar
@@ -24,6 +28,8 @@ from tasks.data.sets import FewLabelData, Item, Source
 from tasks.data.splits import check_disjoint
 
 __all__ = ["KINDS", "load_data", "open_source"]
+
+_log = logging.getLogger(__name__)
 
 KINDS: dict[str, Callable[[Path, bool], Source]] = {
     "camvid": read_camvid,
@@ -45,6 +51,7 @@ def load_data(
     cache_gb: float = 4.0,
     folder: Path | None = None,
     progress: bool = True,
+    group_classes: str | Path | Mapping[str, Any] | None = None,
 ) -> FewLabelData:
     """Load a data set with few labels.
 
@@ -59,13 +66,14 @@ def load_data(
         cache_gb: pixels beyond this many gigabytes (1e9 bytes) are kept in files instead of memory.
         folder: where such files go; None is among the temporary files. They go when the data does.
         progress: whether to show progress on standard error.
+        group_classes: fewer classes made of the set's own, a file or its content, see `read_groups`.
 
     Raises:
         UserError: something cannot be read or does not fit; the message names it.
     """
-    source = open_source(spec, progress)
+    source = open_source(spec, progress, group_classes)
     other = unlabelled is not None and unlabelled != spec
-    target = open_source(unlabelled, progress) if unlabelled is not None and other else source
+    target = open_source(unlabelled, progress, group_classes) if unlabelled is not None and other else source
     if source.classes != target.classes:
         raise UserError(_class_difference(source, target))
     size = _checked(size or source.size or first_size(source.pool))
@@ -80,7 +88,7 @@ def load_data(
     splits = {
         "labelled": few,
         "unlabelled": (*rest, *target.extra),
-        "validation": target.validation,
+        "validation": target.validation if other else _not_labelled(source, named),
         "test": target.test,
     }
     images = sum(map(len, splits.values()))
@@ -92,12 +100,38 @@ def load_data(
     return FewLabelData(name, source.classes, source.palette, **sets)
 
 
-def open_source(spec: str, progress: bool = False) -> Source:
-    """What KIND:PATH holds, by split, with nothing decoded yet.
+def open_source(
+    spec: str, progress: bool = False, group_classes: str | Path | Mapping[str, Any] | None = None
+) -> Source:
+    """What KIND:PATH holds, by split, with nothing decoded yet, its classes grouped where `group_classes` says how.
 
     Raises:
-        UserError: the kind is unknown, the path is not there, or its layout is not the kind's.
+        UserError: the kind is unknown, the path is not there, its layout is not the kind's, or the groups
+            are not made of its classes.
     """
+    # Read first: a fault in a small file should not wait for the scan of a large set.
+    groups = None if group_classes is None else read_groups(group_classes)
+    source = _open_ungrouped(spec, progress)
+    return source if groups is None else grouped(source, groups)
+
+
+def _not_labelled(source: Source, labelled: set[str]) -> tuple[Item, ...]:
+    """The ranking split without the images that a list of labels took from it."""
+    left = tuple(item for item in source.validation if item.name not in labelled)
+    taken = len(source.validation) - len(left)
+    if not left:
+        raise UserError(f"{source.name}: the list of labels names all {taken} images held out for ranking: leave some")
+    if taken:
+        _log.warning(
+            "%s: %d of the listed labels are taken from the ranking split, which keeps %d images",
+            source.name,
+            taken,
+            len(left),
+        )
+    return left
+
+
+def _open_ungrouped(spec: str, progress: bool) -> Source:
     kind, colon, place = spec.partition(":")
     if kind == "scenes":
         return read_scenes(place if colon else "day")

@@ -98,6 +98,11 @@ class Item:
     name: str
     sequence: str | None
 
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """What lists may call it, each perhaps behind the folders it is in."""
+        return (self.name,)
+
     def image(self, size: tuple[int, int] | None = None) -> Pixels:
         """RGB at `size` (H, W), or at its own size: H x W x 3."""
         raise NotImplementedError
@@ -120,6 +125,7 @@ class Source:
         validation: labelled images that candidates are ranked on.
         test: labelled images for the end.
         extra: images without any label, which join the unlabelled ones.
+        spare: labelled images of no split (the gaps around a cut), which only a list of labels may name.
         label_files: names to label for a fraction written as "1_8", where the set declares them.
         size: the working size the set proposes, None for that of its first image.
     """
@@ -131,5 +137,6 @@ class Source:
     validation: tuple[Item, ...]
     test: tuple[Item, ...]
     extra: tuple[Item, ...] = ()
+    spare: tuple[Item, ...] = ()
     label_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     size: tuple[int, int] | None = None

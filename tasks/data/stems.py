@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -12,8 +13,14 @@ from tasks.data.sets import Item
 __all__ = ["label_files", "pick", "read_stems"]
 
 
+_SUFFIX = "|".join(map(re.escape, IMAGE_SUFFIXES))
+_PAIR = re.compile(rf"(\S+(?:{_SUFFIX}))[\s,]+\S+(?:{_SUFFIX})", re.IGNORECASE)
+
+
 def read_stems(path: Path) -> tuple[str, ...]:
     """Stems of a list file, without blank lines, lines that start with #, and suffixes of images.
+
+    Of an image and its mask on one line, as published lists have them, it is the image that counts.
 
     Raises:
         UserError: the file cannot be read, lists nothing, or lists a stem twice.
@@ -27,6 +34,9 @@ def read_stems(path: Path) -> tuple[str, ...]:
         stem = line.strip()
         if not stem or stem.startswith("#"):
             continue
+        pair = _PAIR.fullmatch(stem)
+        if pair:
+            stem = pair[1]
         if PurePosixPath(stem).suffix.lower() in IMAGE_SUFFIXES:
             stem = stem[: -len(PurePosixPath(stem).suffix)]
         if stem in stems:
@@ -38,22 +48,35 @@ def read_stems(path: Path) -> tuple[str, ...]:
 
 
 def pick(items: Mapping[str, Item], stems: tuple[str, ...], where: str) -> tuple[Item, ...]:
-    """The items that `stems` name, in their order in the set; a stem may leave out the folder ("train/").
+    """The items that `stems` name, in their order in the set.
+
+    A stem may leave out folders of the item ("0001" for "train/0001"), have more of them
+    ("CamVid/train/0001"), and be that of the image's file ("train/ulm/ulm_000000_000019_leftImg8bit").
 
     Raises:
         UserError: a stem names no item, or more than one.
     """
-    by_stem: dict[str, list[str]] = {}
-    for name in items:
-        by_stem.setdefault(PurePosixPath(name).name, []).append(name)
+    by_end: dict[str, set[tuple[str, tuple[str, ...]]]] = {}
+    for name, item in items.items():
+        for stem in item.stems:
+            parts = PurePosixPath(stem).parts
+            by_end.setdefault(parts[-1], set()).add((name, parts))
     chosen: set[str] = set()
     for stem in stems:
-        names = [stem] if stem in items else by_stem.get(stem, [])
+        listed = PurePosixPath(stem).parts
+        found = {name for name, parts in by_end.get(listed[-1], ()) if _agree(listed, parts)}
+        names = [stem] if stem in items else list(found)
         if len(names) != 1:
             why = "is in several folders, write its folder too" if names else "is no image of this set"
             raise UserError(f"{where}: {stem} {why}")
         chosen.add(names[0])
     return tuple(item for name, item in items.items() if name in chosen)
+
+
+def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether two paths are the same from the end on, as far as both go."""
+    both = min(len(one), len(other))
+    return one[-both:] == other[-both:]
 
 
 def label_files(folder: Path) -> dict[str, tuple[str, ...]]:

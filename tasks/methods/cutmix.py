@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.space.component import SpaceError
+from tasks.methods.mixing import boxes, mixed
 from tasks.methods.semi_supervised import check_range
 from tasks.methods.teacher import Teacher, TeacherMethod, squared_difference
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch
 
-__all__ = ["CutMix", "boxes"]
+__all__ = ["CutMix"]
 
 TARGETS = ("soft", "hard")
 
@@ -53,8 +54,9 @@ class CutMix(TeacherMethod):
     ) -> tuple[Tensor, dict[str, float]]:
         """Consistency on mixed images, times the share of pixels the teacher is confident of."""
         box = boxes(len(images), images.shape[-2], images.shape[-1], batch.generator).to(images.device)
-        target = _mix(cast(Teacher, own).predict(images), box)
-        student = network(_mix(images, box))
+        target = mixed(cast(Teacher, own).predict(images), box)
+        # A mix is of pixels as they are, so the running statistics may learn from it.
+        student = network(mixed(images, box))
         confident = (target.amax(1) > self.confidence).float().mean()
         if self.target == "soft":
             difference = squared_difference(student, target)
@@ -62,31 +64,3 @@ class CutMix(TeacherMethod):
             difference = F.cross_entropy(student.float(), target.argmax(1), reduction="none").mean()
         logged = torch.stack([difference.detach(), confident]).tolist()
         return self.weight * confident * difference, {"loss.consistency": logged[0], "confident": logged[1]}
-
-
-def _mix(whole: Tensor, box: Tensor) -> Tensor:
-    """Each image outside its box, the next one inside; a lone image is mixed with its mirror image.
-
-    Serves images and their predictions alike, so the teacher sees every image once.
-    """
-    other = whole.roll(1, 0) if len(whole) > 1 else whole.flip(-1)
-    return torch.where(box, other, whole)
-
-
-def boxes(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """One box an image, N x 1 x H x W bool: half the area, sides from half to all of the image's, anywhere."""
-    draws = torch.rand(count, 3, generator=generator)
-    share = 0.5 ** draws[:, 0]
-    rows = (height * share).round().clamp_min(1)
-    columns = (width * 0.5 / share).round().clamp_min(1)
-    top = ((height - rows) * draws[:, 1]).round()
-    left = ((width - columns) * draws[:, 2]).round()
-    down = _between(height, top, top + rows)
-    across = _between(width, left, left + columns)
-    return (down.unsqueeze(2) & across.unsqueeze(1)).unsqueeze(1)
-
-
-def _between(length: int, first: Tensor, end: Tensor) -> Tensor:
-    """Which of 0 .. length - 1 lie in [first, end), N x length."""
-    places = torch.arange(length)
-    return (places >= first.unsqueeze(1)) & (places < end.unsqueeze(1))

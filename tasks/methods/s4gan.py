@@ -6,30 +6,34 @@ import logging
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models import Network
+from nas.space.component import SpaceError
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 from tasks.segmentation import VOID
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch
 
-__all__ = ["S4GAN", "Adversary", "Discriminator", "feature_matching", "self_training", "truth_map"]
+__all__ = ["S4GAN", "Adversary", "Discriminator", "feature_matching", "passing", "self_training", "truth_map"]
 
 log = logging.getLogger(__name__)
 
 WIDTHS = (64, 128, 256, 512)
 PATIENCE = 100
+FEWEST = 0.05
+KINDS = ("absolute", "quantile")
+ADVERSARIAL = ("matching", "bce")
 
 
 @dataclass(frozen=True)
 class S4GAN(SemiSupervised):
-    """The adversarial branch of Mittal et al. (2019), without their classification branch.
+    """The adversarial branch of Mittal et al. (2019); `Fusion` adds their classification branch.
 
     Adds to the supervised loss: feature matching between the discriminator's view of labelled
     truth and of unlabelled predictions, and cross-entropy with the own prediction on unlabelled
@@ -39,15 +43,29 @@ class S4GAN(SemiSupervised):
 
     Attributes:
         threshold: score above which a prediction is trained on (0.6 for VOC, 0.7 for Cityscapes).
-        matching: weight of feature matching.
+        matching: weight of feature matching, or of what stands in its place.
         self_training: weight of self-training.
         lr: learning rate of the discriminator's Adam (1e-5 for Cityscapes).
+        threshold_kind: "absolute" for a score, or "quantile" for the share of a step's predictions that
+            do not pass: the best always does, whatever level the scores have reached. Young
+            discriminators seldom score over 0.6, so short trainings want the quantile.
+        adversarial: "matching", or "bce" for the binary cross-entropy of the predictions being
+            scored as true (Goodfellow et al. 2014, section 3, the form that does not saturate).
     """
 
     threshold: float = 0.6
     matching: float = 0.1
     self_training: float = 1.0
     lr: float = 1e-4
+    threshold_kind: str = "absolute"
+    adversarial: str = "matching"
+
+    def advice(self, labelled: int, unlabelled: int) -> str | None:
+        """Says where labels are too few."""
+        images = labelled + unlabelled
+        if unlabelled and labelled < FEWEST * images:
+            return f"S4GAN collapses under about 5 % labels, and here {labelled} of {images} images have them"
+        return super().advice(labelled, unlabelled)
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """The discriminator and its optimizer, on the network's device."""
@@ -55,37 +73,34 @@ class S4GAN(SemiSupervised):
         check_range("matching", self.matching, 0.0, math.inf)
         check_range("self_training", self.self_training, 0.0, math.inf)
         check_range("lr", self.lr, 0.0, math.inf)
+        _check_one_of("threshold_kind", self.threshold_kind, KINDS)
+        _check_one_of("adversarial", self.adversarial, ADVERSARIAL)
         return Adversary(classes, self.lr).to(next(network.parameters()).device)
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
-        """Feature matching and self-training, whose gradients reach the network alone.
-
-        The discriminator is asked without dropout here, so that scores do not hang on chance.
-        """
+        """The adversarial term and self-training, whose gradients reach the network alone."""
         adversary = cast(Adversary, own)
-        critic = adversary.discriminator
         predicted = network(images).float()
+        probabilities = predicted.softmax(1)
         real = torch.cat([_own_range(batch.images), truth_map(batch.masks, logits)], 1)
-        fake = torch.cat([_own_range(images), predicted.softmax(1)], 1)
-        with torch.no_grad():
-            real_features, _ = critic(real)
-        fake_features, scores = critic(fake)
-        adversary.pending = (real, fake.detach())
+        judged = adversary.judge(real, _own_range(images), probabilities, self.adversarial, batch.generator)
 
-        matching = feature_matching(real_features, fake_features)
-        passed = scores.detach().sigmoid() > self.threshold
+        # Worth the value, and its gradient is the known one.
+        moved = probabilities - probabilities.detach()
+        adversarial = judged.value + (moved * judged.gradient).sum()
+        passed = passing(judged.scores, self.threshold, self.threshold_kind)
         training = self_training(predicted, passed)
         rate = passed.float().mean()
-        values = torch.stack([matching.detach(), training.detach(), rate]).tolist()
-        adversary.watch(values[2], self.threshold)
-        logged = dict(zip(("loss.matching", "loss.self_training", "pass_rate"), values, strict=True))
-        return self.matching * matching + self.self_training * training, logged
+        values = torch.stack([judged.value, training.detach(), rate]).tolist()
+        adversary.watch(values[2], f"{self.threshold_kind} threshold {self.threshold:g}")
+        logged = dict(zip((f"loss.{self.adversarial}", "loss.self_training", "pass_rate"), values, strict=True))
+        return self.matching * adversarial + self.self_training * training, logged
 
     def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None:
-        """One step of the discriminator on the maps the last loss was computed from."""
-        cast(Adversary, own).learn(batch.generator)
+        """One step of the discriminator, on the maps of the last loss."""
+        cast(Adversary, own).learn()
 
 
 class Discriminator(nn.Module):
@@ -114,8 +129,22 @@ class Discriminator(nn.Module):
         return features, self.score(features).float().squeeze(1)
 
 
+class Judged(NamedTuple):
+    """What the discriminator made of predictions: all without a graph.
+
+    Attributes:
+        value: of the adversarial term, a float32 scalar.
+        gradient: of it, for the class probabilities, U x K x H x W.
+        scores: U, from 0 to 1.
+    """
+
+    value: Tensor
+    gradient: Tensor
+    scores: Tensor
+
+
 class Adversary(nn.Module):
-    """A discriminator, its Adam and what it will learn from next; all but the latter is in its state."""
+    """A discriminator, its Adam and the gradients of its next step; all but the latter is in its state."""
 
     def __init__(self, classes: int, lr: float) -> None:
         super().__init__()
@@ -123,35 +152,65 @@ class Adversary(nn.Module):
         self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=lr, betas=(0.9, 0.99))
         # The recipe's optimizer is for what helps segmentation.
         self.discriminator.requires_grad_(False)
-        self.pending: tuple[Tensor, Tensor] | None = None
+        self.pending: tuple[Tensor, ...] = ()
         self.extreme = 0
 
-    def learn(self, generator: torch.Generator) -> None:
-        """One step of binary cross-entropy, real maps as 1 and predicted ones as 0, if any are pending."""
-        if self.pending is None:
-            return
-        real, fake = self.pending
-        self.pending = None
-        self.discriminator.requires_grad_(True)
+    def judge(
+        self, real: Tensor, images: Tensor, probabilities: Tensor, adversarial: str, generator: torch.Generator
+    ) -> Judged:
+        """Score each map once, for the network's sake and for the discriminator's own.
+
+        Both learn from the same scores, as the discriminator moves only after the network: its
+        gradients, of binary cross-entropy with real maps as 1 and predicted ones as 0, await `learn`.
+
+        Args:
+            real: labelled images and true maps, B x (3 + K) x H x W.
+            images: unlabelled, U x 3 x H x W, in the range of the maps.
+            probabilities: predicted for them, U x K x H x W.
+            adversarial: one of ADVERSARIAL.
+            generator: of the dropout, which is on for both, as it was when published.
+        """
+        weights = tuple(self.discriminator.parameters())
+        for weight in weights:
+            weight.requires_grad_(True)
         with torch.enable_grad():
-            _, on_real = self.discriminator(real, generator)
-            _, on_fake = self.discriminator(fake, generator)
-            loss = (F.softplus(-on_real).mean() + F.softplus(on_fake).mean()) / 2
-            loss.backward()  # type: ignore[no-untyped-call]
+            predicted = probabilities.detach().requires_grad_(True)
+            real_features, on_real = self.discriminator(real, generator)
+            fake_features, on_fake = self.discriminator(torch.cat([images, predicted], 1), generator)
+            if adversarial == "matching":
+                value = feature_matching(real_features, fake_features)
+            else:
+                value = F.softplus(-on_fake).mean()
+            own = (F.softplus(-on_real).mean() + F.softplus(on_fake).mean()) / 2
+            # Asked for one by one, neither computes what only the other needs.
+            (gradient,) = torch.autograd.grad(value, predicted, retain_graph=True)
+            self.pending = torch.autograd.grad(own, weights)
+        for weight in weights:
+            weight.requires_grad_(False)
+        return Judged(value.detach(), gradient, on_fake.detach().sigmoid())
+
+    def learn(self) -> None:
+        """One step of the discriminator, if gradients are pending."""
+        if not self.pending:
+            return
+        for weight, gradient in zip(self.discriminator.parameters(), self.pending, strict=True):
+            weight.grad = gradient
+        self.pending = ()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.discriminator.requires_grad_(False)
 
-    def watch(self, rate: float, threshold: float) -> None:
+    def watch(self, rate: float, threshold: str) -> None:
         """Warn, once a spell, when for PATIENCE steps no prediction passed or all did."""
         self.extreme = self.extreme + 1 if rate in (0.0, 1.0) else 0
         if self.extreme == PATIENCE:
             log.warning(
-                "S4GAN: %s of the predictions passed threshold %g for %d steps; self-training %s",
+                "S4GAN: %s of the predictions passed the %s for %d steps; self-training %s",
                 "none" if rate == 0 else "all",
                 threshold,
                 PATIENCE,
-                "is idle, lower the threshold" if rate == 0 else "filters nothing, raise the threshold",
+                'is idle, lower it or use threshold_kind="quantile"'
+                if rate == 0
+                else "filters nothing, raise it or unlabelled_batch",
             )
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -160,6 +219,13 @@ class Adversary(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
         self.extreme = state["extreme"]
+
+
+def passing(scores: Tensor, threshold: float, kind: str) -> Tensor:
+    """Which of the scores, N, pass: those above the threshold, or not below that quantile of them."""
+    if kind == "absolute":
+        return scores > threshold
+    return scores >= scores.quantile(threshold, interpolation="higher")
 
 
 def truth_map(masks: Tensor, logits: Tensor) -> Tensor:
@@ -188,3 +254,8 @@ def _own_range(images: Tensor) -> Tensor:
     """Each image stretched to [0, 1], the range of the class maps beside it."""
     low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
     return (images - low) / (high - low).clamp_min(1e-6)
+
+
+def _check_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SpaceError(f"S4GAN: {name} {value!r} is unknown, use one of {', '.join(known)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,10 +38,12 @@ class TinyNetwork(nn.Module):
         return found
 
     def forward(self, images: Tensor) -> Tensor:
-        found = self.features(images)
-        maps = [side(f) for side, f in zip(self.sides, found, strict=True)]
-        grown = [F.interpolate(m, size=found[0].shape[-2:]) for m in maps]
-        return sum(grown[1:], grown[0])[..., : images.shape[-2], : images.shape[-1]]
+        return self.decode(self.features(images), (images.shape[-2], images.shape[-1]))
+
+    def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        maps = [side(f) for side, f in zip(self.sides, features, strict=True)]
+        grown = [F.interpolate(m, size=features[0].shape[-2:]) for m in maps]
+        return sum(grown[1:], grown[0])[..., : size[0], : size[1]]
 
 
 def features_like(

@@ -12,6 +12,7 @@ import torch
 from nas.export import save_checkpoint
 from nas.models import Encoder, Network, Plain, Stage, UNet, build_network
 from nas.space import Recipe
+from tasks import Supervised
 
 CLASSES = ("road", "car", "sky")
 SIZE = (24, 32)
@@ -38,7 +39,7 @@ def data() -> TinyData:
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
     stages = (Stage(Plain(convs=1), 4), Stage(Plain(convs=1), 6), Stage(Plain(convs=1), 8))
-    return Recipe(encoder=Encoder(stages), decoder=UNet(block=Plain(convs=1)), norm="switch")
+    return Recipe(encoder=Encoder(stages), decoder=UNet(block=Plain(convs=1)), norm="switch", method=Supervised())
 
 
 @pytest.fixture

@@ -108,13 +108,14 @@ def test_components_of_a_space_file_need_that_file(tmp_path, network, data) -> N
         "from dataclasses import dataclass\n"
         "from nas.models import Encoder, Plain, Stage, UNet\n"
         "from nas.space import Recipe\n"
+        "from tasks import Supervised\n"
         "@dataclass(frozen=True)\n"
         "class OwnUNet(UNet):\n"
         "    pass\n"
         "stages = (Stage(Plain(convs=1), 4), Stage(Plain(convs=1), 6), Stage(Plain(convs=1), 8))\n"
         "unused = Plain()\n"
-        "training = dict.fromkeys(('loss', 'method', 'optimizer', 'schedule', 'augment'), unused)\n"
-        "space = Recipe(Encoder(stages), OwnUNet(block=Plain(convs=1)), 'switch', **training)\n"
+        "training = dict.fromkeys(('loss', 'optimizer', 'schedule', 'augment'), unused)\n"
+        "space = Recipe(Encoder(stages), OwnUNet(block=Plain(convs=1)), 'switch', method=Supervised(), **training)\n"
     )
     path = tmp_path / "a.safetensors"
     save_checkpoint(path, network, load_space(file), data, {}, {})

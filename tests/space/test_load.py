@@ -59,11 +59,13 @@ def test_a_bad_file_gets_one_line(tmp_path: Path, text: str, message: str) -> No
 
 
 def test_a_missing_file_names_the_shipped_ones() -> None:
-    with pytest.raises(SpaceError, match=r"nonsense.py: there is no such file; shipped spaces: .*multitask\.py"):
+    with pytest.raises(
+        SpaceError, match=r"nonsense.py: there is no such file; shipped spaces: .*multitask\.py.*presets/deeplabv2\.py"
+    ):
         load_space("nonsense.py")
 
 
-@pytest.mark.parametrize("name", ["multitask.py", "architectures.py", "pretext.py", "unet.py"])
+@pytest.mark.parametrize("name", ["multitask.py", "semi_supervised.py", "architectures.py", "pretext.py", "unet.py"])
 def test_shipped_spaces_are_usable(name: str) -> None:
     import random
 
@@ -78,6 +80,15 @@ def test_shipped_spaces_are_usable(name: str) -> None:
     assert candidate.encoder.stages
 
 
-def test_baselines_of_multitask_are_points_of_it() -> None:
-    space = load_space("multitask.py")
+def test_every_method_is_in_the_spaces_that_search_them() -> None:
+    import tasks.methods
+
+    for name in ("multitask.py", "semi_supervised.py"):
+        options = {type(option).__name__ for option in load_space(name).method.options}
+        assert options == set(tasks.methods.__all__)
+
+
+@pytest.mark.parametrize("name", ["multitask.py", "semi_supervised.py"])
+def test_baselines_are_points_of_their_space(name: str) -> None:
+    space = load_space(name)
     assert all(locate(space, baseline) is not None for baseline in space.baselines)

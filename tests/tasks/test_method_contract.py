@@ -9,7 +9,7 @@ import torch
 
 from nas.models import Encoder, Plain, Stage, UNet, build_network
 from nas.space import Recipe
-from tasks import S4GAN, CutMix, MeanTeacher, Supervised
+from tasks import CPS, S4GAN, ClassMix, CutMix, FixMatch, MeanTeacher, PseudoLabel, Supervised, UniMatch
 from tests.contracts.method_contract import CLASSES, MethodContract, make_batch
 
 
@@ -33,12 +33,64 @@ class TestCutMixHard(MethodContract):
         return CutMix(confidence=0.3, target="hard")
 
 
+class TestClassMix(MethodContract):
+    def method(self) -> Any:
+        return ClassMix(confidence=0.3)
+
+
+class TestFixMatch(MethodContract):
+    def method(self) -> Any:
+        return FixMatch(confidence=0.3)
+
+
+class TestFixMatchUnsure(MethodContract):
+    def method(self) -> Any:
+        return FixMatch(confidence=1.0)
+
+
+class TestUniMatch(MethodContract):
+    def method(self) -> Any:
+        return UniMatch(confidence=0.3)
+
+
+class TestPseudoLabel(MethodContract):
+    def method(self) -> Any:
+        return PseudoLabel(confidence=0.3, warmup=0.1)
+
+
+class TestPseudoLabelFromTheStart(MethodContract):
+    def method(self) -> Any:
+        return PseudoLabel(confidence=0.3, warmup=0.0)
+
+
+class TestCPS(MethodContract):
+    def method(self) -> Any:
+        return CPS()
+
+
+class TestCPSAtFullWeight(MethodContract):
+    def method(self) -> Any:
+        return CPS(rampup=0.0)
+
+
 class TestS4GAN(MethodContract):
     def method(self) -> Any:
         return S4GAN(threshold=0.3)
 
 
-@pytest.mark.parametrize("method", [MeanTeacher(), CutMix(confidence=0.3), S4GAN(threshold=0.3)], ids=repr)
+LEARNING = (
+    MeanTeacher(),
+    CutMix(confidence=0.3),
+    ClassMix(confidence=0.3),
+    FixMatch(confidence=0.3),
+    UniMatch(confidence=0.3),
+    PseudoLabel(confidence=0.3),
+    CPS(),
+    S4GAN(threshold=0.3),
+)
+
+
+@pytest.mark.parametrize("method", LEARNING, ids=repr)
 @pytest.mark.parametrize("norm", ["batch", "switch", "group"])
 def test_a_recipes_network_is_trained_by_it(method: Any, norm: str) -> None:
     encoder = Encoder(stages=(Stage(Plain(), 4), Stage(Plain(), 8)))

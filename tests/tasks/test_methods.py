@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from nas.space import SpaceError
 from nas.training.batch import Batch
 from tasks import S4GAN, CutMix, MeanTeacher
-from tasks.methods.cutmix import boxes
 from tasks.methods.mean_teacher import ramp, strong_view
-from tasks.methods.s4gan import Adversary, Discriminator, feature_matching, self_training, truth_map
+from tasks.methods.mixing import boxes
+from tasks.methods.s4gan import Adversary, Discriminator, feature_matching, passing, self_training, truth_map
 from tasks.methods.teacher import Teacher
 from tests.contracts.stand_in import TinyNetwork
 
@@ -195,10 +195,11 @@ def test_self_training_learns_from_the_images_that_passed() -> None:
     assert self_training(logits, torch.zeros(3, dtype=torch.bool)).item() == 0
 
 
+@pytest.mark.parametrize("adversarial", ["matching", "bce"])
 @pytest.mark.parametrize("threshold, rate", [(0.0, 1.0), (1.0, 0.0)])
-def test_s4gan_adds_its_two_terms(threshold: float, rate: float) -> None:
+def test_s4gan_adds_its_two_terms(threshold: float, rate: float, adversarial: str) -> None:
     network = Pixelwise()
-    method = S4GAN(threshold=threshold, matching=0.5, self_training=2.0)
+    method = S4GAN(threshold=threshold, matching=0.5, self_training=2.0, adversarial=adversarial)
     own = method.build(network, 4)  # type: ignore[arg-type]
     assert isinstance(own, Adversary)
     batch = batch_of(torch.rand(3, 3, 20, 16, generator=rng()))
@@ -211,12 +212,63 @@ def test_s4gan_adds_its_two_terms(threshold: float, rate: float) -> None:
     predicted = network.layer(batch.unlabelled)
     real = torch.cat([stretched(batch.images), F.one_hot(batch.masks, 4).permute(0, 3, 1, 2)], 1)
     fake = torch.cat([stretched(batch.unlabelled), predicted.softmax(1)], 1)  # type: ignore[arg-type]
-    pooled_real, pooled_fake = own.discriminator(real)[0], own.discriminator(fake)[0]
-    matching = (pooled_real.mean(0) - pooled_fake.mean(0)).abs().mean().item()
-    training = -predicted.log_softmax(1).amax(1).mean().item() * rate
+    dropout = rng()
+    pooled_real, _ = own.discriminator(real, dropout)
+    pooled_fake, on_fake = own.discriminator(fake, dropout)
+    if adversarial == "matching":
+        term = (pooled_real.mean(0) - pooled_fake.mean(0)).abs().mean()
+    else:
+        term = F.binary_cross_entropy(on_fake.sigmoid(), torch.ones(3))
+    training = -predicted.log_softmax(1).amax(1).mean() * rate
     assert logged["pass_rate"] == rate
-    assert logged["loss.matching"] == pytest.approx(matching, rel=1e-4)
-    assert added.item() == pytest.approx(0.5 * matching + 2 * training, rel=1e-4)
+    assert logged[f"loss.{adversarial}"] == pytest.approx(term.item(), rel=1e-4)
+    assert added.item() == pytest.approx((0.5 * term + 2 * training).item(), rel=1e-4)
+
+    (gradient,) = torch.autograd.grad(added, network.layer.weight)
+    (expected,) = torch.autograd.grad(0.5 * term + 2 * training, network.layer.weight)
+    assert expected.any()
+    torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-6)
+
+    # What the discriminator then learns by is cross-entropy on the same two scores.
+    labels = torch.cat([torch.ones(2), torch.zeros(3)])
+    by_image = torch.cat([torch.full((2,), 1 / 4), torch.full((3,), 1 / 6)])
+    own.discriminator.requires_grad_(True)
+    dropout = rng()
+    scores = torch.cat([own.discriminator(maps.detach(), dropout)[1] for maps in (real, fake)]).sigmoid()
+    loss = F.binary_cross_entropy(scores, labels, weight=by_image, reduction="sum")
+    expected_gradients = torch.autograd.grad(loss, list(own.discriminator.parameters()))
+    for pending, expected in zip(own.pending, expected_gradients, strict=True):
+        torch.testing.assert_close(pending, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_what_passes_a_threshold_or_a_quantile() -> None:
+    scores = torch.tensor([0.1, 0.4, 0.3, 0.2])
+    assert passing(scores, 0.25, "absolute").tolist() == [False, True, True, False]
+    assert passing(scores, 0.4, "absolute").tolist() == [False] * 4
+    assert passing(scores, 0.6, "quantile").tolist() == [False, True, True, False]
+    assert passing(scores, 1.0, "quantile").tolist() == [False, True, False, False]
+    assert passing(scores, 0.0, "quantile").all()
+    assert passing(scores[:1], 0.9, "quantile").tolist() == [True]
+
+
+def test_a_quantile_passes_some_however_low_the_scores() -> None:
+    network = Pixelwise()
+    batch = batch_of(torch.rand(4, 3, 20, 16, generator=rng()))
+    for kind, rate in (("absolute", 0.0), ("quantile", 0.5)):
+        method = S4GAN(threshold=0.6, threshold_kind=kind)
+        own = method.build(network, 4)  # type: ignore[arg-type]
+        assert isinstance(own, Adversary)
+        with torch.no_grad():
+            own.discriminator.score.bias.fill_(-5)
+        _, logged = method.loss(own, network, batch, network(batch.images), 0.5)  # type: ignore[arg-type]
+        assert logged["pass_rate"] == rate
+
+
+def test_s4gan_warns_of_few_labels() -> None:
+    assert S4GAN().advice(5, 95) is None
+    advice = S4GAN().advice(12, 388)
+    assert advice == "S4GAN collapses under about 5 % labels, and here 12 of 400 images have them"
+    assert "no unlabelled images" in str(S4GAN().advice(12, 0))
 
 
 def test_the_discriminator_has_the_published_shape() -> None:
@@ -230,6 +282,15 @@ def test_the_discriminator_has_the_published_shape() -> None:
     assert dropped.shape == (2, 512)
 
 
+def test_the_discriminators_maps_halve_four_times() -> None:
+    discriminator = Discriminator(classes=4)
+    shapes: list[tuple[int, ...]] = []
+    for convolution in discriminator.convolutions:
+        convolution.register_forward_hook(lambda _, __, made: shapes.append(tuple(made.shape[1:])))
+    discriminator(torch.rand(1, 7, 322, 792))
+    assert shapes == [(64, 161, 396), (128, 80, 198), (256, 40, 99), (512, 20, 49)]
+
+
 def test_the_discriminator_learns_to_tell_truth_from_prediction() -> None:
     torch.manual_seed(0)
     network = Pixelwise()
@@ -241,10 +302,13 @@ def test_the_discriminator_learns_to_tell_truth_from_prediction() -> None:
     batch = batch_of(torch.rand(2, 3, 16, 16, generator=rng()))
     for step in range(30):
         method.loss(own, network, batch, network(batch.images), 0.5)  # type: ignore[arg-type]
-        pending = own.pending
+        assert own.pending
         method.update(own, network, batch, step)  # type: ignore[arg-type]
-    assert pending is not None and own.pending is None
-    real, fake = (own.discriminator(maps)[1].sigmoid() for maps in pending)
+        assert not own.pending
+    assert batch.unlabelled is not None
+    truth = F.one_hot(batch.masks, 4).permute(0, 3, 1, 2)
+    maps = ((batch.images, truth), (batch.unlabelled, network(batch.unlabelled).softmax(1)))
+    real, fake = (own.discriminator(torch.cat(pair, 1))[1].sigmoid() for pair in maps)
     assert real.min() > 0.6 and fake.max() < 0.4
     assert network.layer.weight.grad is None
 
@@ -264,9 +328,10 @@ def test_a_threshold_that_filters_nothing_is_warned_of_once(caplog: pytest.LogCa
     adversary = Adversary(classes=2, lr=1e-4)
     with caplog.at_level(logging.WARNING):
         for rate in [0.0] * 99 + [0.5] + [0.0] * 150:
-            adversary.watch(rate, 0.6)
+            adversary.watch(rate, "absolute threshold 0.6")
     assert [r.getMessage() for r in caplog.records] == [
-        "S4GAN: none of the predictions passed threshold 0.6 for 100 steps; self-training is idle, lower the threshold"
+        "S4GAN: none of the predictions passed the absolute threshold 0.6 for 100 steps; "
+        'self-training is idle, lower it or use threshold_kind="quantile"'
     ]
 
 
@@ -279,6 +344,8 @@ def test_a_threshold_that_filters_nothing_is_warned_of_once(caplog: pytest.LogCa
         CutMix(target="x"),
         S4GAN(threshold=2),
         S4GAN(lr=-1),
+        S4GAN(threshold_kind="x"),
+        S4GAN(adversarial="x"),
     ],
 )
 def test_a_bad_setting_is_refused_in_one_line(method: MeanTeacher) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks import Colorization, Denoising, Inpainting, Jigsaw
+from tasks import Colorization, Denoising, Inpainting, Jigsaw, Rotation
 from tests.contracts.task_contract import TaskContract
 
 
@@ -44,3 +44,8 @@ class TestJigsaw(TaskContract):
 class TestJigsawOfFour(TaskContract):
     def task(self) -> Any:
         return Jigsaw(grid=2)
+
+
+class TestRotation(TaskContract):
+    def task(self) -> Any:
+        return Rotation()

@@ -56,6 +56,15 @@ def test_crop_gives_its_size_and_void_in_void_out() -> None:
     assert (labels == VOID).all()
 
 
+def test_a_crop_larger_than_the_image_is_the_image() -> None:
+    images, masks = coded()
+    for crop, size in (((64, 64), (16, 24)), ((8, 64), (8, 24))):
+        view, labels = Augment(flip=0, scale=(1.0, 1.0), crop=crop).view(images, masks, torch.Generator())
+        assert labels is not None
+        assert view.shape[2:] == labels.shape[1:] == size
+        assert (labels != VOID).all()
+
+
 def test_the_generator_decides() -> None:
     images, masks = coded()
     one = Augment().view(images, masks, torch.Generator().manual_seed(1))[0]
@@ -72,3 +81,14 @@ def test_colour_jitter_stays_in_range_and_leaves_its_input() -> None:
     assert changed.max() <= 1
     assert not torch.allclose(changed, images)
     assert torch.equal(colour_jitter(images, 0.0, torch.Generator()), images)
+
+
+def test_a_view_without_masks_shows_pixels_of_the_image_alone() -> None:
+    images = torch.full((4, 3, 16, 20), 200, dtype=torch.uint8)
+    zoomed_out = Augment(scale=(0.4, 0.6))
+    unlabelled, _ = zoomed_out.view(images, None, torch.Generator().manual_seed(0))
+    assert torch.allclose(unlabelled, torch.tensor(200 / 255))
+    labelled, masks = zoomed_out.view(images, torch.zeros(4, 16, 20), torch.Generator().manual_seed(0))
+    assert masks is not None
+    assert (labelled == 0).any()
+    assert (masks[(labelled == 0).all(1)] == 255).all()

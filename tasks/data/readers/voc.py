@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from nas.errors import UserError
 from tasks.data.files import list_images
@@ -47,7 +47,8 @@ def read_voc(path: Path, progress: bool = False) -> Source:
 
 
 def _listed(file: Path, images: dict[str, Path], masks: dict[str, Path]) -> tuple[FileItem, ...]:
-    stems = read_stems(file)
+    # Lists of trainaug go about with "/JPEGImages/" before each stem.
+    stems = [PurePosixPath(stem).name for stem in read_stems(file)]
     missing = [stem for stem in stems if stem not in images]
     if missing:
         raise UserError(f"{file}: {len(missing)} of {len(stems)} images are not there, the first is {missing[0]}")

@@ -1,0 +1,100 @@
+"""What a step of each method and pretext task takes in time and memory, beside a supervised step of as many images."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.method_recipes import METHODS, SMALL_UNET, recipe
+from nas.space import Recipe
+from nas.training import Plan, train
+from tasks.data import FewLabelData, ImageSet
+
+__all__ = ["measure", "print_costs"]
+
+CLASSES = 11
+STEPS, ROUNDS = 12, 4
+BASE = "supervised, 16 labelled"
+TOGETHER = "all pretext tasks"
+LONGER = "all pretext tasks, 4 times the steps"
+
+
+def print_costs(methods: Sequence[str], size: str) -> None:
+    """Measure and print."""
+    print(measure(methods, size).to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+
+
+def measure(methods: Sequence[str], size: str) -> pd.DataFrame:
+    """A row a method: seconds a step and its ratio to supervised training, peak MB and its ratio.
+
+    Every step sees 16 images, 8 of them labelled, or all of them in the supervised step that the ratios are to.
+    Times are the least of several rounds, in each of which every method has its turn: the machine's other work then
+    strikes them alike. Memory is that of a process which trains nothing else.
+    """
+    torch.set_num_threads(1)
+    height, width = (int(side) for side in size.split("x"))
+    data = _noise(height, width)
+    names = [BASE, *methods, *([TOGETHER] if set(methods) >= set(METHODS) else [])]
+    seconds = {name: float("inf") for name in names}
+    for _ in range(ROUNDS):
+        for name in names:
+            seconds[name] = min(seconds[name], _train(name, data, STEPS)["step_seconds"])
+    rows = [{"method": name, "step_s": seconds[name], "time_ratio": seconds[name] / seconds[BASE]} for name in names]
+    if TOGETHER in names:
+        rows.append({"method": LONGER})
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
+        for row in rows:
+            row["peak_mb"] = pool.submit(_peak, row["method"], height, width).result()
+    for row in rows:
+        row["memory_ratio"] = row["peak_mb"] / rows[0]["peak_mb"]
+    return pd.DataFrame(rows)
+
+
+def _recipe(name: str) -> Recipe:
+    if name == BASE:
+        return replace(SMALL_UNET, labelled_batch=16)
+    if name in (TOGETHER, LONGER):
+        tasks = [recipe(task).pretext[0] for task in METHODS if recipe(task).pretext]
+        return replace(SMALL_UNET, pretext=tuple(tasks))
+    return recipe(name)
+
+
+def _train(name: str, data: FewLabelData, steps: int) -> dict[str, Any]:
+    trained = train(_recipe(name), data, Plan(steps, (steps,)))
+    return {"step_seconds": trained.step_seconds, "peak_mb": trained.peak_mb}
+
+
+def _peak(name: str, height: int, width: int) -> float:
+    torch.set_num_threads(1)
+    steps = 4 * STEPS if name == LONGER else STEPS
+    return float(_train(name, _noise(height, width), steps)["peak_mb"])
+
+
+def _noise(height: int, width: int) -> FewLabelData:
+    """Images and labels of noise: what a step costs does not hang on what is in the picture."""
+    rng = np.random.default_rng(0)
+
+    def split(count: int, labelled: bool) -> ImageSet:
+        images = rng.integers(0, 256, (count, height, width, 3), np.uint8)
+        masks = rng.integers(0, CLASSES, (count, height, width), np.uint8) if labelled else None
+        return ImageSet(images, masks, tuple(map(str, range(count))))
+
+    names = tuple(f"class {i}" for i in range(CLASSES))
+    colours = tuple((i, i, i) for i in range(CLASSES))
+    return FewLabelData(
+        name="noise",
+        classes=names,
+        palette=colours,
+        labelled=split(32, True),
+        unlabelled=split(32, False),
+        validation=split(1, True),
+        test=split(1, True),
+    )

@@ -1,0 +1,144 @@
+"""What unlabelled images are worth: every method and pretext task against supervised training, on CamVid.
+
+One small U-Net, one loss, one number of steps, paired seeds. A cell is one method, share of labels and seed:
+
+    python -m benchmarks.methods --data camvid:PATH --method cutmix --labels 1/8 --seed 0
+    python -m benchmarks.methods --data camvid:PATH            # every cell that results/methods.csv lacks
+    python -m benchmarks.methods --costs                       # a step's time and memory beside supervised's
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from benchmarks.method_costs import print_costs
+from benchmarks.method_recipes import METHODS, recipe
+from benchmarks.method_table import write_tables
+from benchmarks.provenance import RESULTS, provenance
+from nas.errors import UserError
+from nas.training import Plan, evaluate, train
+from tasks.data import FewLabelData, load_data
+
+TABLE = RESULTS / "methods.csv"
+RUNGS = 10
+KEY = ["method", "labels", "seed", "steps", "size"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of the benchmark."""
+
+    method: str
+    labels: str
+    seed: int
+    steps: int
+    size: str
+
+
+def train_cell(cell: Cell, spec: str) -> dict[str, Any]:
+    """Train one cell and score it: a row of the table."""
+    torch.set_num_threads(1)
+    data = load(spec, cell.labels, cell.size)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    curve: dict[int, float] = {}
+
+    def report(step: int, miou: float) -> bool:
+        curve[step] = round(miou, 4)
+        return True
+
+    rungs = tuple(cell.steps * i // RUNGS for i in range(1, RUNGS + 1))
+    trained = train(recipe(cell.method), data, Plan(cell.steps, rungs, cell.seed, device), report)
+    test = evaluate(trained.network, data.test, len(data.classes), torch.device(device))
+    return {
+        **asdict(cell),
+        "search_val": trained.scores.miou,
+        "test": test.miou,
+        "seconds": trained.step_seconds * cell.steps,
+        "peak_mb": trained.peak_mb,
+        "curve": json.dumps(curve),
+        "logs": json.dumps({name: round(value, 4) for name, value in trained.logs.items()}),
+    }
+
+
+def load(spec: str, labels: str, size: str) -> FewLabelData:
+    """The data of a cell."""
+    height, width = (int(side) for side in size.split("x"))
+    return load_data(spec, labels=labels, size=(height, width), progress=False)
+
+
+def missing(cells: list[Cell], table: Path) -> list[Cell]:
+    """The cells that a table does not hold yet."""
+    if not table.exists():
+        return cells
+    known = {tuple(row) for row in pd.read_csv(table)[KEY].astype(str).to_numpy().tolist()}
+    return [cell for cell in cells if tuple(str(value) for value in asdict(cell).values()) not in known]
+
+
+def run(cells: list[Cell], spec: str, jobs: int, table: Path) -> None:
+    """Train cells in processes of their own, each appended to the table as soon as it is done."""
+    table.parent.mkdir(parents=True, exist_ok=True)
+    about = provenance("torch", "fewlabel-nas")
+    spawn = multiprocessing.get_context("spawn")
+    # A process a cell: its peak memory is then its own.
+    with ProcessPoolExecutor(jobs, mp_context=spawn, max_tasks_per_child=1) as pool:
+        futures = {pool.submit(train_cell, cell, spec): cell for cell in cells}
+        for future in tqdm(as_completed(futures), total=len(cells), unit="cell", disable=not sys.stderr.isatty()):
+            row = {**future.result(), **about}
+            pd.DataFrame([row]).to_csv(table, mode="a", header=not table.exists(), index=False, float_format="%.4f")
+            scores = f"search-val {row['search_val']:.3f}  test {row['test']:.3f}"
+            print(
+                f"{row['method']:13s} {row['labels']:4s} seed {row['seed']}  {scores}  {row['seconds']:.0f} s",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Parse, train what is missing, print and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--method", choices=METHODS, nargs="+", default=list(METHODS), metavar="NAME", help=", ".join(METHODS)
+    )
+    parser.add_argument("--labels", nargs="+", default=["1/8"], help="shares of labels, such as 1/32 1/8")
+    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--size", default="96x128")
+    parser.add_argument("--data", default=os.environ.get("NAS_CAMVID"), help="camvid:PATH; else $NAS_CAMVID")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at once, one thread each")
+    parser.add_argument("--out", type=Path, default=TABLE)
+    parser.add_argument("--costs", action="store_true", help="time and memory of a step, and nothing else")
+    options = parser.parse_args()
+    if options.costs:
+        print_costs(options.method, options.size)
+        return
+    if not options.data:
+        parser.error("give --data camvid:PATH, a folder of CamVid with its splits of few labels")
+    spec = options.data if ":" in options.data else f"camvid:{options.data}"
+    asked = [
+        Cell(method, labels, seed, options.steps, options.size)
+        for labels in options.labels
+        for seed in options.seed
+        for method in options.method
+    ]
+    try:
+        for labels in options.labels:
+            load(spec, labels, options.size)
+    except UserError as error:
+        parser.error(str(error))
+    run(missing(asked, options.out), spec, options.jobs, options.out)
+    print(write_tables(options.out, options.steps, options.size))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What a checkpoint's veto changed on a split, counted and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from nas.export import Checkpoint
+    from tasks.data.sets import ImageSet
+    from tasks.methods.veto import VetoCounts
+
+__all__ = ["count_vetoes", "veto_table"]
+
+BATCH = 16
+
+
+def count_vetoes(checkpoint: Checkpoint, images: ImageSet, device: torch.device) -> VetoCounts | None:
+    """What the checkpoint's veto changed in the predictions, or None where it has none."""
+    import numpy as np
+    import torch
+
+    from nas.training.images import Images
+    from tasks.methods.veto import VetoCounts, Vetoed
+
+    network = checkpoint.network
+    if not isinstance(network, Vetoed) or not network.threshold:
+        return None
+    network.to(device)
+    split = Images(images, device)
+    counts = VetoCounts.none(len(checkpoint.classes))
+    with torch.no_grad():
+        for start in range(0, len(split), BATCH):
+            indices = np.arange(start, min(start + BATCH, len(split)))
+            pixels = split.images(indices).float().div_(255)
+            counts.add(network.segment(pixels).argmax(1), split.masks(indices), network.permitted(pixels))
+    return counts
+
+
+def veto_table(classes: Sequence[str], counts: VetoCounts | None) -> str:
+    """In how many images each class was vetoed and the pixels that changed, at most 80 columns wide.
+
+    Classes never vetoed are left out. One line says where nothing was, or where there is no veto (None).
+    """
+    if counts is None:
+        return "no veto: the checkpoint has no trained classification branch (MLMT, Fusion)"
+    columns = (counts.images.tolist(), counts.wrong.tolist(), counts.right.tolist())
+    rows = [row for row in zip(classes, *columns, strict=True) if row[1]]
+    if not rows:
+        return "the veto removed no class from any image"
+    wide = min(max(len("vetoed class"), *(len(row[0]) for row in rows)), 80 - 44)
+    rows.append(("all", sum(columns[0]), sum(columns[1]), sum(columns[2])))
+    lines = [f"{name[:wide]:<{wide}}  {n:>8,}  {wrong:>16,}  {right:>14,}" for name, n, wrong, right in rows]
+    rule = "-" * (wide + 44)
+    head = f"{'vetoed class':<{wide}}  {'images':>8}  {'false px removed':>16}  {'true px lost':>14}"
+    return "\n".join([head, rule, *lines[:-1], rule, lines[-1]])

@@ -1,0 +1,123 @@
+"""Grouping classes: any source seen with fewer classes, each made of some of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.errors import UserError
+from nas.space import find_shipped
+from tasks.data.sets import VOID, Item, Pixels, Source
+
+__all__ = ["Groups", "group_classes", "read_groups"]
+
+Groups = dict[str, list[str]]
+"""From a new class to the classes it is made of; those under "void" are ignored."""
+
+_VOID_KEY = "void"
+
+
+def read_groups(given: str | Path | Mapping[str, Any]) -> Groups:
+    """A grouping such as {"road": ["road", "sidewalk"], "vehicle": ["car", "bus"], "void": ["sky"]}.
+
+    Args:
+        given: the JSON file, one among the shipped ones (presets/cityscapes_4.json), or its content.
+
+    Raises:
+        UserError: there is no such file, or it is not of this form; the group is named.
+    """
+    if isinstance(given, Mapping):
+        return _checked(given, "group classes")
+    path = find_shipped(given) or Path(given).expanduser()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"group classes: {path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from error
+    return _checked(content, str(path))
+
+
+def _checked(content: Any, where: str) -> Groups:
+    if not isinstance(content, Mapping):
+        raise UserError(f'{where} should hold an object of lists, such as {{"vehicle": ["car", "bus"], ...}}')
+    of_class: dict[str, str] = {}
+    for group, members in content.items():
+        if not isinstance(members, list | tuple) or not all(isinstance(member, str) for member in members):
+            raise UserError(f'{where}: group {group} is {members!r}; write a list of classes, such as ["car", "bus"]')
+        if not members and group != _VOID_KEY:
+            raise UserError(f"{where}: group {group} is empty: name its classes, or take it out")
+        for member in members:
+            if member in of_class:
+                both = f"twice in {group}" if of_class[member] == group else f"in {of_class[member]} and in {group}"
+                raise UserError(f"{where}: {member} is {both}: a class belongs to one group")
+            of_class[member] = group
+    if len(set(content) - {_VOID_KEY}) < 2:
+        raise UserError(f"{where}: at least 2 groups besides void are needed")
+    return {str(group): list(members) for group, members in content.items()}
+
+
+def group_classes(source: Source, groups: Groups) -> Source:
+    """The source with the groups for its classes, in their order, each in the colour of its first class.
+
+    Raises:
+        UserError: a group names a class that the source has not, or a class of the source is in no group.
+    """
+    named = [(group, member) for group, members in groups.items() for member in members]
+    strange = next((pair for pair in named if pair[1] not in source.classes), None)
+    if strange is not None:
+        raise UserError(
+            f"group {strange[0]}: {source.name} has no class {strange[1]!r}; it has {', '.join(source.classes)}"
+        )
+    group_of = {member: group for group, member in named}
+    bare = [name for name in source.classes if name not in group_of]
+    if bare:
+        raise UserError(f"{source.name}: no group has {', '.join(bare)}: add them to one, or to {_VOID_KEY!r}")
+    kept = [group for group in groups if group != _VOID_KEY]
+    table = np.full(VOID + 1, VOID, np.uint8)
+    for index, name in enumerate(source.classes):
+        if group_of[name] != _VOID_KEY:
+            table[index] = kept.index(group_of[name])
+    firsts = (source.classes.index(groups[group][0]) for group in kept)
+
+    def grouped(items: tuple[Item, ...]) -> tuple[Item, ...]:
+        return tuple(GroupedItem(item.name, item.sequence, item, table) for item in items)
+
+    return replace(
+        source,
+        classes=tuple(kept),
+        palette=tuple(source.palette[first] for first in firsts),
+        pool=grouped(source.pool),
+        validation=grouped(source.validation),
+        test=grouped(source.test),
+        spare=grouped(source.spare),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class GroupedItem(Item):
+    """An item whose mask holds groups: `table` has the group of each of 256 values."""
+
+    name: str
+    sequence: str | None
+    item: Item
+    table: Pixels
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        return self.item.stems
+
+    def image(self, size: tuple[int, int] | None = None) -> Pixels:
+        return self.item.image(size)
+
+    def mask(self, size: tuple[int, int] | None = None) -> Pixels:
+        return self.table[self.item.mask(size)]
+
+    def pair(self, size: tuple[int, int] | None = None) -> tuple[Pixels, Pixels]:
+        image, mask = self.item.pair(size)
+        return image, self.table[mask]

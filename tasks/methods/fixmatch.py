@@ -1,0 +1,57 @@
+"""FixMatch: learn the classes of a confident teacher from images whose colours are strongly changed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from nas.models import Network, running_statistics_frozen
+from tasks.methods.confidence import confident_cross_entropy, confident_pixels
+from tasks.methods.mean_teacher import strong_view
+from tasks.methods.semi_supervised import check_range
+from tasks.methods.teacher import Teacher, TeacherMethod
+
+if TYPE_CHECKING:
+    from nas.training.batch import Batch
+
+__all__ = ["FixMatch"]
+
+
+@dataclass(frozen=True)
+class FixMatch(TeacherMethod):
+    """FixMatch (Sohn et al. 2020), pixel by pixel.
+
+    A weak view is labelled, and the student learns the confident labels in a strong view of the
+    same image. The paper labels by the network's present weights and averages them for evaluation
+    alone; here the average labels too, which is steadier in a short training.
+
+    Attributes:
+        confidence: least probability of the teacher's class of a pixel that is learnt.
+        weight: of the consistency loss.
+    """
+
+    confidence: float = 0.95
+    weight: float = 1.0
+
+    def build(self, network: Network, classes: int) -> nn.Module | None:
+        """The teacher."""
+        check_range("confidence", self.confidence, 0.0, 1.0)
+        check_range("weight", self.weight, 0.0, math.inf)
+        return super().build(network, classes)
+
+    def unlabelled_loss(
+        self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Cross-entropy of the strong view with the weak view's confident classes, a mean over all pixels."""
+        target = cast(Teacher, own).predict(images)
+        # Jittered colours and noise are not what the running statistics will meet at evaluation.
+        with running_statistics_frozen(network):
+            student = network(strong_view(images, batch.generator))
+        loss = confident_cross_entropy(student, target, self.confidence)
+        confident = confident_pixels(target, self.confidence).float().mean()
+        logged = torch.stack([loss.detach(), confident]).tolist()
+        return self.weight * loss, {"loss.consistency": logged[0], "confident": logged[1]}

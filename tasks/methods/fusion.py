@@ -1,0 +1,92 @@
+"""Fusion: a segmentation method and a classification branch side by side, the branch with a veto."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from torch import Tensor, nn
+
+from nas.models import Network
+from nas.space.component import SpaceError
+from tasks.methods.mlmt import MLMT, Branch
+from tasks.methods.s4gan import S4GAN
+from tasks.methods.semi_supervised import SemiSupervised
+
+if TYPE_CHECKING:
+    from nas.training.batch import Batch
+
+__all__ = ["Fused", "Fusion"]
+
+
+@dataclass(frozen=True)
+class Fusion(SemiSupervised):
+    """Both branches of Mittal et al. (2019), or any segmentation method with their classification branch.
+
+    The two are trained in the same steps, their losses added. What the segmentation method
+    evaluates then predicts under the branch's veto. Without unlabelled images it is supervised
+    training without a veto.
+
+    Attributes:
+        segmentation: how unlabelled images help segmentation, any method but MLMT and Fusion.
+        branch: an MLMT, whose threshold is the veto's.
+    """
+
+    segmentation: Any = field(default_factory=S4GAN)
+    branch: Any = field(default_factory=MLMT)
+
+    def advice(self, labelled: int, unlabelled: int) -> str | None:
+        """The segmentation method's, and that there is no veto where nothing is unlabelled."""
+        if not unlabelled:
+            return f"{super().advice(labelled, unlabelled)}, without a veto"
+        advice: str | None = self.segmentation.advice(labelled, unlabelled)
+        return advice
+
+    def build(self, network: Network, classes: int) -> nn.Module | None:
+        """What either method owns."""
+        if not isinstance(self.branch, MLMT):
+            raise SpaceError(f"Fusion: branch is {_name(self.branch)}, it must be MLMT")
+        if isinstance(self.segmentation, MLMT | Fusion) or not hasattr(self.segmentation, "loss"):
+            name = _name(self.segmentation)
+            raise SpaceError(f"Fusion: segmentation is {name}, it must be a method other than MLMT and Fusion")
+        segmentation = self.segmentation.build(network, classes)
+        return Fused(segmentation, cast(Branch, self.branch.build(network, classes)))
+
+    def loss(
+        self, own: nn.Module | None, network: Network, batch: Batch, logits: Tensor, progress: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The sum of both methods' losses, and the numbers of both."""
+        both = cast(Fused, own)
+        segmentation, of_it = self.segmentation.loss(both.segmentation, network, batch, logits, progress)
+        branch, of_branch = self.branch.loss(both.branch, network, batch, logits, progress)
+        return segmentation + branch, {**of_it, **of_branch}
+
+    def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None:
+        """Both methods' updates."""
+        both = cast(Fused, own)
+        self.segmentation.update(both.segmentation, network, batch, step)
+        self.branch.update(both.branch, network, batch, step)
+
+    def predictor(self, own: nn.Module | None, network: Network) -> Network:
+        """The segmentation method's, with the branch's veto."""
+        both = cast(Fused, own)
+        vetoed: Network = self.branch.predictor(both.branch, self.segmentation.predictor(both.segmentation, network))
+        return vetoed
+
+    def inference(self, network: Network) -> Network:
+        """An untrained one of the segmentation method, with an untrained veto."""
+        vetoed: Network = self.branch.inference(self.segmentation.inference(network))
+        return vetoed
+
+
+class Fused(nn.Module):
+    """What the two methods own."""
+
+    def __init__(self, segmentation: nn.Module | None, branch: Branch) -> None:
+        super().__init__()
+        self.segmentation = segmentation
+        self.branch = branch
+
+
+def _name(value: Any) -> str:
+    return type(value).__name__

@@ -1,0 +1,59 @@
+"""PseudoLabel: on unlabelled images, take one's own confident predictions for truth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from nas.models import Network
+from tasks.methods.confidence import confident_cross_entropy, confident_pixels
+from tasks.methods.semi_supervised import SemiSupervised, check_range
+
+if TYPE_CHECKING:
+    from nas.training.batch import Batch
+
+__all__ = ["PseudoLabel"]
+
+
+@dataclass(frozen=True)
+class PseudoLabel(SemiSupervised):
+    """Self-training (Lee 2013) in its cheap form: labels are predicted anew at every step.
+
+    The network's class of a pixel is its label wherever the network is confident, and nothing is
+    learnt elsewhere. One pass gives both prediction and label, so a step costs no more than a
+    second supervised one.
+
+    Attributes:
+        confidence: least probability of the predicted class of a pixel that is learnt.
+        weight: of the loss after the warm-up.
+        warmup: share of the training that is supervised alone: young networks are confidently wrong.
+    """
+
+    confidence: float = 0.95
+    weight: float = 1.0
+    warmup: float = 0.2
+
+    def build(self, network: Network, classes: int) -> nn.Module | None:
+        """Nothing is owned."""
+        check_range("confidence", self.confidence, 0.0, 1.0)
+        check_range("weight", self.weight, 0.0, math.inf)
+        check_range("warmup", self.warmup, 0.0, 1.0)
+        return super().build(network, classes)
+
+    def unlabelled_loss(
+        self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Cross-entropy with the own classes over the confident pixels, a mean over all; 0 in the warm-up."""
+        if progress < self.warmup:
+            return logits.new_zeros((), dtype=torch.float32), {}
+        # The images are as they are met at evaluation, so the running statistics may learn from them.
+        predicted = network(images)
+        probabilities = predicted.detach().float().softmax(1)
+        loss = confident_cross_entropy(predicted, probabilities, self.confidence)
+        confident = confident_pixels(probabilities, self.confidence).float().mean()
+        logged = torch.stack([loss.detach(), confident]).tolist()
+        return self.weight * loss, {"loss.pseudo_label": logged[0], "confident": logged[1]}

@@ -1,0 +1,83 @@
+"""UniMatch: FixMatch with two strong views, and a third stream whose features are changed in place of its images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from nas.models import Network, running_statistics_frozen
+from tasks.methods.confidence import confident_cross_entropy, confident_pixels
+from tasks.methods.mean_teacher import strong_view
+from tasks.methods.mixing import boxes, mixed
+from tasks.methods.semi_supervised import check_range
+from tasks.methods.teacher import Teacher, TeacherMethod
+
+if TYPE_CHECKING:
+    from nas.training.batch import Batch
+
+__all__ = ["UniMatch", "channels_dropped"]
+
+# Shares of the loss: of the stream with dropped features, and of each strong view.
+FEATURES = 0.5
+VIEWS = (0.25, 0.25)
+
+
+@dataclass(frozen=True)
+class UniMatch(TeacherMethod):
+    """UniMatch (Yang et al. 2023): the classes of the weak view are learnt in three ways at once.
+
+    In two strong views, jittered in colour and mixed by boxes, each a quarter of the loss, and in
+    the weak view with half of the encoder's channels dropped, the other half of it. Only confident
+    pixels count. The labels are those of the averaged network, as in the authors' UniMatch V2
+    (2025), where the first paper takes the network's own. A step costs about two of FixMatch.
+
+    Attributes:
+        confidence: least probability of the teacher's class of a pixel that is learnt.
+        weight: of the three terms together.
+    """
+
+    confidence: float = 0.95
+    weight: float = 1.0
+
+    def build(self, network: Network, classes: int) -> nn.Module | None:
+        """The teacher."""
+        check_range("confidence", self.confidence, 0.0, 1.0)
+        check_range("weight", self.weight, 0.0, math.inf)
+        return super().build(network, classes)
+
+    def unlabelled_loss(
+        self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Cross-entropies with the confident classes, means over all pixels: 1/2 features + 1/4 + 1/4 views."""
+        size = (images.shape[-2], images.shape[-1])
+        target = cast(Teacher, own).predict(images)
+        # Neither jittered colours nor features with holes are what the running statistics will meet at evaluation.
+        with running_statistics_frozen(network):
+            dropped = network.decode(channels_dropped(network.features(images), batch.generator), size)
+            features = confident_cross_entropy(dropped, target, self.confidence)
+            views = features.new_zeros(())
+            for share in VIEWS:
+                box = boxes(len(images), *size, batch.generator).to(images.device)
+                student = network(mixed(strong_view(images, batch.generator), box))
+                views = views + share * confident_cross_entropy(student, mixed(target, box), self.confidence)
+        confident = confident_pixels(target, self.confidence).float().mean()
+        logged = torch.stack([views.detach(), features.detach(), confident]).tolist()
+        return self.weight * (FEATURES * features + views), {
+            "loss.views": logged[0] / sum(VIEWS),
+            "loss.features": logged[1],
+            "confident": logged[2],
+        }
+
+
+def channels_dropped(features: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
+    """Features, each N x C x H x W, with half of every image's channels zeroed and the others doubled."""
+    dropped = []
+    for feature in features:
+        kept = torch.rand(feature.shape[:2], generator=generator) < 0.5
+        dropped.append(feature * (2.0 * kept).to(feature)[:, :, None, None])
+    return dropped
