@@ -15,7 +15,7 @@ from typing import Any
 from nas.errors import UserError
 from nas.search.run import Run, new_folder
 from nas.search.settings import Settings
-from nas.space import find_space_file, load_space, space_to_data
+from nas.space import Choice, find_space_file, load_space, space_to_data
 
 __all__ = ["resume", "search"]
 
@@ -201,12 +201,26 @@ class _Searching:
             cost_of=cost_of,
             checkpoint=lambda digest: self.run.checkpoint(digest, settings.seed),
             provenance=self._provenance(),
+            warned=self._advise(space),
         )
         try:
             exploration.run()
         finally:
             progress.close()
         log.info("Candidates: %s.", progress.summary())
+
+    def _advise(self, space: Any) -> set[str]:
+        """Say what the space's methods need to have said of this data; returns it."""
+        labelled, unlabelled = len(self.data.labelled.images), len(self.data.unlabelled.images)
+        methods = space.method.options if isinstance(space.method, Choice) else (space.method,)
+        advice = {type(method).__name__: method.advice(labelled, unlabelled) for method in methods}
+        given = {name: text for name, text in advice.items() if text}
+        if given and not unlabelled:
+            log.warning("No unlabelled images: supervised training stands in for %s.", ", ".join(given))
+        else:
+            for text in given.values():
+                log.warning("%s.", text)
+        return set(given.values())
 
     def _finish(self, study: Any, space: Any, pool: Any) -> None:
         """Rank the best few and the baselines over seeds; test the winner, once, and export it."""

@@ -58,6 +58,8 @@ class Exploration:
     Attributes:
         cost_of: parameters and multiply-adds of a candidate, as attributes; raises when it cannot be built.
         checkpoint: where a candidate's weights go when it is trained in full.
+        provenance: what a checkpoint is to say of the run.
+        warned: warnings that need not be given again, by their templates.
     """
 
     study: optuna.Study
@@ -69,6 +71,7 @@ class Exploration:
     cost_of: Callable[[Recipe], dict[str, Any]]
     checkpoint: Callable[[str], Path]
     provenance: dict[str, Any] = field(default_factory=dict)
+    warned: set[str] = field(default_factory=set)
     _running: dict[int, optuna.Trial] = field(default_factory=dict)
     _reported: set[tuple[int, int]] = field(default_factory=set)
     _stopped: set[int] = field(default_factory=set)
@@ -204,7 +207,13 @@ class Exploration:
         how = "pruned" if trial.number in self._stopped else "complete"
         self._stopped.discard(trial.number)
         attrs = {name: result[name] for name in ("steps", "seconds", "step_seconds", "peak_mb", "logs")}
+        if result["warnings"]:
+            attrs["warnings"] = list(result["warnings"].values())
         trials.end(self.study, trial, how, result["miou"], **attrs)
+        for template, text in result["warnings"].items():
+            if template not in self.warned:
+                self.warned.add(template)
+                log.warning("Trial %d: %s", trial.number, text)
         self.progress.note(how, result["miou"] if how == "complete" else None)
         self._drop_checkpoints()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,7 +77,8 @@ class TrainWork:
 
         candidate = from_json(task.candidate)
         plan = Plan(task.steps, task.rungs, task.seed, self._device)
-        trained = train(candidate, self._data, plan, report)
+        with _warnings() as warnings:
+            trained = train(candidate, self._data, plan, report)
         if task.save and trained.steps == task.steps:
             metrics = {"validation_miou": trained.scores.miou, "steps": trained.steps, "seconds": trained.seconds}
             provenance = {**task.provenance, "seed": task.seed}
@@ -87,6 +90,7 @@ class TrainWork:
             "step_seconds": trained.step_seconds,
             "peak_mb": trained.peak_mb,
             "logs": trained.logs,
+            "warnings": warnings,
         }
 
     def _test(self, task: FinalTest) -> dict[str, Any]:
@@ -102,3 +106,24 @@ class TrainWork:
         metrics = {**found.metrics, "test_miou": scores.miou, "test_iou": list(scores.iou)}
         save_checkpoint(Path(task.out), network, found.candidate, self._data, metrics, found.provenance)
         return {"miou": scores.miou}
+
+
+@contextmanager
+def _warnings() -> Iterator[dict[str, str]]:
+    """What is warned of inside, by the message's template: kept for the controller, whose terminal it is."""
+    found: dict[str, str] = {}
+
+    def keep(record: logging.LogRecord) -> bool:
+        found[str(record.msg)] = record.getMessage()
+        return False
+
+    handler = logging.Handler(logging.WARNING)
+    handler.addFilter(keep)
+    loggers = [logging.getLogger(room) for room in ("nas", "tasks")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield found
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)

@@ -105,7 +105,7 @@ class _Training:
         self.average = copy.deepcopy(self.network) if candidate.ema else None
         advice = candidate.method.advice(len(self.labelled), len(self.unlabelled))
         if advice:
-            log.warning("%s", advice)
+            log.warning(advice)
         self.criterion = candidate.loss.build(class_pixels(data.labelled, self.classes)).to(self.device)
         self.optimizer = candidate.optimizer.build(nn.ModuleList(m for m in (self.network, self.own) if m is not None))
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.space.component import SpaceError
+from nas.space.domains import Choice, Domain
 from tasks.methods.mlmt import MLMT, Branch
 from tasks.methods.s4gan import S4GAN
 from tasks.methods.semi_supervised import SemiSupervised
@@ -27,6 +28,9 @@ class Fusion(SemiSupervised):
     evaluates then predicts under the branch's veto. Without unlabelled images it is supervised
     training without a veto.
 
+    Raises:
+        SpaceError: a branch or a segmentation method that does not fit.
+
     Attributes:
         segmentation: how unlabelled images help segmentation, any method but MLMT and Fusion.
         branch: an MLMT, whose threshold is the veto's.
@@ -35,20 +39,26 @@ class Fusion(SemiSupervised):
     segmentation: Any = field(default_factory=S4GAN)
     branch: Any = field(default_factory=MLMT)
 
+    def __post_init__(self) -> None:
+        for branch in _options(self.branch):
+            if not isinstance(branch, MLMT):
+                raise SpaceError(f"Fusion: branch is {_name(branch)}, it must be MLMT")
+        for method in _options(self.segmentation):
+            if isinstance(method, MLMT | Fusion) or not isinstance(method, SemiSupervised):
+                name = _name(method)
+                raise SpaceError(f"Fusion: segmentation is {name}, it must be a method other than MLMT and Fusion")
+
     def advice(self, labelled: int, unlabelled: int) -> str | None:
         """The segmentation method's, and that there is no veto where nothing is unlabelled."""
         if not unlabelled:
             return f"{super().advice(labelled, unlabelled)}, without a veto"
+        if isinstance(self.segmentation, Domain):
+            return None
         advice: str | None = self.segmentation.advice(labelled, unlabelled)
         return advice
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """What either method owns."""
-        if not isinstance(self.branch, MLMT):
-            raise SpaceError(f"Fusion: branch is {_name(self.branch)}, it must be MLMT")
-        if isinstance(self.segmentation, MLMT | Fusion) or not hasattr(self.segmentation, "loss"):
-            name = _name(self.segmentation)
-            raise SpaceError(f"Fusion: segmentation is {name}, it must be a method other than MLMT and Fusion")
         segmentation = self.segmentation.build(network, classes)
         return Fused(segmentation, cast(Branch, self.branch.build(network, classes)))
 
@@ -86,6 +96,11 @@ class Fused(nn.Module):
         super().__init__()
         self.segmentation = segmentation
         self.branch = branch
+
+
+def _options(field_value: Any) -> tuple[Any, ...]:
+    """What the field may turn out to hold."""
+    return tuple(field_value.options) if isinstance(field_value, Choice) else (field_value,)
 
 
 def _name(value: Any) -> str:

@@ -250,15 +250,28 @@ def test_losses_of_a_fusion_add_up() -> None:
     assert ends[0] == pytest.approx(ends[1], rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    "method",
-    [Fusion(branch=Supervised()), Fusion(MLMT()), Fusion(Fusion()), Fusion(None), MLMT(threshold=2), MLMT(decay=-1)],
-    ids=repr,
-)
+@pytest.mark.parametrize("method", [MLMT(threshold=2), MLMT(decay=-1)], ids=repr)
 def test_a_bad_setting_is_refused_in_one_line(method: Any) -> None:
     with pytest.raises(SpaceError, match=r"^.*must be.*$") as refused:
         method.build(small_network(), CLASSES)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"branch": Supervised()},
+        {"branch": Choice(MLMT(), CutMix())},
+        {"segmentation": MLMT()},
+        {"segmentation": Fusion()},
+        {"segmentation": Choice(S4GAN(), MLMT())},
+        {"segmentation": None},
+    ],
+    ids=repr,
+)
+def test_a_fusion_of_parts_that_do_not_fit_is_refused_in_one_line(parts: dict[str, Any]) -> None:
+    with pytest.raises(SpaceError, match=r"^Fusion: .*must be.*$"):
+        Fusion(**parts)
 
 
 def test_a_fusion_advises_as_its_method_does() -> None:

@@ -1,0 +1,38 @@
+"""What a search tells its user about the methods and the data, once and before anything is trained."""
+
+from __future__ import annotations
+
+import pytest
+
+from nas.search import Run
+from tests.search.conftest import SHORT, SMALL, Shell
+
+FUSED = SMALL.replace("Choice(Supervised(), CutMix())", "Fusion(S4GAN(threshold=1.0), MLMT())")
+
+
+def test_without_unlabelled_images_it_is_said_once_that_training_is_supervised(shell: Shell) -> None:
+    ended = shell.run("search", "--space", "small.py", "--budget", "4", "--name", "one", "--labels", "all", *SHORT)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("No unlabelled images: supervised training stands in for CutMix.") == 1
+    assert "unlabelled images" not in ended.stderr
+
+
+def test_few_labels_for_s4gan_are_warned_of(shell: Shell) -> None:
+    shell.space.write_text(FUSED)
+    ended = shell.run("search", "--space", "small.py", "--budget", "2", "--name", "one", "--labels", "10", *SHORT)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("S4GAN collapses under about 5 % labels, and here 10 of 360 images have them.") == 1
+    trained = [t for t in Run(shell.folder / "runs" / "one").study().trials if "baseline" not in t.user_attrs]
+    assert any("collapses" in text for t in trained for text in t.user_attrs.get("warnings", []))
+
+
+@pytest.mark.parametrize(
+    "method", ["Fusion(S4GAN(), CutMix())", "Fusion(MLMT(), MLMT())", "Fusion(Choice(S4GAN(), MLMT()), MLMT())"]
+)
+def test_a_fusion_that_does_not_fit_is_one_line(shell: Shell, method: str) -> None:
+    shell.space.write_text(SMALL.replace("Choice(Supervised(), CutMix())", method))
+    ended = shell.run("search", "--space", "small.py", *SHORT)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.strip().splitlines()
+    assert "Fusion" in line and "small.py" in line
+    assert not (shell.folder / "runs").exists()
