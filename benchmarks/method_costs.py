@@ -46,16 +46,14 @@ def measure(methods: Sequence[str], size: str) -> pd.DataFrame:
     for _ in range(ROUNDS):
         for name in names:
             seconds[name] = min(seconds[name], _train(name, data, STEPS)["step_seconds"])
-    rows = [{"method": name, "step_s": seconds[name], "time_ratio": seconds[name] / seconds[BASE]} for name in names]
     if TOGETHER in names:
-        rows.append({"method": LONGER})
+        names.append(LONGER)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
-        for row in rows:
-            row["peak_mb"] = pool.submit(_peak, row["method"], height, width).result()
-    for row in rows:
-        row["memory_ratio"] = row["peak_mb"] / rows[0]["peak_mb"]
-    return pd.DataFrame(rows)
+        peaks = {name: pool.submit(_peak, name, height, width).result() for name in names}
+    table = pd.DataFrame({"step_s": seconds, "peak_mb": peaks}).reindex(names).rename_axis("method")
+    table.insert(1, "time_ratio", table["step_s"] / table["step_s"][BASE])
+    return table.assign(memory_ratio=table["peak_mb"] / table["peak_mb"][BASE]).reset_index()
 
 
 def _recipe(name: str) -> Recipe:

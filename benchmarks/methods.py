@@ -13,6 +13,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import re
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -78,6 +79,13 @@ def load(spec: str, labels: str, size: str) -> FewLabelData:
     return load_data(spec, labels=labels, size=(height, width), progress=False)
 
 
+def size(text: str) -> str:
+    """A size HxW as it is written."""
+    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: write height x width, such as 96x128")
+    return text
+
+
 def missing(cells: list[Cell], table: Path) -> list[Cell]:
     """The cells that a table does not hold yet."""
     if not table.exists():
@@ -113,7 +121,7 @@ def main() -> None:
     parser.add_argument("--labels", nargs="+", default=["1/8"], help="shares of labels, such as 1/32 1/8")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--size", default="96x128")
+    parser.add_argument("--size", type=size, default="96x128", help="HxW")
     parser.add_argument("--data", default=os.environ.get("NAS_CAMVID"), help="camvid:PATH; else $NAS_CAMVID")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at once, one thread each")
     parser.add_argument("--out", type=Path, default=TABLE)

@@ -45,7 +45,7 @@ class ImageSize(click.ParamType):
 @click.option("--unlabelled", help="KIND:PATH of another set to learn from without labels.")
 @click.option("--size", type=ImageSize(), help="Working size HxW.  [the images' own]")
 @click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes: {name: [classes], ...}.")
-@click.option("--sampler", help="evolution, tpe or random.  [evolution]")
+@click.option("--sampler", help="evolution, surrogate, local, random, tpe, gp, cmaes, nsga2 or nni:NAME.  [evolution]")
 @click.option("--steps", type=int, help="Optimizer steps of a full training.  [30 passes over the labels]")
 @click.option("--best", type=int, help="Candidates trained again over seeds at the end.  [3]")
 @click.option("--repeats", type=int, help="Seeds each of them is trained on.  [3]")

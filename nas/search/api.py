@@ -153,9 +153,7 @@ class _Searching:
 
         settings = self.run.settings
         study = self.run.study()
-        # A resumed sampler must not draw again what it drew at first.
-        seed = settings.seed + 1_000_003 * len(study.get_trials(deepcopy=False))
-        study.sampler = make_sampler(settings.sampler, seed)
+        study.sampler = make_sampler(settings.sampler, settings.seed, len(study.get_trials(deepcopy=False)))
         if "space" not in study.user_attrs:
             queue_baselines(study, self.run.space())
             study.set_user_attr("space", Path(settings.space).name)

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import optuna
 import pytest
 
+from nas.errors import UserError
 from nas.space import Choice, Float, Int, Recipe, Repeat, close, from_trial, load_space, parameters
 from nas.space.walk import Parameter
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+FAIL = optuna.trial.TrialState.FAIL
+
+MIXED: dict[str, optuna.distributions.BaseDistribution] = {
+    "label": optuna.distributions.CategoricalDistribution(["a", "b", "c"]),
+    "number": optuna.distributions.IntDistribution(0, 9),
+    "fraction": optuna.distributions.FloatDistribution(0.0, 1.0),
+}
+
+
+@functools.cache
+def stored_trials(count: int) -> list[optuna.trial.FrozenTrial]:
+    """Complete trials of random parameters."""
+    rng, found = random.Random(0), []
+    for _ in range(count):
+        number, fraction = rng.randint(0, 9), rng.uniform(0.0, 1.0)
+        params = {"label": rng.choice("abc"), "number": number, "fraction": fraction}
+        found.append(optuna.trial.create_trial(params=params, distributions=MIXED, value=number - fraction))
+    return found
 
 
 def conditional(trial: optuna.Trial) -> float:
@@ -29,6 +52,10 @@ class SamplerContract:
     """Subclass as `class TestMine(SamplerContract)` with `make`, a callable that takes a seed."""
 
     make: Callable[[int], optuna.samplers.BaseSampler]
+    goes_on_exactly = False
+    """Whether a sampler made anew on a stored study proposes what the old one would have."""
+    many = 10_000
+    """Stored trials with which it is to cope."""
 
     def study(self, seed: int = 0, direction: str = "maximize") -> optuna.Study:
         return optuna.create_study(sampler=type(self).make(seed), direction=direction)
@@ -104,3 +131,77 @@ class SamplerContract:
             candidate = close(space, from_trial(trial))
             study.tell(trial, float(candidate.norm) + i * 1e-3)
         assert study.best_trial.params["norm"] in (0.0, 0.25, 0.5, 0.75, 1.0)
+
+    @pytest.mark.filterwarnings("ignore:The value nan:UserWarning")
+    def test_nothing_but_failures_is_no_reason_to_stop(self) -> None:
+        study = self.study()
+        for i in range(30):
+            trial = study.ask()
+            conditional(trial)
+            if i % 3 == 0:
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)  # before its first report
+            else:
+                study.tell(trial, float("nan") if i % 3 == 1 else None, state=None if i % 3 == 1 else FAIL)
+        assert len(study.trials) == 30
+
+    def test_a_space_of_few_candidates_is_tried_again_when_all_were(self) -> None:
+        def only(trial: optuna.Trial) -> float:
+            return trial.suggest_int("one", 3, 3) + 0.5 * trial.suggest_categorical("two", [0, 1])
+
+        study = self.study()
+        study.optimize(only, n_trials=30)
+        assert {t.params["one"] for t in study.trials} == {3}
+        assert study.best_value == 3.5
+
+    def test_a_space_of_one_candidate(self) -> None:
+        study = self.study()
+        study.optimize(lambda trial: float(trial.suggest_categorical("only", [7])), n_trials=20)
+        assert [t.params for t in study.trials] == [{"only": 7}] * 20
+
+    @pytest.mark.filterwarnings("ignore::RuntimeWarning:optuna")
+    def test_a_space_wider_than_float_precision(self) -> None:
+        def wide(trial: optuna.Trial) -> float:
+            whole = trial.suggest_int("whole", 0, 2**62)
+            assert 0 <= whole <= 2**62 and type(whole) is int
+            tiny = trial.suggest_float("tiny", 1e-300, 1e300, log=True)
+            assert 1e-300 <= tiny <= 1e300
+            return whole / 2**62 + sum(trial.suggest_categorical(f"gene{i}", "abcd") == "a" for i in range(60))
+
+        study = self.study()
+        study.optimize(wide, n_trials=30)
+        assert len(study.trials) == 30
+
+    def test_goes_on_from_a_stored_study(self, tmp_path: Path) -> None:
+        def stored(name: str) -> optuna.Study:
+            journal = optuna.storages.journal.JournalFileBackend(str(tmp_path / name))
+            storage = optuna.storages.JournalStorage(journal)
+            return optuna.create_study(
+                storage=storage, study_name="s", sampler=type(self).make(3), direction="maximize", load_if_exists=True
+            )
+
+        whole = stored("whole")
+        whole.optimize(conditional, n_trials=24)
+        for _ in range(2):
+            stored("parts").optimize(conditional, n_trials=12)
+        parts = stored("parts")
+        assert len(parts.trials) == 24
+        if self.goes_on_exactly:
+            assert [t.params for t in parts.trials] == [t.params for t in whole.trials]
+
+    @pytest.mark.slow
+    def test_copes_with_many_stored_trials(self) -> None:
+        study = self.study()
+        study.add_trials(stored_trials(self.many))
+        for _ in range(2):
+            trial = study.ask(MIXED)
+            study.tell(trial, trial.params["number"] - trial.params["fraction"])
+        assert len(study.trials) == self.many + 2
+
+    def test_serves_several_objectives_or_says_in_a_line_that_it_does_not(self) -> None:
+        study = optuna.create_study(sampler=type(self).make(0), directions=["maximize", "minimize"])
+        try:
+            study.optimize(lambda trial: (conditional(trial), float(len(trial.params))), n_trials=15)
+        except (ValueError, UserError) as error:
+            assert str(error) and "\n" not in str(error)
+        else:
+            assert study.best_trials

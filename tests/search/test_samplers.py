@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import optuna
 import pytest
 
 from nas.errors import UserError
 from nas.search.samplers import SAMPLERS, EvolutionSampler, make_sampler
+from nas.search.samplers.scores import fitness
 from tests.contracts.sampler_contract import SamplerContract
 
 
@@ -20,12 +23,58 @@ class TestTPE(SamplerContract):
 
 class TestEvolution(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("evolution", seed))
+    goes_on_exactly = True
+
+
+class TestSurrogate(SamplerContract):
+    make = staticmethod(lambda seed: make_sampler("surrogate", seed))
+    goes_on_exactly = True
+
+
+class TestLocal(SamplerContract):
+    make = staticmethod(lambda seed: make_sampler("local", seed))
+    goes_on_exactly = True
+
+
+class TestNSGA2(SamplerContract):
+    make = staticmethod(lambda seed: make_sampler("nsga2", seed))
+
+
+class TestNNITPE(SamplerContract):
+    make = staticmethod(lambda seed: make_sampler("nni:tpe", seed))
+    many = 1_000  # the tuner is shown each of them, which takes it long
+
+
+class TestNNIEvolution(SamplerContract):
+    make = staticmethod(lambda seed: make_sampler("nni:evolution", seed))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cmaes") is None, reason="needs the package cmaes")
+class TestCMAES(SamplerContract):
+    make = staticmethod(lambda seed: make_sampler("cmaes", seed))
+
+
+@pytest.mark.slow  # an ask takes it up to a second
+class TestGP(SamplerContract):
+    make = staticmethod(lambda seed: make_sampler("gp", seed))
+    many = 100  # Optuna's takes every trial into account: its time grows with the cube of their number
+
+    def test_a_space_wider_than_float_precision(self) -> None:
+        with pytest.raises(ValueError):  # it lists every whole number of a range
+            super().test_a_space_wider_than_float_precision()
 
 
 def test_an_unknown_sampler_is_refused() -> None:
     with pytest.raises(UserError, match="--sampler magic: there is no such sampler; choose from"):
         make_sampler("magic", 0)
-    assert all(make_sampler(name, 0) for name in SAMPLERS)
+    assert all(make_sampler(name, 0) for name in SAMPLERS if name != "cmaes")
+
+
+def test_tuners_that_do_not_run_are_refused_with_the_reason() -> None:
+    with pytest.raises(UserError, match="--sampler nni:gp: it hands SciPy a starting point of two dimensions"):
+        make_sampler("nni:gp", 0)
+    with pytest.raises(UserError, match="--sampler nni:magic: there is no such tuner; choose from tpe, evolution"):
+        make_sampler("nni:magic", 0)
 
 
 def onemax(trial: optuna.Trial) -> float:
@@ -82,6 +131,4 @@ def test_further_trained_outranks_early_stopped() -> None:
         intermediate_values={1: 0.9},
     )
     study.add_trial(pruned)
-    from nas.search.samplers.evolution import _fitness
-
-    assert _fitness(study.trials[0], study) > _fitness(study.trials[1], study)  # type: ignore[operator]
+    assert fitness(study.trials[0], study) > fitness(study.trials[1], study)  # type: ignore[operator]

@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Callable
+
 import optuna
 
 from nas.errors import UserError
 from nas.search.samplers.evolution import EvolutionSampler
+from nas.search.samplers.local import LocalSearchSampler
+from nas.search.samplers.nni_tuners import NNISampler
+from nas.search.samplers.surrogate import SurrogateSampler
 
-__all__ = ["SAMPLERS", "EvolutionSampler", "make_sampler"]
+__all__ = ["SAMPLERS", "EvolutionSampler", "LocalSearchSampler", "NNISampler", "SurrogateSampler", "make_sampler"]
 
-SAMPLERS = ("evolution", "random", "tpe")
+SAMPLERS = ("surrogate", "evolution", "local", "random", "tpe", "gp", "cmaes", "nsga2", "nni:tpe", "nni:evolution")
+"""The names known, those aside that need a package of their own: nni:anneal."""
 
 
-def make_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+def make_sampler(name: str, seed: int, tried: int = 0) -> optuna.samplers.BaseSampler:
     """The sampler of that name.
 
+    Args:
+        name: one of SAMPLERS.
+        seed: of its random numbers.
+        tried: trials that the study holds. Ours draw from the seed and a trial's number; the others must not
+            draw again what they drew before a resume.
+
     Raises:
-        UserError: when there is none.
+        UserError: when there is none, or it needs what is not installed.
     """
-    if name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    if name == "tpe":
+    apart = seed + 1_000_003 * tried
+    if name.startswith("nni:"):
+        return NNISampler(name.removeprefix("nni:"), apart)
+    if name == "cmaes":
+        _need("cmaes", name)
+    makers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
+        "surrogate": lambda: SurrogateSampler(seed=seed),
+        "evolution": lambda: EvolutionSampler(seed=seed),
+        "local": lambda: LocalSearchSampler(seed=seed),
+        "random": lambda: optuna.samplers.RandomSampler(seed=apart),
         # Grouped, so that a parameter is modelled with those it is conditional on.
-        return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True)
-    if name == "evolution":
-        return EvolutionSampler(seed=seed)
-    raise UserError(f"--sampler {name}: there is no such sampler; choose from {', '.join(SAMPLERS)}")
+        "tpe": lambda: optuna.samplers.TPESampler(seed=apart, multivariate=True, group=True),
+        # These two model the parameters that every trial has, and draw the others.
+        "gp": lambda: optuna.samplers.GPSampler(seed=apart, warn_independent_sampling=False),
+        "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=apart, warn_independent_sampling=False),
+        "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=apart),
+    }
+    if name not in makers:
+        raise UserError(f"--sampler {name}: there is no such sampler; choose from {', '.join(SAMPLERS)}")
+    return makers[name]()
+
+
+def _need(package: str, name: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise UserError(f"--sampler {name} needs the package {package}: pip install {package}")

@@ -1,0 +1,176 @@
+"""Tables of networks that others have trained, as searches that take seconds: what is searched, what is measured.
+
+A table is a file of rows, one a trained network. Its description says which columns are parameters, which of them
+are ordered, and which way each target is better; everything else is read from the file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+
+from nas.errors import UserError
+
+__all__ = ["DESCRIPTIONS", "Description", "Table", "folder_of_tables", "load_table"]
+
+VARIABLE = "NAS_BENCH_TABLES"
+
+
+@dataclass(frozen=True)
+class Description:
+    """How one family of tables is to be read.
+
+    Attributes:
+        file: start of the file's name.
+        parameters: names of columns, as a regular expression.
+        targets: by default; a column, or the part before `_0`, `_1`, ... of several that are averaged.
+        minimise: which targets are better when smaller, as a regular expression.
+        ordered: parameters whose values have an order, as a regular expression; the others are labels.
+        seconds: column (or columns, as for targets) of what a training took, or None.
+    """
+
+    file: str
+    parameters: str
+    targets: tuple[str, ...]
+    minimise: str = r"$^"
+    ordered: str = r"$^"
+    seconds: str | None = None
+
+
+DESCRIPTIONS = (
+    Description(
+        "nasbench201",
+        r"op\d",
+        ("cifar10_val_mean", "cifar100_val_mean", "ImageNet16-120_val_mean"),
+        minimise=r".*(_s|_M)",
+        seconds="cifar10_train_time_s",
+    ),
+    Description("transnas101_micro", r"c\d", ("segmentsemantic",)),  # which operation: a label though a number
+    Description("nasbench_macro", r"c\d", ("test_acc_mean",), minimise="params|flops"),  # which block: a label
+    Description(
+        "fcnet_",
+        r"activation_fn_\d|batch_size|dropout_\d|init_lr|lr_schedule|n_units_\d",
+        ("val_loss",),
+        minimise=".*",
+        ordered=r"batch_size|dropout_\d|init_lr|n_units_\d",
+        seconds="train_time",
+    ),
+)
+"""The tables known. Of an unknown one, the columns called c0, c1, ... or op0, op1, ... are labels to choose."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A search space with the answers.
+
+    Attributes:
+        name: of the file and the target.
+        values: the values of each parameter, in order.
+        ordered: parameters whose values have an order.
+        scores: by the place of each parameter's value; the larger the better.
+        seconds: what each training took, or all alike.
+    """
+
+    name: str
+    values: dict[str, list[Any]]
+    ordered: frozenset[str]
+    scores: dict[tuple[int, ...], float]
+    seconds: dict[tuple[int, ...], float] = field(default_factory=dict)
+
+    @cached_property
+    def sorted_scores(self) -> np.ndarray:
+        return np.sort(np.array(list(self.scores.values())))[::-1]
+
+    @property
+    def mark(self) -> float:
+        """The score of the least of the best 0.1 %."""
+        return float(self.sorted_scores[max(math.ceil(len(self.scores) / 1000), 1) - 1])
+
+    def regret(self, score: float) -> float:
+        """How far from the best, in units of the distance of the median."""
+        best, median = self.sorted_scores[0], self.sorted_scores[len(self.scores) // 2]
+        return float((best - score) / (best - median))
+
+    def distributions(self) -> dict[str, optuna.distributions.BaseDistribution]:
+        """The parameters as Optuna knows them: an ordered one as the place of its value."""
+        return {
+            name: optuna.distributions.IntDistribution(0, len(values) - 1)
+            if name in self.ordered
+            else optuna.distributions.CategoricalDistribution(values)
+            for name, values in self.values.items()
+        }
+
+    def ask(self, trial: optuna.Trial) -> tuple[int, ...]:
+        """The places of the values that a trial takes, asked for one by one."""
+        return tuple(
+            trial.suggest_int(name, 0, len(values) - 1)
+            if name in self.ordered
+            else values.index(trial.suggest_categorical(name, values))
+            for name, values in self.values.items()
+        )
+
+
+def folder_of_tables(given: Path | None) -> Path:
+    """The folder given, or that of the environment variable.
+
+    Raises:
+        UserError: when there is none.
+    """
+    named = given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    if named is None:
+        raise UserError(f"no folder of tables: give --tables DIR or set {VARIABLE}")
+    if not named.is_dir():
+        raise UserError(f"{named} is not a folder: give the folder of tables by --tables DIR or {VARIABLE}")
+    return named
+
+
+def load_table(path: Path, target: str | None = None) -> Table:
+    """A table from a Parquet or CSV file.
+
+    Raises:
+        UserError: when the file is not there, or holds no such target or no parameter.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no table {path}")
+    frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    about = next(
+        (d for d in DESCRIPTIONS if path.name.startswith(d.file)), Description(path.stem, r"(c|op)\d+", ("score",))
+    )
+    names = [c for c in frame.columns if re.fullmatch(about.parameters, c)]
+    if not names:
+        raise UserError(f"{path.name}: no column is known to be a parameter")
+    target = target or about.targets[0]
+    score = _column(frame, target, path) * (-1.0 if re.fullmatch(about.minimise, target) else 1.0)
+    values = {name: _values(frame[name]) for name in names}
+    places = np.stack([pd.Categorical(frame[name], categories=values[name]).codes for name in names], axis=1)
+    keys = [tuple(int(place) for place in row) for row in places]
+    known = score.notna().to_numpy()
+    scores = {key: float(s) for key, s, there in zip(keys, score, known, strict=True) if there}
+    seconds = {}
+    if about.seconds is not None:
+        seconds = dict(zip(keys, _column(frame, about.seconds, path).astype(float), strict=True))
+    ordered = frozenset(name for name in names if re.fullmatch(about.ordered, name))
+    return Table(f"{path.stem}:{target}", values, ordered, scores, seconds)
+
+
+def _column(frame: pd.DataFrame, name: str, path: Path) -> pd.Series:
+    if name in frame.columns:
+        return frame[name].astype(float)
+    numbered = [c for c in frame.columns if re.fullmatch(re.escape(name) + r"_\d+", c)]
+    if not numbered:
+        raise UserError(f"{path.name} has no column {name}")
+    return frame[numbered].astype(float).mean(axis=1)
+
+
+def _values(column: pd.Series) -> list[Any]:
+    """The values that occur, sorted, as Python's own types."""
+    return [v.item() if isinstance(v, np.generic) else v for v in sorted(column.unique())]

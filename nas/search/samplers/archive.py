@@ -1,0 +1,123 @@
+"""What a study holds, as arrays: every trial that ended, read once, in the order in which they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.search.samplers.genome import Column
+from nas.search.samplers.scores import fitness
+
+__all__ = ["Archive"]
+
+NOT_ITS_FAULT = ("lost", "duplicate")
+"""Outcomes, as our search writes them down, of trials that failed through nothing in their parameters."""
+
+
+PENDING = 200
+"""Running trials that are taken into account."""
+
+
+class Archive:
+    """The ended trials of one study. Nothing here that the study does not hold: a cache, not a memory.
+
+    Attributes:
+        trials: those that ended and are of use, in the order in which they were read.
+        columns: by parameter name.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study_name = study.study_name
+        self.trials: list[FrozenTrial] = []
+        self.columns: dict[str, Column] = {}
+        self._first: dict[str, tuple[int, int]] = {}
+        self._read: set[int] = set()
+        self._fitness: list[tuple[float, float]] = []
+        self._raw: list[dict[str, float]] = []
+        self._matrix = np.full((0, 0), np.nan)
+        self._names: list[str] = []
+
+    def update(self, study: Study) -> None:
+        """Read what has ended since."""
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)):
+            if trial.number in self._read:
+                continue
+            self._read.add(trial.number)
+            blameless = trial.state == TrialState.FAIL and trial.user_attrs.get("outcome") in NOT_ITS_FAULT
+            if trial.params and not blameless:
+                self._add(trial, study)
+        # A parameter is asked for after those that it depends on, in the first trial that has it as well.
+        names = sorted(self.columns, key=self._first.__getitem__)
+        if names != self._names or len(self._raw) != len(self._matrix):
+            self._fill(names)
+
+    def _add(self, trial: FrozenTrial, study: Study) -> None:
+        reached = fitness(trial, study)
+        worst = (-np.inf, -np.inf)
+        self.trials.append(trial)
+        failed = trial.state == TrialState.FAIL or (reached is not None and reached[1] != reached[1])
+        self._fitness.append((np.nan, np.nan) if failed else reached or worst)
+        self._raw.append(self._row(trial.params, trial.distributions, trial.number))
+
+    def _row(
+        self, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution], number: int
+    ) -> dict[str, float]:
+        """Parameters in Optuna's internal representation, their columns being noted."""
+        found = {}
+        for place, (name, value) in enumerate(params.items()):
+            distribution = distributions[name]
+            known = self.columns.get(name)
+            if known is None:
+                self.columns[name] = Column(distribution)
+            elif known.distribution is not distribution and known.distribution != distribution:
+                self.columns[name] = known.widened(distribution)
+            self._first[name] = min(self._first.get(name, (number, place)), (number, place))
+            found[name] = distribution.to_internal_repr(value)
+        return found
+
+    def _fill(self, names: list[str]) -> None:
+        """Bring the matrix up to date: all of it when a parameter is new, else the new rows."""
+        start = len(self._matrix) if names == self._names else 0
+        added = np.array([[row.get(name, np.nan) for name in names] for row in self._raw[start:]], dtype=float)
+        added = added.reshape(len(self._raw) - start, len(names))
+        self._matrix = np.concatenate([self._matrix[:start], added]) if start else added
+        self._names = names
+
+    @property
+    def names(self) -> list[str]:
+        """Parameters, each after those that it may depend on."""
+        return self._names
+
+    def running(self, study: Study, trial: FrozenTrial) -> np.ndarray:
+        """M x P codes of what is being evaluated beside the trial, the latest where there are many."""
+        rows = []
+        for other in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))[-PENDING:]:
+            row = {n: other.distributions[n].to_internal_repr(v) for n, v in other.params.items() if n in self.columns}
+            if row and other.number != trial.number:
+                rows.append(row)
+        return self.codes(rows)
+
+    def codes(self, rows: list[dict[str, float]] | None = None) -> np.ndarray:
+        """N x P codes of the ended trials, or of rows of values in Optuna's internal representation."""
+        matrix = self._matrix
+        if rows is not None:
+            matrix = np.array([[row.get(name, np.nan) for name in self._names] for row in rows], dtype=float)
+            matrix = matrix.reshape(len(rows), len(self._names))
+        found = np.empty(matrix.shape)
+        for p, name in enumerate(self._names):
+            found[:, p] = self.columns[name].codes(matrix[:, p])
+        return found
+
+    def fitnesses(self) -> np.ndarray:
+        """N x 2: how far each trial went and its score there, larger being better; nan for one that failed."""
+        return np.array(self._fitness, dtype=float).reshape(len(self._fitness), 2)
+
+    def order(self) -> np.ndarray:
+        """The trials in the order in which they ended."""
+        ended = [t.datetime_complete.timestamp() if t.datetime_complete else 0.0 for t in self.trials]
+        return np.lexsort(([t.number for t in self.trials], ended))

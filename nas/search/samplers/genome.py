@@ -1,0 +1,196 @@
+"""Trials of a conditional space as rows of numbers: what a model can learn from and a mutation can change."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+__all__ = ["INACTIVE", "Column", "Rules"]
+
+INACTIVE = -1.0
+"""The code of a parameter that a candidate does not reach."""
+
+FEW = 64
+"""Levels up to which a parameter's values are told apart one by one."""
+
+
+class Column:
+    """One parameter: its values coded as numbers from 0 on.
+
+    A label is coded as its number. A number is coded as its place between the bounds, 0 to 1, in logarithms
+    where the distribution is logarithmic.
+
+    Attributes:
+        levels: how many values there are; 0 for more than can be told apart.
+        labels: whether the values are labels.
+        ranks: for labels that are all numbers, the place of each in their order, 0 to 1; else None.
+    """
+
+    def __init__(self, distribution: BaseDistribution) -> None:
+        self.distribution = distribution
+        self.labels = isinstance(distribution, CategoricalDistribution)
+        self.ranks: np.ndarray | None = None
+        if isinstance(distribution, CategoricalDistribution):
+            self.levels = len(distribution.choices)
+            self.ranks = _order(distribution.choices)
+        else:
+            assert isinstance(distribution, IntDistribution | FloatDistribution)
+            steps = (
+                0 if distribution.step is None else round((distribution.high - distribution.low) / distribution.step)
+            )
+            self.levels = steps + 1 if steps < FEW and distribution.step is not None else 0
+            if distribution.low == distribution.high:
+                self.levels = 1
+
+    def codes(self, raw: np.ndarray) -> np.ndarray:
+        """Codes of values in Optuna's internal representation, nan being inactive."""
+        if not isinstance(self.distribution, IntDistribution | FloatDistribution):
+            return np.where(np.isnan(raw), INACTIVE, raw)
+        low, width = self._scale()
+        values = np.log(np.maximum(raw, 1e-300)) if self.distribution.log else raw
+        return np.where(np.isnan(raw), INACTIVE, np.clip((values - low) / width, 0.0, 1.0))
+
+    def value(self, code: float) -> Any:
+        """The value of a code."""
+        d = self.distribution
+        if isinstance(d, CategoricalDistribution):
+            return d.choices[int(code)]
+        assert isinstance(d, IntDistribution | FloatDistribution)
+        if d.log:
+            low, width = self._scale()
+            value = math.exp(low + code * width)
+            return min(max(round(value) if isinstance(d, IntDistribution) else value, d.low), d.high)
+        if isinstance(d, IntDistribution):
+            # In whole numbers: a float does not hold every one of a wide range.
+            return d.low + d.step * min(round(code * ((d.high - d.low) // d.step)), (d.high - d.low) // d.step)
+        value = d.low + code * (d.high - d.low)
+        return min(max(d.low + d.step * round((value - d.low) / d.step) if d.step else value, d.low), d.high)
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Codes drawn evenly."""
+        if self.labels:
+            return rng.integers(self.levels, size=count).astype(float)
+        if self.levels and not self._log():
+            return rng.integers(self.levels, size=count) / max(self.levels - 1, 1)
+        return self._snapped(rng.random(count))
+
+    def mutated(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Codes that differ from those given, where there is another value; numbers often move by little."""
+        count = len(codes)
+        if self.levels == 1 or not count:
+            return codes
+        if self.labels:
+            return (codes + rng.integers(1, self.levels, size=count)) % self.levels
+        near = rng.random(count) < 0.5
+        if self.levels and not self._log():
+            last = self.levels - 1
+            at = np.rint(codes * last)
+            step = np.where(rng.random(count) < 0.5, 1, -1)
+            step = np.where((at + step < 0) | (at + step > last), -step, step)
+            return np.where(near, at + step, (at + rng.integers(1, self.levels, size=count)) % self.levels) / last
+        reach = 10.0 ** rng.uniform(-2.5, -0.5, size=count)
+        moved = np.clip(codes + reach * rng.standard_normal(count), 0.0, 1.0)
+        return self._snapped(np.where(near, moved, rng.random(count)))
+
+    def widened(self, distribution: BaseDistribution) -> Column:
+        """The column whose bounds hold those of another distribution as well."""
+        old = self.distribution
+        if old == distribution or isinstance(distribution, CategoricalDistribution):
+            return self if old == distribution else Column(distribution)
+        if isinstance(old, CategoricalDistribution) or type(old) is not type(distribution):
+            return Column(distribution)
+        low, high = min(old.low, distribution.low), max(old.high, distribution.high)  # type: ignore[attr-defined]
+        kind: Any = type(distribution)
+        return Column(kind(low, high, log=distribution.log, step=distribution.step))  # type: ignore[attr-defined]
+
+    def _log(self) -> bool:
+        return bool(getattr(self.distribution, "log", False))
+
+    def _scale(self) -> tuple[float, float]:
+        d = self.distribution
+        assert isinstance(d, IntDistribution | FloatDistribution)
+        low, high = (math.log(d.low), math.log(d.high)) if d.log else (float(d.low), float(d.high))
+        return low, (high - low) or 1.0
+
+    def _snapped(self, codes: np.ndarray) -> np.ndarray:
+        """The codes of values that the distribution holds, so that equal values have equal codes."""
+        d = self.distribution
+        if isinstance(d, FloatDistribution) and d.step is None:
+            return codes
+        low, width = self._scale()
+        assert isinstance(d, IntDistribution | FloatDistribution) and d.step is not None
+        if d.log:
+            return self.codes(np.clip(np.rint(np.exp(low + codes * width)), d.low, d.high))
+        return np.clip(np.rint(codes * width / d.step) * d.step / width, 0.0, 1.0)
+
+
+def _order(choices: tuple[Any, ...]) -> np.ndarray | None:
+    """The place of each label in their order, 0 to 1, when all are numbers and there are three or more."""
+    if len(choices) < 3 or not all(isinstance(c, int | float) and not isinstance(c, bool) for c in choices):
+        return None
+    places = np.argsort(np.argsort(np.array(choices, dtype=float)))
+    return places / (len(choices) - 1)
+
+
+class Rules:
+    """When a parameter is reached, learnt from the trials: the state of one earlier parameter tells.
+
+    Args:
+        codes: N x P, the trials.
+        columns, names: of the parameters, each after those that it may depend on.
+
+    Attributes:
+        conditional: which parameters are not reached by every trial.
+    """
+
+    def __init__(self, codes: np.ndarray, columns: list[Column], names: list[str]) -> None:
+        self.columns = columns
+        active = codes != INACTIVE
+        self.conditional = ~active.all(axis=0)
+        self._parent: dict[int, tuple[int, np.ndarray]] = {}
+        states = [self._states(codes[:, q], column) for q, column in enumerate(columns)]
+        for p in np.flatnonzero(self.conditional):
+            best: tuple[float, ...] | None = None
+            for q in range(p):
+                size = columns[q].levels + 2
+                on = np.bincount(states[q], weights=active[:, p], minlength=size)
+                off = np.bincount(states[q], weights=~active[:, p], minlength=size)
+                merit = (-np.minimum(on, off).sum(), _shared(names[p], names[q]), -size)
+                if best is None or merit > best:
+                    best = merit
+                    self._parent[int(p)] = (q, on > off)
+
+    @staticmethod
+    def _states(codes: np.ndarray, column: Column) -> np.ndarray:
+        """0 for inactive, 1 for active where values cannot be told apart, else from 2 on by value."""
+        if not column.levels:
+            return (codes != INACTIVE).astype(int)
+        spread = 1 if column.labels else max(column.levels - 1, 1)
+        return np.where(codes == INACTIVE, 0, np.rint(codes * spread) + 2).astype(int)
+
+    def complete(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """M x P candidates without what is not reached, and with a draw for what is reached and missing."""
+        codes = codes.copy()
+        for p, column in enumerate(self.columns):
+            missing = codes[:, p] == INACTIVE
+            if p in self._parent:
+                q, table = self._parent[p]
+                reached = table[self._states(codes[:, q], self.columns[q])]
+                codes[~reached, p] = INACTIVE
+                missing &= reached
+            if missing.any() and (p in self._parent or not self.conditional[p]):
+                codes[missing, p] = column.draw(int(missing.sum()), rng)
+        return codes
+
+
+def _shared(one: str, other: str) -> int:
+    """How many leading characters two names share: names are often paths."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

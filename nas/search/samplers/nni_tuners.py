@@ -1,0 +1,231 @@
+"""NNI's tuners as Optuna samplers."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.errors import UserError
+from nas.search.samplers.draws import drawn, holds
+
+__all__ = ["REFUSED", "TUNERS", "NNISampler", "nni_space"]
+
+TUNERS = {
+    "tpe": ("tpe_tuner", "TpeTuner"),
+    "evolution": ("evolution_tuner", "EvolutionTuner"),
+    "anneal": ("hyperopt_tuner", "HyperoptTuner"),
+    "random": ("random_tuner", "RandomTuner"),
+}
+"""Module and class of each tuner that can be used."""
+
+REFUSED = {
+    "gp": "it hands SciPy a starting point of two dimensions, which SciPy has refused since 1.11",
+    "metis": "it hands SciPy a starting point of two dimensions, which SciPy has refused since 1.11",
+    "smac": "it needs smac4nni, which does not build on Python 3.10 or later",
+    "dngo": "it needs pybnn, which is not maintained",
+    "gridsearch": "a grid has no use for scores",
+    "batch": "it only walks through a list",
+    "pbt": "it needs trainings that hand their weights on",
+}
+"""Tuners that NNI has and this does not offer, and why."""
+
+
+class NNISampler(BaseSampler):
+    """Asks an NNI tuner for a candidate, and tells it the score.
+
+    NNI's tuners want to know the space beforehand. When it is not given, it is what the trials have shown of it
+    so far: a parameter that is new has the tuner made anew and shown the past, where it can take it in (tpe).
+    The space is flat: conditional parameters are always chosen, and used where they are reached.
+
+    Args:
+        tuner: one of TUNERS.
+        seed: of the tuner, where it takes one, and of what is drawn.
+        space: the distributions by name, if known.
+
+    Raises:
+        UserError: when there is no such tuner, or it does not run here.
+    """
+
+    def __init__(self, tuner: str, seed: int = 0, space: Mapping[str, BaseDistribution] | None = None) -> None:
+        if tuner not in TUNERS:
+            why = REFUSED.get(tuner, f"there is no such tuner; choose from {', '.join(TUNERS)}")
+            raise UserError(f"--sampler nni:{tuner}: {why}")
+        self._name, self._seed = tuner, seed
+        self._class = _class(tuner)
+        self._given: dict[str, BaseDistribution] = dict(space or {})
+        self._space: dict[str, BaseDistribution] = {}
+        self._read: set[int] = set()
+        self._tuner: Any = None
+        self._proposed: dict[int, dict[str, Any]] = {}
+        self._random = random.Random(seed)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Have the tuner propose.
+
+        Raises:
+            ValueError: when the study has several objectives.
+        """
+        self._raise_error_if_multi_objective(study)
+        space = self._known(study)
+        with _state_of(self._random), _quiet():
+            if space and space != self._space:
+                self._space = space
+                self._tuner = self._made(study)
+            if self._tuner is not None:
+                self._proposed[trial.number] = self._generated(trial.number)
+
+    def _generated(self, number: int) -> dict[str, Any]:
+        """What the tuner proposes; nothing when it has proposed all there is."""
+        import nni
+
+        try:
+            return self._tuner.generate_parameters(number)
+        except nni.NoMoreTrialError:
+            return {}
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        genes = self._proposed.get(trial.number, {})
+        if param_name in genes:
+            value = _from_nni(genes[param_name], param_distribution)
+            if holds(param_distribution, value):
+                return value
+        return drawn(self._seed, study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        genes = self._proposed.pop(trial.number, None)
+        if not genes or self._tuner is None:
+            return
+        with _state_of(self._random), _quiet():
+            if state == TrialState.COMPLETE and values is not None:
+                self._tuner.receive_trial_result(trial.number, genes, float(values[0]))
+            self._tuner.trial_end(trial.number, state == TrialState.COMPLETE)
+
+    def _known(self, study: Study) -> dict[str, BaseDistribution]:
+        """The space given, or what the trials that ended have shown."""
+        found = dict(self._space or self._given)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)):
+            if trial.number not in self._read:
+                self._read.add(trial.number)
+                for name, distribution in trial.distributions.items():
+                    found.setdefault(name, distribution)
+        return found
+
+    def _made(self, study: Study) -> Any:
+        """A tuner for the space, which has been shown the past if it can take it in."""
+        mode = "maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize"
+        options: dict[str, Any] = {"optimize_mode": mode}
+        if self._name in ("tpe", "random"):
+            options["seed"] = self._seed
+        if self._name == "anneal":
+            options["algorithm_name"] = "anneal"
+        # What a tuner that is made anew was running, it no longer knows.
+        self._proposed.clear()
+        tuner = self._class(**options)
+        tuner.update_search_space(nni_space(self._space))
+        if self._name == "evolution":
+            # It seeds itself from the clock: its first population is drawn again.
+            tuner.random_state, tuner.population = np.random.RandomState(self._seed), []
+            for _ in range(tuner.population_size):
+                tuner._random_generate_individual()
+        if self._name == "tpe":
+            tuner.import_data(
+                [
+                    {"parameter": {n: _to_nni(v, self._space[n]) for n, v in t.params.items()}, "value": t.value}
+                    for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+                    if t.params.keys() == self._space.keys()
+                ]
+            )
+        return tuner
+
+
+def nni_space(space: Mapping[str, BaseDistribution]) -> dict[str, dict[str, Any]]:
+    """Distributions in NNI's search-space format: labels by their JSON, so that any label can be told."""
+    return {name: _described(distribution) for name, distribution in space.items()}
+
+
+def _described(distribution: BaseDistribution) -> dict[str, Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return {"_type": "choice", "_value": [json.dumps(c) for c in distribution.choices]}
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if low == high:
+        return {"_type": "choice", "_value": [json.dumps(low)]}
+    kind = "loguniform" if distribution.log else "uniform"
+    if step is not None:
+        return {"_type": "q" + kind, "_value": [low, high, step]}
+    return {"_type": kind, "_value": [low, high]}
+
+
+def _to_nni(value: Any, distribution: BaseDistribution) -> Any:
+    return json.dumps(value) if isinstance(distribution, CategoricalDistribution) or distribution.single() else value
+
+
+def _from_nni(value: Any, distribution: BaseDistribution) -> Any:
+    """The value on the distribution's grid, which NNI counts from zero."""
+    if isinstance(value, str):
+        found = json.loads(value)
+        labels = distribution.choices if isinstance(distribution, CategoricalDistribution) else ()
+        return next((c for c in labels if json.dumps(c) == value), found)
+    if isinstance(distribution, IntDistribution | FloatDistribution) and distribution.step is not None:
+        steps = round((value - distribution.low) / distribution.step)
+        value = min(max(distribution.low + steps * distribution.step, distribution.low), distribution.high)
+    return int(value) if isinstance(distribution, IntDistribution) else value
+
+
+def _class(tuner: str) -> Any:
+    """NNI's class.
+
+    Raises:
+        UserError: when NNI, or what the tuner needs besides, is not installed.
+    """
+    module, name = TUNERS[tuner]
+    try:
+        with _quiet():
+            return getattr(importlib.import_module(f"nni.algorithms.hpo.{module}"), name)
+    except ImportError as error:
+        missing = "hyperopt==0.1.2" if tuner == "anneal" and error.name != "nni" else "nni"
+        raise UserError(f"--sampler nni:{tuner}: {error}; pip install {missing}") from error
+
+
+@contextmanager
+def _state_of(generator: random.Random) -> Iterator[None]:
+    """Python's global random numbers, which NNI draws from, taken from a generator of one's own."""
+    kept = random.getstate()
+    random.setstate(generator.getstate())
+    try:
+        yield
+    finally:
+        generator.setstate(random.getstate())
+        random.setstate(kept)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """NNI's log, which tells of every trial, silenced."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,89 @@
+"""The plumbing of samplers that propose whole candidates from what the study holds, and from nothing else."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from nas.search.samplers.archive import Archive
+from nas.search.samplers.draws import drawn, holds
+from nas.search.samplers.view import View
+
+__all__ = ["ProposingSampler"]
+
+
+class ProposingSampler(BaseSampler):
+    """Proposes a candidate when its first parameter is asked for; what the candidate lacks is drawn.
+
+    The random numbers follow from the seed and the trial's number: a sampler made anew with the same seed goes
+    on as the old one would.
+
+    Args:
+        seed: of every random number; drawn when None.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._seed = secrets.randbits(32) if seed is None else seed
+        self._archive: Archive | None = None
+        self._proposed: dict[int, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    @abstractmethod
+    def propose(self, view: View) -> np.ndarray | None:
+        """The codes of a candidate, or None to have it drawn."""
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Refuse what cannot be served.
+
+        Raises:
+            ValueError: when the study has several objectives.
+        """
+        self._raise_error_if_multi_objective(study)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        with self._lock:  # Optuna may run trials in threads
+            if trial.number not in self._proposed:
+                self._proposed[trial.number] = self._genes(study, trial)
+        genes = self._proposed[trial.number]
+        if param_name in genes and holds(param_distribution, genes[param_name]):
+            return genes[param_name]
+        return drawn(self._seed, study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self._proposed.pop(trial.number, None)
+
+    def _genes(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        """The values by name of what is proposed."""
+        if self._archive is None or self._archive.study_name != study.study_name:
+            self._archive = Archive(study)
+        self._archive.update(study)
+        if not self._archive.names:
+            return {}
+        view = View(self._archive, self._archive.running(study, trial), self._seed, trial.number)
+        found = self.propose(view)
+        return {} if found is None else view.genes(found)

@@ -1,0 +1,132 @@
+"""A sampler that models the score over whatever space the trials reveal, and mutates where improvement is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import log_ndtr, ndtr
+
+from nas.search.samplers.process import Embedding, Hyper, Process, learn
+from nas.search.samplers.proposing import ProposingSampler
+from nas.search.samplers.scores import gaussian_ranks
+from nas.search.samplers.view import View
+
+__all__ = ["SurrogateSampler"]
+
+START = 5
+"""Scored trials before the model is asked."""
+
+ELITE, MUTANTS, DRAWN = 10, 500, 200
+"""Best trials that are mutated, their mutants, and draws."""
+
+ROUNDS, PROMISING, REFINED = 3, 5, 200
+"""Further rounds, in each of which so many of the most promising are mutated, into so many."""
+
+CHANGES = (1, 1, 1, 2, 2, 3)
+"""How many genes a mutation changes, each as likely as the others."""
+
+LEARN, KEEP = 150, 400
+"""Trials that hyper-parameters are learnt from, and that predictions are made from."""
+
+Worth = Callable[[np.ndarray], np.ndarray]
+"""A number for each of M x P candidates."""
+
+
+class SurrogateSampler(ProposingSampler):
+    """Bayesian optimization by a Gaussian process on the parameters by name, in any space, conditional or not.
+
+    Nothing is known of the space beforehand: which parameters there are, and when they are reached, is learnt
+    from the trials. Scores are replaced by the normal quantiles of their ranks. Mutants of the best trials and
+    draws are compared, and mutants of the most promising of those; the one of the largest expected improvement
+    (Jones et al. 1998), times the chance that it does not fail, is proposed. Running trials count as seen, with
+    the score that is expected of them. Among pruned trials, the one that went further in training is the better.
+
+    Args:
+        seed: of every random number; drawn when None.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(seed)
+        self._learnt: dict[str, tuple[tuple[object, ...] | None, Hyper | None]] = {}
+
+    def propose(self, view: View) -> np.ndarray | None:
+        embedding = Embedding(view.columns, view.rules.conditional)
+        chance = self._chance(view, embedding)
+        if len(view.scored) < START:
+            pool = view.unseen(view.drawn(DRAWN))[:ELITE]
+            return pool[np.argmax(chance(pool))] if len(pool) else None
+        improvement = self._improvement(view, embedding)
+        return _most(lambda codes: improvement(codes) + np.log(chance(codes)), view)
+
+    def _improvement(self, view: View, embedding: Embedding) -> Worth:
+        """The logarithm of the expected improvement on the best score seen."""
+        hyper = self._hyper("score", view, embedding, view.scored)
+        keep = view.subset(view.scores, KEEP)
+        process = Process(embedding, hyper, view.codes[view.scored[keep]], view.scores[keep], view.running)
+        best = view.scores.max()
+
+        def worth(codes: np.ndarray) -> np.ndarray:
+            mean, deviation = process(codes)
+            return _log_improvement((mean - best) / deviation) + np.log(deviation)
+
+        return worth
+
+    def _chance(self, view: View, embedding: Embedding) -> Worth:
+        """The chance not to fail, by a process on success and failure as scores."""
+        rows = np.sort(np.concatenate([view.scored, view.failed]))
+        if not len(view.failed) or not len(view.scored):
+            return lambda codes: np.ones(len(codes))
+        scores, centre, spread = _outcomes(view, rows)
+        hyper = self._hyper("chance", view, embedding, rows)
+        keep = view.subset(np.zeros(len(rows)), KEEP)
+        process = Process(embedding, hyper, view.codes[rows[keep]], scores[keep], view.running[:0])
+
+        def worth(codes: np.ndarray) -> np.ndarray:
+            mean, deviation = process(codes)
+            return np.maximum(ndtr((mean + centre / spread) / np.sqrt(deviation**2 + hyper.noise)), 1e-6)
+
+        return worth
+
+    def _hyper(self, what: str, view: View, embedding: Embedding, rows: np.ndarray) -> Hyper:
+        """Hyper-parameters learnt from the first of the rows: anew for every so many, as learning takes long."""
+        size = len(rows) - len(rows) % max(2 ** int(np.log2(max(len(rows), 1)) - 3), 1)
+        rows = rows[:size]
+        key = (embedding.parts, [c.distribution for c in view.columns], [view.trials[i].number for i in rows])
+        known, hyper = self._learnt.get(what, (None, None))
+        if hyper is None or known != key:
+            scores = gaussian_ranks(view.fitness[rows]) if what == "score" else _outcomes(view, rows)[0]
+            keep = view.subset(scores, LEARN)
+            hyper = learn(embedding.pairs(view.codes[rows[keep]]), scores[keep])
+            self._learnt[what] = key, hyper
+        return hyper
+
+
+def _outcomes(view: View, rows: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Success as 1 and failure as -1, standardised; their mean and deviation."""
+    label = np.where(np.isnan(view.fitness[rows, 0]), -1.0, 1.0)
+    centre, spread = float(label.mean()), float(label.std()) or 1.0
+    return (label - centre) / spread, centre, spread
+
+
+def _most(worth: Worth, view: View) -> np.ndarray | None:
+    """The candidate worth most, among those not seen; None when there is none."""
+    elite = view.best(ELITE)
+    pool = view.unseen(np.concatenate([view.mutants(elite, MUTANTS, CHANGES), view.drawn(DRAWN)]))
+    if not len(pool):
+        return None
+    value = worth(pool)
+    for _ in range(ROUNDS):
+        promising = pool[np.argsort(-value, kind="stable")[:PROMISING]]
+        more = view.unseen(view.mutants(promising, REFINED, CHANGES))
+        if len(more):
+            pool, value = np.concatenate([pool, more]), np.concatenate([value, worth(more)])
+    return pool[np.argmax(value)]
+
+
+def _log_improvement(z: np.ndarray) -> np.ndarray:
+    """log(phi(z) + z Phi(z)), by its asymptote where the sum vanishes (Ament et al. 2023)."""
+    density = -0.5 * z * z - 0.5 * np.log(2 * np.pi)
+    safe = np.maximum(z, -6.0)
+    near = np.log(np.exp(-0.5 * safe * safe) / np.sqrt(2 * np.pi) + safe * np.exp(log_ndtr(safe)))
+    return np.where(z > -6.0, near, density - 2.0 * np.log(np.maximum(-z, 1.0)))

@@ -1,0 +1,108 @@
+"""benchmarks.methods: paired differences, cells that are trained once, and the command as it is typed."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from benchmarks.method_costs import measure
+from benchmarks.method_recipes import METHODS, recipe
+from benchmarks.method_table import paired, write_tables
+from benchmarks.methods import Cell, missing
+from nas.space import from_json, to_json
+from nas.training import cost
+
+ROOT = Path(__file__).parents[2]
+CAMVID = ROOT.parent / "shared" / "data" / "camvid"
+
+
+def cells(**tests: list[float]) -> pd.DataFrame:
+    rows = [
+        {"method": method, "labels": "1/8", "seed": seed, "steps": 9, "size": "8x8", "test": test, "search_val": test}
+        for method, scores in tests.items()
+        for seed, test in enumerate(scores)
+    ]
+    return pd.DataFrame(rows).assign(seconds=1.0, peak_mb=2.0)
+
+
+def test_differences_are_paired_by_seed() -> None:
+    supervised, cutmix = [0.30, 0.33, 0.35], [0.34, 0.36, 0.40]
+    table = cells(supervised=supervised, cutmix=cutmix).sample(frac=1, random_state=0)
+    row = paired(table).set_index("method").loc["cutmix"]
+    expected = stats.ttest_rel(cutmix, supervised).confidence_interval(0.95)
+    assert row["difference"] == pytest.approx(100 * np.mean(np.subtract(cutmix, supervised)))
+    assert row["difference"] - row["interval"] == pytest.approx(100 * expected.low, abs=0.02)
+    assert row["difference"] + row["interval"] == pytest.approx(100 * expected.high, abs=0.02)
+
+
+def test_a_seed_that_supervised_training_lacks_counts_for_no_difference() -> None:
+    table = cells(supervised=[0.30], cutmix=[0.34, 0.90])
+    row = paired(table).set_index("method").loc["cutmix"]
+    assert row["difference"] == pytest.approx(4.0)
+    assert math.isnan(row["interval"])
+
+
+def test_the_tables_are_written_beside_the_cells(tmp_path: Path) -> None:
+    path = tmp_path / "methods.csv"
+    cells(supervised=[0.3, 0.3], jigsaw=[0.31, 0.33]).to_csv(path, index=False)
+    text = write_tables(path, 9, "8x8")
+    assert "| 1/8 | jigsaw | 2 |" in text and "+2.0 ±" in text and "56.2" in text
+    assert path.with_suffix(".md").read_text() == text
+    assert "plotly" in path.with_suffix(".html").read_text()
+
+
+def test_a_cell_is_trained_once(tmp_path: Path) -> None:
+    asked = [Cell("supervised", "1/8", seed, 9, "8x8") for seed in range(3)]
+    path = tmp_path / "methods.csv"
+    assert missing(asked, path) == asked
+    cells(supervised=[0.3, 0.3]).to_csv(path, index=False)
+    assert missing(asked, path) == asked[2:]
+    assert missing([Cell("supervised", "1/8", 0, 10, "8x8")], path)
+
+
+def test_every_method_trains_the_same_network() -> None:
+    assert len({cost(recipe(name)) for name in METHODS}) == 1
+    assert len({to_json(recipe(name)) for name in METHODS}) == len(METHODS) == 16
+    assert all(from_json(to_json(recipe(name))) == recipe(name) for name in METHODS)
+
+
+def test_costs_are_beside_a_supervised_step_of_as_many_images() -> None:
+    table = measure(["cutmix"], "16x24").set_index("method")
+    assert table["time_ratio"].iloc[0] == table["memory_ratio"].iloc[0] == 1
+    assert (table[["step_s", "peak_mb"]] > 0).all().all()
+
+
+def typed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "NAS_CAMVID"}
+    command = [sys.executable, "-m", "benchmarks.methods", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--method", "magic"], "magic"), ([], "--data"), (["--data", "nowhere"], "nowhere"), (["--size", "9"], "9")],
+)
+def test_bad_input_is_told_in_a_line(arguments: list[str], words: str) -> None:
+    ended = typed(*arguments)
+    assert ended.returncode == 2
+    assert words in ended.stderr.splitlines()[-1] and "Traceback" not in ended.stderr
+
+
+@pytest.mark.skipif(not CAMVID.is_dir(), reason="no CamVid beside the project")
+def test_one_cell_as_it_is_typed(tmp_path: Path) -> None:
+    out = tmp_path / "methods.csv"
+    asked = ["--method", "supervised", "mean_teacher", "--labels", "1/32", "--seed", "0", "--steps", "3"]
+    ended = typed(*asked, "--size", "24x32", "--data", str(CAMVID), "--out", str(out))
+    assert ended.returncode == 0, ended.stderr
+    table = pd.read_csv(out)
+    assert sorted(table["method"]) == ["mean_teacher", "supervised"]
+    assert table["test"].between(0, 1).all() and (table["seconds"] > 0).all()
+    assert "| 1/32 | mean_teacher | 1 |" in ended.stdout

@@ -1,0 +1,240 @@
+"""The surrogate's parts against formulas and other libraries; the whole on problems of known answers."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+from scipy.integrate import quad
+from scipy.optimize import approx_fprime
+from scipy.stats import norm
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+from nas.search.samplers import SurrogateSampler
+from nas.search.samplers.genome import INACTIVE, Column, Rules
+from nas.search.samplers.process import NOISE_FLOOR, Embedding, Hyper, Process, _cost, learn
+from nas.search.samplers.scores import gaussian_ranks
+from nas.search.samplers.surrogate import _log_improvement
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def numbers(count: int) -> Embedding:
+    return Embedding([Column(FloatDistribution(0.0, 1.0)) for _ in range(count)], np.zeros(count, dtype=bool))
+
+
+def labels(count: int) -> Embedding:
+    return Embedding([Column(CategoricalDistribution("abcd")) for _ in range(count)], np.zeros(count, dtype=bool))
+
+
+def test_the_process_predicts_what_another_library_does() -> None:
+    rng = np.random.default_rng(0)
+    seen, asked = rng.random((30, 3)), rng.random((8, 3))
+    scores = np.sin(5 * seen[:, 0]) + seen[:, 1]
+    weights, joint, noise = np.array([8.0, 2.0, 0.5]), 1.7, 0.03
+    kernel = ConstantKernel(joint) * Matern(1 / np.sqrt(weights), nu=2.5) + WhiteKernel(noise + NOISE_FLOOR)
+    other = GaussianProcessRegressor(kernel, optimizer=None, alpha=0.0).fit(seen, scores)
+    mean, deviation = other.predict(asked, return_std=True)
+    ours = Process(numbers(3), Hyper(weights, joint, 0.0, noise), seen, scores, seen[:0])
+    assert ours(asked)[0] == pytest.approx(mean, abs=1e-8)
+    assert ours(asked)[1] ** 2 + noise + NOISE_FLOOR == pytest.approx(deviation**2, abs=1e-8)
+
+
+def test_the_additive_part_is_linear_regression_on_the_effects() -> None:
+    rng = np.random.default_rng(4)
+    embedding = labels(3)
+    seen, asked = rng.integers(4, size=(30, 3)).astype(float), rng.integers(4, size=(9, 3)).astype(float)
+    scores, shares, noise = rng.standard_normal(30), np.array([0.5, 0.3, 0.2]), 0.1
+    design, wanted = (
+        np.concatenate([(codes[:, [p]] == np.arange(4)) * np.sqrt(2.0 * shares[p]) for p in range(3)], axis=1)
+        for codes in (seen, asked)
+    )
+    ridge = np.linalg.solve(design.T @ design + (noise + NOISE_FLOOR) * np.eye(12), design.T @ scores)
+    ours = Process(embedding, Hyper(shares * 7.0, 0.0, 2.0, noise), seen, scores, seen[:0])
+    assert ours(asked)[0] == pytest.approx(wanted @ ridge, abs=1e-8)
+
+
+def test_the_pending_narrow_the_process_without_moving_it() -> None:
+    rng = np.random.default_rng(1)
+    seen, asked = rng.random((20, 2)), rng.random((5, 2))
+    hyper = Hyper(np.array([40.0, 40.0]), 1.0, 0.2, 0.01)
+    free = Process(numbers(2), hyper, seen, seen[:, 0], seen[:0])(asked)
+    held = Process(numbers(2), hyper, seen, seen[:, 0], asked[:1])(asked)
+    assert held[0] == pytest.approx(free[0])
+    assert held[1][0] ** 2 < 0.011  # no more than the noise with which it will be seen
+    assert (held[1] <= free[1] + 1e-9).all()
+
+
+def test_the_gradient_is_that_of_the_cost() -> None:
+    rng = np.random.default_rng(2)
+    columns = [Column(FloatDistribution(0.0, 1.0)), Column(CategoricalDistribution([1, 2, 3, 4]))]
+    embedding = Embedding(columns, np.zeros(2, dtype=bool))
+    seen, scores = np.stack([rng.random(25), rng.integers(4, size=25)], axis=1), rng.standard_normal(25)
+    theta, centre, spread = rng.normal(size=6) - 0.5, np.zeros(6), np.ones(6)
+    rest = (*embedding.pairs(seen), scores, centre, spread)
+    slope = approx_fprime(theta, lambda t: _cost(t, *rest)[0], 1e-6)
+    assert _cost(theta, *rest)[1] == pytest.approx(slope, rel=1e-3, abs=1e-3)
+
+
+def test_what_has_no_effect_gets_a_small_weight() -> None:
+    rng = np.random.default_rng(3)
+    embedding = labels(4)
+    codes = rng.integers(4, size=(80, 4)).astype(float)
+    scores = gaussian_ranks(np.stack([np.zeros(80), np.array([0.0, 3.0, 1.0, 2.0])[codes[:, 1].astype(int)]], 1))
+    weights = learn(embedding.pairs(codes), scores).weights
+    assert weights[1] > 5 * max(weights[0], weights[2], weights[3])
+
+
+def test_distances_by_kind() -> None:
+    columns = [
+        Column(CategoricalDistribution(["x", "y", "z"])),
+        Column(IntDistribution(0, 4)),
+        Column(CategoricalDistribution([64, 8, 16])),
+    ]
+    embedding = Embedding(columns, np.array([False, True, False]))
+    rows = np.array([[0, 0.25, 1], [2, INACTIVE, 1], [0, 1.0, 0]])
+    (label, active, place, same, rank), likeness = embedding.pairs(rows)
+    assert label == pytest.approx([1, 0, 1])
+    assert active == pytest.approx([1, 0, 1])
+    assert place == pytest.approx([0.25**2, 0.75**2, 0.5**2])  # what is inactive lies in the middle
+    assert same == pytest.approx([0, 1, 1])
+    assert rank == pytest.approx([0, 1, 1])  # 8 is the least, 64 the most
+    assert likeness[[0, 1, 3]] == pytest.approx(1.0 - np.array([label, active, same]))
+    assert likeness[4][0] == pytest.approx(1.0)
+    assert likeness[4][1] < 0.01
+
+
+def test_scores_become_normal_quantiles_of_their_ranks() -> None:
+    fitnesses = np.array([[np.inf, 3.0], [np.inf, -1e9], [2.0, 1e6], [np.inf, 3.0]])
+    expected = norm.ppf([(3.5 - 0.5) / 4, (2 - 0.5) / 4, (1 - 0.5) / 4, (3.5 - 0.5) / 4])
+    assert gaussian_ranks(fitnesses) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("z", [-12.0, -6.5, -3.0, 0.0, 2.0])
+def test_expected_improvement_by_quadrature(z: float) -> None:
+    integral, _ = quad(lambda x: x * norm.pdf(x - z), 0.0, max(z, 0.0) + 12.0, points=[0.1, 1.0], epsabs=0.0)
+    assert _log_improvement(np.array([z]))[0] == pytest.approx(np.log(integral), abs=0.1 if z < -6 else 1e-6)
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        IntDistribution(3, 17),
+        IntDistribution(0, 100, step=7),
+        IntDistribution(1, 1000, log=True),
+        FloatDistribution(-1.0, 1.0, step=0.125),
+        FloatDistribution(1e-5, 1e-1, log=True),
+        CategoricalDistribution([None, "a", 3]),
+    ],
+)
+def test_codes_and_values_are_each_others_inverse(distribution: optuna.distributions.BaseDistribution) -> None:
+    column, rng = Column(distribution), np.random.default_rng(0)
+    codes = np.concatenate([column.draw(60, rng), column.mutated(column.draw(60, rng), rng)])
+    values = [column.value(code) for code in codes]
+    raw = np.array([distribution.to_internal_repr(value) for value in values])
+    assert all(distribution._contains(r) for r in raw)
+    assert column.codes(raw) == pytest.approx(codes, abs=1e-12)
+    assert len(set(values)) > 2
+
+
+def test_when_a_parameter_is_reached_is_learnt() -> None:
+    rng = np.random.default_rng(0)
+    columns = [Column(CategoricalDistribution("abc")), Column(IntDistribution(0, 3)), Column(FloatDistribution(0, 1))]
+    codes = np.stack([c.draw(60, rng) for c in columns], axis=1)
+    codes[codes[:, 0] != 2, 2] = INACTIVE
+    rules = Rules(codes, columns, ["kind", "other", "depth"])
+    completed = rules.complete(np.array([[2.0, 0.0, INACTIVE], [1.0, 1.0, 0.5]]), rng)
+    assert 0.0 <= completed[0, 2] <= 1.0
+    assert completed[1, 2] == INACTIVE
+
+
+def three_labels(trial: optuna.Trial) -> float:
+    return float(sum(trial.suggest_categorical(f"gene{i}", [0, 1, 2]) * 3**i for i in range(3)))
+
+
+def test_no_candidate_is_tried_twice_while_others_are_left() -> None:
+    study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
+    study.optimize(three_labels, n_trials=30)
+    assert len({tuple(t.params.items()) for t in study.trials[:27]}) >= 26
+
+
+def test_those_asked_at_once_differ() -> None:
+    study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
+    study.optimize(three_labels, n_trials=12)
+    asked = [study.ask() for _ in range(8)]
+    for trial in asked:
+        three_labels(trial)
+    assert len({tuple(t.params.items()) for t in asked}) == 8
+
+
+def test_failures_are_learnt_to_be_avoided() -> None:
+    study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
+    failed = []
+    for _ in range(60):
+        trial = study.ask()
+        genes = [trial.suggest_categorical(f"gene{i}", [0, 1, 2]) for i in range(8)]
+        failed.append(genes[0] == 2 or genes[1] == genes[2])
+        study.tell(trial, None if failed[-1] else float(sum(genes)), state=TrialState.FAIL if failed[-1] else None)
+    assert sum(failed[30:]) < 0.6 * 0.55 * 30  # 55 % of all candidates fail
+    assert study.best_value >= 10.0
+
+
+def bowl(trial: optuna.Trial) -> float:
+    x, y = trial.suggest_float("x", -3.0, 3.0), trial.suggest_float("y", 1e-6, 1.0, log=True)
+    total = -((x - 1.0) ** 2) - (np.log10(y) + 4.0) ** 2
+    if trial.suggest_categorical("more", [False, True]):
+        total += 1.0 - 0.1 * abs(trial.suggest_int("z", 0, 20) - 13)
+    return float(total)
+
+
+def test_an_optimum_among_conditional_numbers_is_found() -> None:
+    study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
+    study.optimize(bowl, n_trials=80)
+    assert study.best_value > 0.8
+    least = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="minimize")
+    least.optimize(lambda trial: -bowl(trial), n_trials=80)
+    assert least.best_value < -0.8
+
+
+def test_early_stopped_trials_count_as_worse_than_trained_ones_but_not_as_alike() -> None:
+    spread = {f"gene{i}": CategoricalDistribution([0, 1, 2]) for i in range(4)}
+    study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        params = {name: int(rng.integers(3)) for name in spread}
+        good = params["gene0"] == 2
+        how = {"value": 1.0} if good else {"state": TrialState.PRUNED, "intermediate_values": {1: 0.9}}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=spread, **how))  # type: ignore[arg-type]
+    assert sum(study.ask(spread).params["gene0"] == 2 for _ in range(8)) >= 7
+
+
+def test_a_parameter_may_turn_out_to_be_conditional_and_a_range_may_grow() -> None:
+    def changing(trial: optuna.Trial) -> float:
+        value = trial.suggest_float("x", 0.0, 1.0 + (trial.number > 20))
+        kind = trial.suggest_categorical("kind", "ab")
+        return value + (trial.suggest_int("n", 0, 3) if trial.number < 17 or kind == "a" else 0)
+
+    study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
+    study.optimize(changing, n_trials=45)
+    assert study.best_value > 4.0
+
+
+def test_threads_share_a_sampler_and_it_can_be_pickled() -> None:
+    study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
+    study.optimize(three_labels, n_trials=20, n_jobs=4)
+    assert len(study.trials) == 20
+    again = optuna.load_study(study_name=study.study_name, storage=study._storage)
+    again.sampler = pickle.loads(pickle.dumps(study.sampler))
+    again.optimize(three_labels, n_trials=2)
+    assert len({tuple(t.params.items()) for t in again.trials[-2:]}) == 2
+
+
+def test_several_objectives_are_refused() -> None:
+    study = optuna.create_study(sampler=SurrogateSampler(seed=0), directions=["maximize", "minimize"])
+    with pytest.raises(ValueError, match="multi-objective"):
+        study.ask()
