@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -11,10 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models import Network
-from tasks.methods.confidence import confident_pixels
+from tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels
 from tasks.methods.mixing import class_masks, mixed, partners
-from tasks.methods.semi_supervised import check_range
-from tasks.methods.teacher import Teacher, TeacherMethod
+from tasks.methods.teacher import Teacher
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch
@@ -23,26 +21,15 @@ __all__ = ["ClassMix"]
 
 
 @dataclass(frozen=True)
-class ClassMix(TeacherMethod):
+class ClassMix(ConfidentTeacherMethod):
     """ClassMix (Olsson et al. 2021): masks that follow what the teacher sees, not boxes.
 
     Half of the classes that the teacher finds in an image are pasted, with their pixels, into the
     next one. The student learns the teacher's classes on the mix by cross-entropy, scaled by the
     share of pixels the teacher is confident of, which is small while it knows little.
-
-    Attributes:
-        confidence: probability from which the teacher counts as confident of a pixel.
-        weight: of the consistency loss.
     """
 
     confidence: float = 0.968
-    weight: float = 1.0
-
-    def build(self, network: Network, classes: int) -> nn.Module | None:
-        """The teacher."""
-        check_range("confidence", self.confidence, 0.0, 1.0)
-        check_range("weight", self.weight, 0.0, math.inf)
-        return super().build(network, classes)
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float

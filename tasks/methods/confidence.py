@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
+import math
+from dataclasses import dataclass
 
-__all__ = ["confident_cross_entropy", "confident_pixels"]
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas.models import Network
+from tasks.methods.semi_supervised import check_range
+from tasks.methods.teacher import TeacherMethod
+
+__all__ = ["ConfidentTeacherMethod", "confident_cross_entropy", "confident_pixels"]
+
+
+@dataclass(frozen=True)
+class ConfidentTeacherMethod(TeacherMethod):
+    """A method that learns the teacher's classes as far as the teacher is sure of them.
+
+    Attributes:
+        confidence: probability from which the teacher counts as confident of a pixel.
+        weight: of the consistency loss.
+    """
+
+    confidence: float = 0.95
+    weight: float = 1.0
+
+    def build(self, network: Network, classes: int) -> nn.Module | None:
+        """The teacher."""
+        check_range("confidence", self.confidence, 0.0, 1.0)
+        check_range("weight", self.weight, 0.0, math.inf)
+        return super().build(network, classes)
 
 
 def confident_pixels(probabilities: Tensor, confidence: float) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -12,9 +11,9 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.space.component import SpaceError
+from tasks.methods.confidence import ConfidentTeacherMethod
 from tasks.methods.mixing import boxes, mixed
-from tasks.methods.semi_supervised import check_range
-from tasks.methods.teacher import Teacher, TeacherMethod, squared_difference
+from tasks.methods.teacher import Teacher, squared_difference
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch
@@ -25,26 +24,22 @@ TARGETS = ("soft", "hard")
 
 
 @dataclass(frozen=True)
-class CutMix(TeacherMethod):
+class CutMix(ConfidentTeacherMethod):
     """CutMix mean teacher (French et al. 2020).
 
     The teacher labels the images whole; images and predictions are mixed by the same box, of half
     the area; the student's loss on the mixed images is scaled by the share of confident pixels.
+
     Attributes:
-        confidence: probability from which the teacher counts as confident of a pixel.
-        weight: of the consistency loss.
         target: "soft" for the squared difference of probabilities, as in the paper, or "hard" for
             cross-entropy with the teacher's class.
     """
 
     confidence: float = 0.97
-    weight: float = 1.0
     target: str = "soft"
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """The teacher."""
-        check_range("confidence", self.confidence, 0.0, 1.0)
-        check_range("weight", self.weight, 0.0, math.inf)
         if self.target not in TARGETS:
             raise SpaceError(f"CutMix: target {self.target!r} is unknown, use one of {', '.join(TARGETS)}")
         return super().build(network, classes)

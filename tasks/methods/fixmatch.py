@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -10,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
-from tasks.methods.confidence import confident_cross_entropy, confident_pixels
+from tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy, confident_pixels
 from tasks.methods.mean_teacher import strong_view
-from tasks.methods.semi_supervised import check_range
-from tasks.methods.teacher import Teacher, TeacherMethod
+from tasks.methods.teacher import Teacher
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch
@@ -22,26 +20,13 @@ __all__ = ["FixMatch"]
 
 
 @dataclass(frozen=True)
-class FixMatch(TeacherMethod):
+class FixMatch(ConfidentTeacherMethod):
     """FixMatch (Sohn et al. 2020), pixel by pixel.
 
     A weak view is labelled, and the student learns the confident labels in a strong view of the
     same image. The paper labels by the network's present weights and averages them for evaluation
     alone; here the average labels too, which is steadier in a short training.
-
-    Attributes:
-        confidence: least probability of the teacher's class of a pixel that is learnt.
-        weight: of the consistency loss.
     """
-
-    confidence: float = 0.95
-    weight: float = 1.0
-
-    def build(self, network: Network, classes: int) -> nn.Module | None:
-        """The teacher."""
-        check_range("confidence", self.confidence, 0.0, 1.0)
-        check_range("weight", self.weight, 0.0, math.inf)
-        return super().build(network, classes)
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float

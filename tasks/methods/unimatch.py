@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -11,11 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
-from tasks.methods.confidence import confident_cross_entropy, confident_pixels
+from tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy, confident_pixels
 from tasks.methods.mean_teacher import strong_view
 from tasks.methods.mixing import boxes, mixed
-from tasks.methods.semi_supervised import check_range
-from tasks.methods.teacher import Teacher, TeacherMethod
+from tasks.methods.teacher import Teacher
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch
@@ -28,27 +26,14 @@ VIEWS = (0.25, 0.25)
 
 
 @dataclass(frozen=True)
-class UniMatch(TeacherMethod):
+class UniMatch(ConfidentTeacherMethod):
     """UniMatch (Yang et al. 2023): the classes of the weak view are learnt in three ways at once.
 
     In two strong views, jittered in colour and mixed by boxes, each a quarter of the loss, and in
     the weak view with half of the encoder's channels dropped, the other half of it. Only confident
     pixels count. The labels are those of the averaged network, as in the authors' UniMatch V2
     (2025), where the first paper takes the network's own. A step costs about two of FixMatch.
-
-    Attributes:
-        confidence: least probability of the teacher's class of a pixel that is learnt.
-        weight: of the three terms together.
     """
-
-    confidence: float = 0.95
-    weight: float = 1.0
-
-    def build(self, network: Network, classes: int) -> nn.Module | None:
-        """The teacher."""
-        check_range("confidence", self.confidence, 0.0, 1.0)
-        check_range("weight", self.weight, 0.0, math.inf)
-        return super().build(network, classes)
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
