@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-__all__ = ["VOID", "Batch"]
+__all__ = ["VOID", "Batch", "Criterion", "cross_entropy"]
 
 VOID = 255
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+"""Logits N x K x H x W and labels N x H x W, 255 where void, to a scalar."""
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Plain cross-entropy, a mean over the labelled pixels; 0, with a gradient of 0, where all is void."""
+    losses = F.cross_entropy(logits.float(), labels, ignore_index=VOID, reduction="none")
+    return losses.sum() / (labels != VOID).sum().clamp_min(1)
 
 
 @dataclass(frozen=True)
@@ -20,9 +32,11 @@ class Batch:
         masks: their labels, B x H x W int64, 255 where void.
         unlabelled: unlabelled images in a weak (geometric) view, U x 3 x H x W, or None.
         generator: the CPU generator that every random number of the step is drawn from.
+        criterion: the recipe's segmentation loss, for labels of a method's own making.
     """
 
     images: torch.Tensor
     masks: torch.Tensor
     unlabelled: torch.Tensor | None
     generator: torch.Generator
+    criterion: Criterion = cross_entropy

@@ -156,7 +156,7 @@ class _Training:
             if wanted:
                 others, _ = candidate.augment.view(self.unlabelled.images(next(unlabelled)), None, rng)
                 others = others.contiguous(memory_format=self.layout)
-            yield Batch(images.contiguous(memory_format=self.layout), masks, others, rng)
+            yield Batch(images.contiguous(memory_format=self.layout), masks, others, rng, self.criterion)
 
     def _uses_unlabelled(self) -> bool:
         wanted = bool(self.candidate.pretext) or self.candidate.method.needs_unlabelled

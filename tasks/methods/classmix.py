@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models import Network
@@ -25,7 +24,7 @@ class ClassMix(ConfidentTeacherMethod):
     """ClassMix (Olsson et al. 2021): masks that follow what the teacher sees, not boxes.
 
     Half of the classes that the teacher finds in an image are pasted, with their pixels, into the
-    next one. The student learns the teacher's classes on the mix by cross-entropy, scaled by the
+    next one. The student learns the teacher's classes on the mix by the recipe's loss, scaled by the
     share of pixels the teacher is confident of, which is small while it knows little.
     """
 
@@ -34,14 +33,14 @@ class ClassMix(ConfidentTeacherMethod):
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
-        """Cross-entropy with the teacher's classes on mixed images, times its share of confident pixels."""
+        """The recipe's loss with the teacher's classes on mixed images, times the share of confident pixels."""
         probabilities = cast(Teacher, own).predict(images)
         pasted = class_masks(probabilities.argmax(1), probabilities.shape[1], batch.generator)
         mask = partners(pasted)
         target = mixed(probabilities, mask)
         # A mix is of pixels as they are, so the running statistics may learn from it.
         student = network(mixed(images, mask))
-        difference = F.cross_entropy(student.float(), target.argmax(1), reduction="none").mean()
+        difference = batch.criterion(student.float(), target.argmax(1))
         confident = confident_pixels(target, self.confidence).float().mean()
         logged = torch.stack([difference.detach(), confident]).tolist()
         return self.weight * confident * difference, {"loss.consistency": logged[0], "confident": logged[1]}

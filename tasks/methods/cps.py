@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.training.batch import VOID
+from nas.training.batch import Criterion
 from tasks.methods.mean_teacher import ramp
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 
@@ -28,8 +27,8 @@ class CPS(SemiSupervised):
 
     A twin of the network starts from other random weights and is trained along with it. Each
     learns the other's classes, of every pixel, on labelled and on unlabelled images; as they err
-    differently, neither only confirms itself. On labels the twin learns by plain cross-entropy: a
-    method is not given the recipe's loss. The network is evaluated, the twin then left behind.
+    differently, neither only confirms itself. All is learnt by the recipe's loss. The network is
+    evaluated, the twin then left behind.
 
     The paper starts from pretrained encoders at full weight. From random ones the classes are at
     first noise, so the weight is ramped up here.
@@ -56,8 +55,9 @@ class CPS(SemiSupervised):
         # The twin passes over the same images in the same order, as its running statistics are to be no other's.
         twin_logits = twin(batch.images)
         mine, its = network(images), twin(images)
-        supervised = _supervised(twin_logits, batch.masks)
-        cross = _cross_supervision(logits, twin_logits) + _cross_supervision(mine, its)
+        supervised = batch.criterion(twin_logits.float(), batch.masks)
+        on_labelled = _cross_supervision(batch.criterion, logits, twin_logits)
+        cross = on_labelled + _cross_supervision(batch.criterion, mine, its)
         agreement = (mine.argmax(1) == its.argmax(1)).float().mean()
         factor = self.weight * ramp(progress, self.rampup)
         logged = torch.stack([supervised.detach(), cross.detach(), agreement]).tolist()
@@ -103,13 +103,6 @@ def _start_anew(module: nn.Module) -> None:
             parameter.copy_(parameter * (spread / new_spread) if spread * new_spread > 0 else old)
 
 
-def _supervised(logits: Tensor, masks: Tensor) -> Tensor:
-    """Cross-entropy over the labelled pixels; 0, with a gradient of 0, where all is void."""
-    losses = F.cross_entropy(logits.float(), masks, ignore_index=VOID, reduction="none")
-    return losses.sum() / (masks != VOID).sum().clamp_min(1)
-
-
-def _cross_supervision(one: Tensor, other: Tensor) -> Tensor:
-    """Cross-entropy of each's logits with the other's classes, means over all pixels, added up."""
-    losses = [F.cross_entropy(a.float(), b.argmax(1), reduction="none") for a, b in ((one, other), (other, one))]
-    return losses[0].mean() + losses[1].mean()
+def _cross_supervision(criterion: Criterion, one: Tensor, other: Tensor) -> Tensor:
+    """The loss of each's logits with the other's classes, added up."""
+    return criterion(one.float(), other.argmax(1)) + criterion(other.float(), one.argmax(1))

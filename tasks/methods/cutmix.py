@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models import Network
@@ -32,7 +31,7 @@ class CutMix(ConfidentTeacherMethod):
 
     Attributes:
         target: "soft" for the squared difference of probabilities, as in the paper, or "hard" for
-            cross-entropy with the teacher's class.
+            the recipe's loss with the teacher's class.
     """
 
     confidence: float = 0.97
@@ -56,6 +55,6 @@ class CutMix(ConfidentTeacherMethod):
         if self.target == "soft":
             difference = squared_difference(student, target)
         else:
-            difference = F.cross_entropy(student.float(), target.argmax(1), reduction="none").mean()
+            difference = batch.criterion(student.float(), target.argmax(1))
         logged = torch.stack([difference.detach(), confident]).tolist()
         return self.weight * confident * difference, {"loss.consistency": logged[0], "confident": logged[1]}
