@@ -35,25 +35,27 @@ from nas import (
 
 __all__ = ["METHODS", "recipe"]
 
+# Small enough for some hundred trainings on a CPU: 2.0 M parameters, its finest features at a quarter of the
+# resolution. Few labels are learnt by heart within 1,000 steps, which is when unlabelled images can help.
 SMALL_UNET = Recipe(
-    encoder=Encoder(stages=tuple(Stage(block=Residual(), width=w) for w in (24, 32, 64, 96)), stem_stride=2),
+    encoder=Encoder(stages=tuple(Stage(block=Residual(), width=w) for w in (32, 64, 128, 256)), stem_stride=4),
     decoder=UNet(up="transposed"),
     norm="batch",
     loss=CrossEntropy(weighting="sqrt_median"),
     method=Supervised(),
     optimizer=AdamW(lr=3e-3, weight_decay=0.05),
     schedule=Cosine(),
-    augment=Augment(),
-    labelled_batch=8,
-    unlabelled_batch=8,
+    augment=Augment(scale=(0.75, 1.5)),
+    labelled_batch=4,
+    unlabelled_batch=4,
 )
 
 _METHODS: dict[str, Component] = {
     "supervised": Supervised(),
     "pseudo_label": PseudoLabel(),
     "mean_teacher": MeanTeacher(),
-    "cutmix": CutMix(),
-    "classmix": ClassMix(),
+    "cutmix": CutMix(confidence=0.9, target="hard"),
+    "classmix": ClassMix(confidence=0.9),
     "fixmatch": FixMatch(),
     "unimatch": UniMatch(),
     "cps": CPS(),
