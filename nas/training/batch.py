@@ -32,7 +32,7 @@ class Batch:
         masks: their labels, B x H x W int64, 255 where void.
         unlabelled: unlabelled images in a weak (geometric) view, U x 3 x H x W, or None.
         generator: the CPU generator that every random number of the step is drawn from.
-        criterion: the recipe's segmentation loss, for labels of a method's own making.
+        criterion: the recipe's segmentation loss, for a second network that learns from the labels.
     """
 
     images: torch.Tensor

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
+from nas.training.batch import cross_entropy
 from tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels
 from tasks.methods.mixing import class_masks, mixed, partners
 from tasks.methods.teacher import Teacher
@@ -24,7 +25,7 @@ class ClassMix(ConfidentTeacherMethod):
     """ClassMix (Olsson et al. 2021): masks that follow what the teacher sees, not boxes.
 
     Half of the classes that the teacher finds in an image are pasted, with their pixels, into the
-    next one. The student learns the teacher's classes on the mix by the recipe's loss, scaled by the
+    next one. The student learns the teacher's classes on the mix by cross-entropy, scaled by the
     share of pixels the teacher is confident of, which is small while it knows little.
     """
 
@@ -33,14 +34,14 @@ class ClassMix(ConfidentTeacherMethod):
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
-        """The recipe's loss with the teacher's classes on mixed images, times the share of confident pixels."""
+        """Cross-entropy with the teacher's classes on mixed images, times its share of confident pixels."""
         probabilities = cast(Teacher, own).predict(images)
         pasted = class_masks(probabilities.argmax(1), probabilities.shape[1], batch.generator)
         mask = partners(pasted)
         target = mixed(probabilities, mask)
         # A mix is of pixels as they are, so the running statistics may learn from it.
         student = network(mixed(images, mask))
-        difference = batch.criterion(student.float(), target.argmax(1))
+        difference = cross_entropy(student, target.argmax(1))
         confident = confident_pixels(target, self.confidence).float().mean()
         logged = torch.stack([difference.detach(), confident]).tolist()
         return self.weight * confident * difference, {"loss.consistency": logged[0], "confident": logged[1]}

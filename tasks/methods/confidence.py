@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.training.batch import VOID, Criterion
+from nas.training.batch import VOID, cross_entropy
 from tasks.methods.semi_supervised import check_range
 from tasks.methods.teacher import TeacherMethod
 
-__all__ = ["ConfidentTeacherMethod", "confident_loss", "confident_pixels"]
+__all__ = ["ConfidentTeacherMethod", "confident_cross_entropy", "confident_pixels"]
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,18 @@ def confident_pixels(probabilities: Tensor, confidence: float) -> Tensor:
     return probabilities.amax(1) >= confidence
 
 
-def confident_loss(criterion: Criterion, logits: Tensor, probabilities: Tensor, confidence: float) -> Tensor:
-    """The loss of the logits with the likeliest classes where those are confident, times the share of such pixels.
+def confident_cross_entropy(logits: Tensor, probabilities: Tensor, confidence: float) -> Tensor:
+    """Cross-entropy of the logits with the likeliest classes where those are confident, a mean over all pixels.
 
-    With cross-entropy that is a sum over the confident pixels divided by the number of all (Sohn et al. 2020,
-    equation 4): while few are confident the term stays small, and grows as the predictions it learns from
-    mature. With the recipe's own loss, its class weights keep rare classes from being unlearnt.
+    While few are confident the term so stays small, and grows as the predictions it learns from mature (Sohn
+    et al. 2020, equation 4). Classes count alike: a recipe that weights them has done so in the predictions
+    already, and rare ones would be favoured twice.
 
     Args:
-        criterion: the loss.
         logits: what is trained, N x K x H x W.
         probabilities: what is learnt from, N x K x H x W, without gradient.
         confidence: the least probability of a pixel's likeliest class.
     """
     confident = confident_pixels(probabilities, confidence)
     labels = probabilities.argmax(1).where(confident, VOID)
-    return criterion(logits.float(), labels) * confident.float().mean()
+    return cross_entropy(logits, labels) * confident.float().mean()

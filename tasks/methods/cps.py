@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.training.batch import Criterion
+from nas.training.batch import cross_entropy
 from tasks.methods.mean_teacher import ramp
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 
@@ -27,8 +27,8 @@ class CPS(SemiSupervised):
 
     A twin of the network starts from other random weights and is trained along with it. Each
     learns the other's classes, of every pixel, on labelled and on unlabelled images; as they err
-    differently, neither only confirms itself. All is learnt by the recipe's loss. The network is
-    evaluated, the twin then left behind.
+    differently, neither only confirms itself. On labels the twin learns by the recipe's loss. The
+    network is evaluated, the twin then left behind.
 
     The paper starts from pretrained encoders at full weight. From random ones the classes are at
     first noise, so the weight is ramped up here.
@@ -56,8 +56,8 @@ class CPS(SemiSupervised):
         twin_logits = twin(batch.images)
         mine, its = network(images), twin(images)
         supervised = batch.criterion(twin_logits.float(), batch.masks)
-        on_labelled = _cross_supervision(batch.criterion, logits, twin_logits)
-        cross = on_labelled + _cross_supervision(batch.criterion, mine, its)
+        on_labelled = _cross_supervision(logits, twin_logits)
+        cross = on_labelled + _cross_supervision(mine, its)
         agreement = (mine.argmax(1) == its.argmax(1)).float().mean()
         factor = self.weight * ramp(progress, self.rampup)
         logged = torch.stack([supervised.detach(), cross.detach(), agreement]).tolist()
@@ -103,6 +103,6 @@ def _start_anew(module: nn.Module) -> None:
             parameter.copy_(parameter * (spread / new_spread) if spread * new_spread > 0 else old)
 
 
-def _cross_supervision(criterion: Criterion, one: Tensor, other: Tensor) -> Tensor:
-    """The loss of each's logits with the other's classes, added up."""
-    return criterion(one.float(), other.argmax(1)) + criterion(other.float(), one.argmax(1))
+def _cross_supervision(one: Tensor, other: Tensor) -> Tensor:
+    """Cross-entropy of each's logits with the other's classes, added up."""
+    return cross_entropy(one, other.argmax(1)) + cross_entropy(other, one.argmax(1))

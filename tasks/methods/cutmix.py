@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.space.component import SpaceError
+from nas.training.batch import cross_entropy
 from tasks.methods.confidence import ConfidentTeacherMethod
 from tasks.methods.mixing import boxes, mixed
 from tasks.methods.teacher import Teacher, squared_difference
@@ -31,7 +32,7 @@ class CutMix(ConfidentTeacherMethod):
 
     Attributes:
         target: "soft" for the squared difference of probabilities, as in the paper, or "hard" for
-            the recipe's loss with the teacher's class.
+            cross-entropy with the teacher's class.
     """
 
     confidence: float = 0.97
@@ -55,6 +56,6 @@ class CutMix(ConfidentTeacherMethod):
         if self.target == "soft":
             difference = squared_difference(student, target)
         else:
-            difference = batch.criterion(student.float(), target.argmax(1))
+            difference = cross_entropy(student, target.argmax(1))
         logged = torch.stack([difference.detach(), confident]).tolist()
         return self.weight * confident * difference, {"loss.consistency": logged[0], "confident": logged[1]}

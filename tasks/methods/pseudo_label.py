@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
-from tasks.methods.confidence import confident_loss, confident_pixels
+from tasks.methods.confidence import confident_cross_entropy, confident_pixels
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ class PseudoLabel(SemiSupervised):
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
-        """The recipe's loss with the own classes of confident pixels, times their share; 0 in the warm-up."""
+        """Cross-entropy with the own classes over the confident pixels, a mean over all; 0 in the warm-up."""
         if progress < self.warmup:
             return logits.new_zeros((), dtype=torch.float32), {}
         # The images are as they are met at evaluation, so the running statistics may learn from them.
         predicted = network(images)
         probabilities = predicted.detach().float().softmax(1)
-        loss = confident_loss(batch.criterion, predicted, probabilities, self.confidence)
+        loss = confident_cross_entropy(predicted, probabilities, self.confidence)
         confident = confident_pixels(probabilities, self.confidence).float().mean()
         logged = torch.stack([loss.detach(), confident]).tolist()
         return self.weight * loss, {"loss.pseudo_label": logged[0], "confident": logged[1]}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.space.component import SpaceError
-from nas.training.batch import VOID, Criterion
+from nas.training.batch import VOID, cross_entropy
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class S4GAN(SemiSupervised):
     """The adversarial branch of Mittal et al. (2019); `Fusion` adds their classification branch.
 
     Adds to the supervised loss: feature matching between the discriminator's view of labelled
-    truth and of unlabelled predictions, and the recipe's loss with the own prediction on unlabelled
+    truth and of unlabelled predictions, and cross-entropy with the own prediction on unlabelled
     images whose discriminator score passes the threshold. Known to collapse where fewer than
     about 5 % of the images are labelled: the pass rate is logged, and a warning is given when it
     stays at 0 or 1. Without unlabelled images it is supervised training.
@@ -91,7 +91,7 @@ class S4GAN(SemiSupervised):
         moved = probabilities - probabilities.detach()
         adversarial = judged.value + (moved * judged.gradient).sum()
         passed = passing(judged.scores, self.threshold, self.threshold_kind)
-        training = self_training(batch.criterion, predicted, passed)
+        training = self_training(predicted, passed)
         rate = passed.float().mean()
         values = torch.stack([judged.value, training.detach(), rate]).tolist()
         adversary.watch(values[2], f"{self.threshold_kind} threshold {self.threshold:g}")
@@ -244,10 +244,10 @@ def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
     return (real.mean(0) - fake.mean(0)).abs().mean()
 
 
-def self_training(criterion: Criterion, logits: Tensor, passed: Tensor) -> Tensor:
-    """The loss with the own classes over the images, N bool, that passed; 0 if none did (equation 5)."""
+def self_training(logits: Tensor, passed: Tensor) -> Tensor:
+    """Cross-entropy with the own classes over the images, N bool, that passed; 0 if none did (equation 5)."""
     labels = logits.detach().argmax(1)
-    return criterion(logits, labels.where(passed[:, None, None], VOID))
+    return cross_entropy(logits, labels.where(passed[:, None, None], VOID))
 
 
 def _own_range(images: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
-from tasks.methods.confidence import ConfidentTeacherMethod, confident_loss, confident_pixels
+from tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy, confident_pixels
 from tasks.methods.mean_teacher import strong_view
 from tasks.methods.mixing import boxes, mixed
 from tasks.methods.teacher import Teacher
@@ -38,18 +38,18 @@ class UniMatch(ConfidentTeacherMethod):
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, dict[str, float]]:
-        """The recipe's loss with the confident classes, times their share: 1/2 features + 1/4 + 1/4 views."""
+        """Cross-entropies with the confident classes, means over all pixels: 1/2 features + 1/4 + 1/4 views."""
         size = (images.shape[-2], images.shape[-1])
         target = cast(Teacher, own).predict(images)
         # Neither jittered colours nor features with holes are what the running statistics will meet at evaluation.
         with running_statistics_frozen(network):
             dropped = network.decode(channels_dropped(network.features(images), batch.generator), size)
-            features = confident_loss(batch.criterion, dropped, target, self.confidence)
+            features = confident_cross_entropy(dropped, target, self.confidence)
             views = features.new_zeros(())
             for share in VIEWS:
                 box = boxes(len(images), *size, batch.generator).to(images.device)
                 student = network(mixed(strong_view(images, batch.generator), box))
-                views = views + share * confident_loss(batch.criterion, student, mixed(target, box), self.confidence)
+                views = views + share * confident_cross_entropy(student, mixed(target, box), self.confidence)
         confident = confident_pixels(target, self.confidence).float().mean()
         logged = torch.stack([views.detach(), features.detach(), confident]).tolist()
         return self.weight * (FEATURES * features + views), {

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.space import SpaceError
-from nas.training.batch import Batch, cross_entropy
+from nas.training.batch import Batch
 from tasks import S4GAN, CutMix, MeanTeacher
 from tasks.methods.mean_teacher import ramp, strong_view
 from tasks.methods.mixing import boxes
@@ -186,13 +186,13 @@ def test_feature_matching_is_the_distance_of_batch_means() -> None:
 
 def test_self_training_learns_from_the_images_that_passed() -> None:
     logits = torch.randn(3, 4, 5, 5, generator=rng(), requires_grad=True)
-    value = self_training(cross_entropy, logits, torch.tensor([True, False, True]))
+    value = self_training(logits, torch.tensor([True, False, True]))
     value.backward()
     probabilities = logits.detach().softmax(1).numpy()
     per_image = -np.log(probabilities.max(1)).mean((1, 2))
     assert value.item() == pytest.approx((per_image[0] + per_image[2]) / 2, rel=1e-5)
     assert logits.grad is not None and not logits.grad[1].any() and logits.grad[2].any()
-    assert self_training(cross_entropy, logits, torch.zeros(3, dtype=torch.bool)).item() == 0
+    assert self_training(logits, torch.zeros(3, dtype=torch.bool)).item() == 0
 
 
 @pytest.mark.parametrize("adversarial", ["matching", "bce"])
