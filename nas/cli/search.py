@@ -59,7 +59,10 @@ class ImageSize(click.ParamType):
 @click.option("--cache-gb", type=float, help="Images above this live on disk.  [4]")
 @click.option("--resume", metavar="RUN", help="Go on with a run; --budget then extends it.")
 @click.option("--describe", is_flag=True, help="Print the space and stop.")
-def command(space: str | None, resume: str | None, describe: bool, name: str | None, **settings: Any) -> None:
+@click.option("--format", type=click.Choice(["text", "nni"]), default="text", help="What --describe prints.  [text]")
+def command(
+    space: str | None, resume: str | None, describe: bool, format: str, name: str | None, **settings: Any
+) -> None:
     """Search an architecture, its pretext tasks, method and settings together.
 
     \b
@@ -73,16 +76,22 @@ def command(space: str | None, resume: str | None, describe: bool, name: str | N
     elif space is None:
         raise click.UsageError("give --space FILE, such as --space multitask.py, or --resume RUN")
     elif describe:
-        from nas.space import describe as text
-        from nas.space import load_space
-
-        click.echo(text(load_space(space)))
+        _describe(space, format)
     else:
         from nas.search import search
         from nas.search.api import log_to_terminal
 
         log_to_terminal()
         search(space, name=name, **given)
+
+
+def _describe(space: str, format: str) -> None:
+    import json
+
+    from nas.space import describe, load_space, space_to_nni
+
+    loaded = load_space(space)
+    click.echo(describe(loaded) if format == "text" else json.dumps(space_to_nni(loaded), indent=1))
 
 
 MAY_CHANGE = ("budget", "max_time", "workers", "workers_per_gpu", "best", "repeats", "cache_gb", "hang_after")

@@ -11,7 +11,7 @@ from nas.space.choosers import (
     mutate,
 )
 from nas.space.component import Component, SpaceError, field_values
-from nas.space.describe import describe, space_to_data
+from nas.space.describe import describe, space_to_data, space_to_nni
 from nas.space.domains import Choice, Domain, Float, Int, Mix, Repeat, label_of
 from nas.space.load import find_shipped, find_space_file, load_space
 from nas.space.locate import locate
@@ -56,5 +56,6 @@ __all__ = [
     "parameters",
     "size",
     "space_to_data",
+    "space_to_nni",
     "to_json",
 ]

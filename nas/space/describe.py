@@ -1,4 +1,4 @@
-"""A space as people and programs read it: a tree of text, and JSON."""
+"""A space as people and programs read it: a tree of text, JSON, and NNI's format."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 from nas.space.candidate import candidate_hash
 from nas.space.component import Component, field_values
-from nas.space.domains import Choice, Domain, Int, Mix, Repeat, label_of
+from nas.space.domains import Choice, Domain, Float, Int, Mix, Repeat, label_of
 from nas.space.recipe import Recipe
 from nas.space.walk import check, size
 
-__all__ = ["describe", "space_to_data"]
+__all__ = ["describe", "space_to_data", "space_to_nni"]
 
 
 def describe(space: Recipe) -> str:
@@ -79,3 +79,22 @@ def space_to_data(node: Any) -> Any:
     if isinstance(node, Component):
         return {"type": type(node).__name__, **{n: space_to_data(v) for n, v in field_values(node)}}
     return node
+
+
+def space_to_nni(space: Recipe) -> dict[str, dict[str, Any]]:
+    """Every parameter by its path in NNI's search-space format, JSON-ready.
+
+    NNI's tuners then always choose the conditional parameters too; a candidate leaves out what it does not reach.
+    """
+    return {parameter.path: _nni_domain(parameter.domain) for parameter in check(space)}
+
+
+def _nni_domain(domain: Choice | Int | Float) -> dict[str, Any]:
+    if isinstance(domain, Choice):
+        return {"_type": "choice", "_value": list(domain.labels)}
+    if domain.lo == domain.hi:
+        return {"_type": "choice", "_value": [domain.lo]}
+    kind = "loguniform" if domain.log else "uniform"
+    if domain.step is None:
+        return {"_type": kind, "_value": [domain.lo, domain.hi]}
+    return {"_type": "q" + kind, "_value": [domain.lo, domain.hi, domain.step]}
