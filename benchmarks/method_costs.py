@@ -21,7 +21,7 @@ from tasks.data import FewLabelData, ImageSet
 __all__ = ["measure", "print_costs"]
 
 CLASSES = 11
-STEPS, ROUNDS = 12, 4
+STEPS, ROUNDS = 6, 3
 BASE = "supervised, 16 labelled"
 TOGETHER = "all pretext tasks"
 LONGER = "all pretext tasks, 4 times the steps"

@@ -142,7 +142,9 @@ def _rebuild(metadata: Mapping[str, str], state: dict[str, torch.Tensor]) -> Che
     candidate = from_json(metadata["recipe"])
     described = {name: json.loads(text) for name, text in metadata.items() if name not in _AS_TEXT}
     classes = tuple(described["classes"])
-    network = candidate.method.inference(build_network(candidate, len(classes), **described["normalization"]))
+    network = build_network(candidate, len(classes), **described["normalization"])
+    if candidate.method is not None:
+        network = candidate.method.inference(network)
     network.load_state_dict(state)
     network.eval()
     height, width = described["size"]
