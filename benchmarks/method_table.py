@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Hashable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -23,33 +25,29 @@ Published, not measured here (Mittal, Tatarchenko and Brox 2019, Cityscapes vali
 """
 
 
-def paired(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a share of labels and method: mean scores, and the difference from supervised, seed by seed.
+SPLITS = ("search_val", "test")
 
-    Scores and differences are in points (100 x mIoU); `interval` is half the 95 % interval of the difference.
+
+def paired(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a share of labels and method: mean scores, and their differences from supervised, seed by seed.
+
+    Scores and differences are in points (100 x mIoU); an interval is half the 95 % interval of the mean difference.
     """
     rows = []
     for labels, share in table.groupby("labels"):
-        base = share[share["method"] == "supervised"].set_index("seed")["test"]
+        base = share[share["method"] == "supervised"].set_index("seed")
         for method in METHODS:
             cells = share[share["method"] == method].set_index("seed")
             if cells.empty:
                 continue
-            differences = [100 * (cells["test"][s] - base[s]) for s in cells.index if s in base.index]
-            of_supervised = method == "supervised"
-            rows.append(
-                {
-                    "labels": labels,
-                    "method": method,
-                    "seeds": len(cells),
-                    "search_val": 100 * cells["search_val"].mean(),
-                    "test": 100 * cells["test"].mean(),
-                    "difference": math.nan if of_supervised or not differences else statistics.fmean(differences),
-                    "interval": math.nan if of_supervised else confidence_interval(differences),
-                    "seconds": cells["seconds"].mean(),
-                    "peak_mb": cells["peak_mb"].max(),
-                }
-            )
+            row = {"labels": labels, "method": method, "seeds": len(cells)}
+            for split in SPLITS:
+                differences = [100 * (cells[split][s] - base[split][s]) for s in cells.index if s in base.index]
+                known = method != "supervised" and differences
+                row[split] = 100 * cells[split].mean()
+                row[f"{split}_difference"] = statistics.fmean(differences) if known else math.nan
+                row[f"{split}_interval"] = confidence_interval(differences) if known else math.nan
+            rows.append({**row, "seconds": cells["seconds"].mean(), "peak_mb": cells["peak_mb"].max()})
     return pd.DataFrame(rows)
 
 
@@ -67,30 +65,37 @@ def _markdown(found: pd.DataFrame, steps: int, size: str) -> str:
     lines = [
         f"# Methods on CamVid, {size}, {steps} steps",
         "",
-        "mIoU in %. The difference from supervised training is on the test split, by seed, with its 95 % interval.",
+        "mIoU in %, and its difference from supervised training, paired by seed, with the 95 % interval.",
         "",
-        "| labels | method | seeds | search-val | test | difference | seconds | peak MB |",
-        "|---|---|---|---|---|---|---|---|",
+        "| labels | method | seeds | search-val | difference | test | difference | seconds | peak MB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in found.to_dict("records"):
-        gain = "-" if math.isnan(row["difference"]) else f"{row['difference']:+.1f} ± {row['interval']:.1f}"
+        scores = " | ".join(f"{row[split]:.1f} | {_gain(row, split)}" for split in SPLITS)
         lines.append(
-            f"| {row['labels']} | {row['method']} | {row['seeds']} | {row['search_val']:.1f} | {row['test']:.1f} "
-            f"| {gain} | {row['seconds']:.0f} | {row['peak_mb']:.0f} |"
+            f"| {row['labels']} | {row['method']} | {row['seeds']} | {scores} "
+            f"| {row['seconds']:.0f} | {row['peak_mb']:.0f} |"
         )
     return "\n".join([*lines, "", PUBLISHED])
+
+
+def _gain(row: dict[Hashable, Any], split: str) -> str:
+    difference, interval = row[f"{split}_difference"], row[f"{split}_interval"]
+    if math.isnan(difference):
+        return "-"
+    return f"{difference:+.1f}" + ("" if math.isnan(interval) else f" ± {interval:.1f}")
 
 
 def _draw(found: pd.DataFrame, path: Path) -> None:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for labels, share in found.dropna(subset="difference").groupby("labels"):
+    for labels, share in found.dropna(subset="test_difference").groupby("labels"):
         figure.add_trace(
             go.Scatter(
-                x=share["difference"],
+                x=share["test_difference"],
                 y=share["method"],
-                error_x={"type": "data", "array": share["interval"]},
+                error_x={"type": "data", "array": share["test_interval"]},
                 mode="markers",
                 name=f"{labels} of the labels",
             )
