@@ -7,12 +7,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["noise_like", "uniform"]
+__all__ = ["channel_dropout", "noise_like", "uniform"]
 
 
 def uniform(shape: Sequence[int], low: float, high: float, generator: torch.Generator, device: torch.device) -> Tensor:
     """Numbers drawn evenly from [low, high), float32, the same on every device."""
     return torch.empty(tuple(shape)).uniform_(low, high, generator=generator).to(device)
+
+
+def channel_dropout(features: Tensor, generator: torch.Generator) -> Tensor:
+    """Features N x C x H x W with half of every image's channels zeroed and the others doubled."""
+    kept = torch.rand(features.shape[:2], generator=generator) < 0.5
+    return features * (2.0 * kept).to(features)[:, :, None, None]
 
 
 def noise_like(images: Tensor, generator: torch.Generator) -> Tensor:

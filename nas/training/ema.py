@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["ema_update"]
+__all__ = ["ema_update", "young_decay"]
 
 
 @torch.no_grad()
@@ -17,3 +17,8 @@ def ema_update(average: nn.Module, network: nn.Module, decay: float) -> None:
             tensor.lerp_(new[name], 1 - decay)
         else:
             tensor.copy_(new[name])
+
+
+def young_decay(decay: float, updates: int) -> float:
+    """The decay after so many updates: at most (n + 1) / (n + 10), so that a random start is soon forgotten."""
+    return min(decay, (updates + 1) / (updates + 10))

@@ -18,7 +18,7 @@ from nas.models import Network, build_network, running_statistics_frozen
 from nas.space import PretrainThenFinetune, Recipe
 from nas.training.augment import colour_jitter
 from nas.training.batch import VOID, Batch
-from nas.training.ema import ema_update
+from nas.training.ema import ema_update, young_decay
 from nas.training.evaluate import evaluate
 from nas.training.images import Images, epochs, memory_layout
 from nas.training.memory import peak_megabytes, reset_peak
@@ -182,8 +182,7 @@ class _Training:
         if segmentation:
             self.candidate.method.update(self.own, self.network, batch, step)
         if self.average is not None:
-            # A young average forgets its random start quickly.
-            ema_update(self.average, self.network, min(self.candidate.ema, (step + 1) / (step + 10)))
+            ema_update(self.average, self.network, young_decay(self.candidate.ema, step))
 
     def _branches(self, step: int) -> tuple[bool, bool]:
         """Whether this step trains the pretext tasks, and whether it trains segmentation."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
 from nas.training.batch import VOID
-from nas.training.ema import ema_update
+from nas.training.ema import ema_update, young_decay
 from tasks.methods.mean_teacher import ramp, strong_view
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 from tasks.methods.veto import Classifier, Vetoed
@@ -108,9 +108,8 @@ class Branch(nn.Module):
         return logits.float()
 
     def follow(self, network: Network, decay: float) -> None:
-        """Average in the present weights and buffers; of the n-th update, from 0, at most (n + 1) / (n + 10) is old."""
-        done = int(self.updates)
-        decay = min(decay, (done + 1) / (done + 10))
+        """Average in the present weights and buffers; a young average keeps less of the old."""
+        decay = young_decay(decay, int(self.updates))
         ema_update(self.teacher.network, network, decay)
         ema_update(self.teacher.head, self.head, decay)
         self.updates += 1

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nas.models import Network
 from nas.space.component import SpaceError
 from nas.training.batch import VOID, cross_entropy
+from tasks.draws import channel_dropout
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 
 if TYPE_CHECKING:
@@ -122,8 +123,7 @@ class Discriminator(nn.Module):
         x = F.pad(maps, (0, short[1], 0, short[0])) if any(short) else maps
         for index, convolution in enumerate(self.convolutions):
             if index and generator is not None:
-                kept = torch.rand(x.shape[:2], generator=generator) < 0.5
-                x = x * (2.0 * kept).to(x)[:, :, None, None]
+                x = channel_dropout(x, generator)
             x = F.leaky_relu(convolution(x), 0.2)
         features = x.float().mean((2, 3))
         return features, self.score(features).float().squeeze(1)

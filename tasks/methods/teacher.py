@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.training.ema import ema_update
+from nas.training.ema import ema_update, young_decay
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Teacher(nn.Module):
         the random start is soon forgotten. Updates are counted here, not taken from the training's
         step: when pretext tasks alone come first, the average starts late and must hurry no less.
         """
-        decay = min(self.decay, (self.updates + 1) / (self.updates + 10))
+        decay = young_decay(self.decay, self.updates)
         self.updates += 1
         ema_update(self.network, network, decay)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
+from tasks.draws import channel_dropout
 from tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy, confident_pixels
 from tasks.methods.mean_teacher import strong_view
 from tasks.methods.mixing import boxes, mixed
@@ -61,8 +62,4 @@ class UniMatch(ConfidentTeacherMethod):
 
 def channels_dropped(features: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
     """Features, each N x C x H x W, with half of every image's channels zeroed and the others doubled."""
-    dropped = []
-    for feature in features:
-        kept = torch.rand(feature.shape[:2], generator=generator) < 0.5
-        dropped.append(feature * (2.0 * kept).to(feature)[:, :, None, None])
-    return dropped
+    return [channel_dropout(feature, generator) for feature in features]

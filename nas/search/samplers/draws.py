@@ -1,4 +1,4 @@
-"""Values of single parameters, drawn so that a study that is resumed draws the same ones."""
+"""Sampling parameter by parameter: the base of our samplers, and draws that a resumed study repeats."""
 
 from __future__ import annotations
 
@@ -6,11 +6,23 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.samplers import RandomSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-__all__ = ["drawn", "holds"]
+__all__ = ["IndependentSampler", "drawn", "holds"]
+
+
+class IndependentSampler(BaseSampler):
+    """A sampler that answers for each parameter as it is asked for, so that none need be known beforehand."""
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
 
 
 def drawn(seed: int, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:

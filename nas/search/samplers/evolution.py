@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.search.samplers.draws import drawn, holds
+from nas.search.samplers.draws import IndependentSampler, drawn, holds
 from nas.search.samplers.scores import fitness
 
 __all__ = ["EvolutionSampler"]
 
 
-class EvolutionSampler(BaseSampler):
+class EvolutionSampler(IndependentSampler):
     """Mutates the best of a random few of the most recent trials.
 
     The first few trials are drawn at random, the less often the more there are.
@@ -41,14 +40,6 @@ class EvolutionSampler(BaseSampler):
         self._population, self._tournament, self._redraw, self._start = population, tournament, redraw, start
         self._seed = secrets.randbits(32) if seed is None else seed
         self._genes: dict[int, dict[str, Any]] = {}
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Choose the genes.

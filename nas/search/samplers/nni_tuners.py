@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import UserError
-from nas.search.samplers.draws import drawn, holds
+from nas.search.samplers.draws import IndependentSampler, drawn, holds
 
 __all__ = ["REFUSED", "TUNERS", "NNISampler", "nni_space"]
 
@@ -41,7 +40,7 @@ REFUSED = {
 """Tuners that NNI has and this does not offer, and why."""
 
 
-class NNISampler(BaseSampler):
+class NNISampler(IndependentSampler):
     """Asks an NNI tuner for a candidate, and tells it the score.
 
     NNI's tuners want to know the space beforehand. When it is not given, it is what the trials have shown of it
@@ -93,14 +92,6 @@ class NNISampler(BaseSampler):
             return self._tuner.generate_parameters(number)
         except nni.NoMoreTrialError:
             return {}
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

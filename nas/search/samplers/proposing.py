@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.samplers.archive import Archive
-from nas.search.samplers.draws import drawn, holds
+from nas.search.samplers.draws import IndependentSampler, drawn, holds
 from nas.search.samplers.view import View
 
 __all__ = ["ProposingSampler"]
 
 
-class ProposingSampler(BaseSampler):
+class ProposingSampler(IndependentSampler):
     """Proposes a candidate when its first parameter is asked for; what the candidate lacks is drawn.
 
     The random numbers follow from the seed and the trial's number: a sampler made anew with the same seed goes
@@ -54,14 +53,6 @@ class ProposingSampler(BaseSampler):
             ValueError: when the study has several objectives.
         """
         self._raise_error_if_multi_objective(study)
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
