@@ -101,7 +101,7 @@ def train_winner(recipe: Recipe, data: FewLabelData, seed: int, seconds: float) 
     """The winner, for as many steps as fit into those seconds; the network, its training seconds and steps."""
     blind = replace(data, validation=first_images(data.validation, 1))
     # The first steps of a process are slow: buffers and kernels are made.
-    for calibration in (10, 40):
+    for calibration in (20, 100):
         pace = train(recipe, blind, Plan(calibration, (calibration,), seed, DEVICE.type)).step_seconds
     steps = max(int(seconds / pace), 1)
     trained = train(recipe, blind, Plan(steps, (steps,), seed, DEVICE.type))

@@ -11,7 +11,7 @@ from nas.errors import UserError
 
 __all__ = ["Settings"]
 
-PASSES, SCENES_PASSES = 30, 14
+PASSES, SCENES_PASSES = 60, 14
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Settings:
             keeps the grouping itself, not the name of its file.
         seed: of the sampler, the splits and every training.
         sampler: one of `nas.search.samplers.SAMPLERS`.
-        steps: optimizer steps of a full training; None for 30 passes over the labelled images at 8 a step,
+        steps: optimizer steps of a full training; None for 60 passes over the labelled images at 8 a step,
             or 14 on the embedded scenes, which are there to try things on.
         best: candidates that are trained again at the end, beside the baselines.
         repeats: seeds each of them is trained on.
@@ -45,7 +45,7 @@ class Settings:
     size: tuple[int, int] | None = None
     group_classes: str | dict[str, Any] | None = None
     seed: int = 0
-    sampler: str = "evolution"
+    sampler: str = "surrogate"
     steps: int | None = None
     best: int = 3
     repeats: int = 3
