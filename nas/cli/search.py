@@ -46,6 +46,7 @@ class ImageSize(click.ParamType):
 @click.option("--size", type=ImageSize(), help="Working size HxW.  [the images' own]")
 @click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes: {name: [classes], ...}.")
 @click.option("--sampler", help="surrogate, evolution, local, random, tpe, gp, cmaes, nsga2 or nni:NAME.  [surrogate]")
+@click.option("--warm-start", metavar="RUN", help="Try the best candidates of an earlier run first.")
 @click.option("--steps", type=int, help="Optimizer steps of a full training.  [60 passes over the labels]")
 @click.option("--best", type=int, help="Candidates trained again over seeds at the end.  [3]")
 @click.option("--repeats", type=int, help="Seeds each of them is trained on.  [3]")

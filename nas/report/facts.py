@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from nas.errors import UserError
 from nas.report.numbers import finite
 from nas.search import trials as lives
 from nas.search.ranking import kendall_tau
+from nas.search.work import know_components
 from nas.space import SpaceError, candidate_hash, field_values, from_json
 from nas.space.describe import text
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from nas.space import Recipe
 
 __all__ = ["Agreement", "TrialFacts", "Winner", "agreements", "find_winner", "read_table", "read_trials"]
-
-COMPONENTS = ("nas.models", "nas.training", "tasks")
-"""What defines the shipped components; imported before a recipe is decoded."""
 
 CHOICES = ("norm", "decoder", "method", "loss", "optimizer")
 """Fields of a recipe whose kinds are compared."""
@@ -97,7 +94,7 @@ def read_trials(run: Run) -> list[TrialFacts]:
     """
     from sqlalchemy.exc import SQLAlchemyError
 
-    if run.settings.storage is None and not (run.folder / "study.db").exists():
+    if not run.storage_exists():
         return []
     try:
         found = run.study().get_trials(deepcopy=False)
@@ -111,8 +108,7 @@ def read_trials(run: Run) -> list[TrialFacts]:
 
 def _know_components(run: Run) -> None:
     """Import what recipes are made of. What stays unknown is shown as it is stored."""
-    for name in COMPONENTS:
-        importlib.import_module(name)
+    know_components()
     if (run.folder / "space.py").exists():
         try:
             run.space()

@@ -15,7 +15,7 @@ from typing import Any
 from nas.errors import UserError
 from nas.search.run import Run, new_folder
 from nas.search.settings import Settings
-from nas.space import Choice, find_space_file, load_space, space_to_data
+from nas.space import Choice, find_space_file, load_space, priors, space_to_data
 
 __all__ = ["resume", "search"]
 
@@ -36,7 +36,8 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     path = find_space_file(space)
     chosen = Settings(space=str(path), **settings).checked()
     loaded = load_space(path)
-    _check_sampler(chosen)
+    _check_sampler(chosen, loaded)
+    _check_start(chosen)
     chosen = _with_groups(chosen)
     data = _load_data(chosen)
     chosen = chosen.with_steps(len(data.labelled.images))
@@ -63,10 +64,19 @@ def resume(folder: str | Path, budget: int | None = None, **changes: Any) -> Run
     return _Searching(run, data).through()
 
 
-def _check_sampler(settings: Settings) -> None:
+def _check_sampler(settings: Settings, space: Any) -> None:
     from nas.search.samplers import make_sampler
 
     make_sampler(settings.sampler, settings.seed)
+    if settings.sampler != "surrogate" and (believed := priors(space)):
+        log.warning("Only --sampler surrogate takes account of priors: %s.", ", ".join(believed))
+
+
+def _check_start(settings: Settings) -> None:
+    from nas.search.firsts import best_of
+
+    if settings.warm_start is not None:
+        best_of(Run(settings.warm_start))
 
 
 def _with_groups(settings: Settings) -> Settings:
@@ -148,20 +158,36 @@ class _Searching:
         log.setLevel(logging.INFO)
 
     def _study(self) -> Any:
-        from nas.search.explore import queue_baselines, return_unfinished
+        from nas.search.explore import return_unfinished
+        from nas.search.firsts import queue_baselines
         from nas.search.samplers import make_sampler
 
-        settings = self.run.settings
+        settings, space = self.run.settings, self.run.space()
         study = self.run.study()
-        study.sampler = make_sampler(settings.sampler, settings.seed, len(study.get_trials(deepcopy=False)))
+        tried = len(study.get_trials(deepcopy=False))
+        study.sampler = make_sampler(settings.sampler, settings.seed, tried, priors(space))
         if "space" not in study.user_attrs:
-            queue_baselines(study, self.run.space())
+            queue_baselines(study, space)
+            self._queue_winners(study, space)
             study.set_user_attr("space", Path(settings.space).name)
             study.set_user_attr("data", settings.data)
         returned = return_unfinished(study)
         if returned:
             log.info("%d candidates that were being trained are queued again.", returned)
         return study
+
+    def _queue_winners(self, study: Any, space: Any) -> None:
+        """Have the best of an earlier run tried next."""
+        from nas.search.firsts import best_of, queue_winners
+        from nas.search.work import know_components
+
+        earlier = self.run.settings.warm_start
+        if earlier is None:
+            return
+        know_components()
+        winners = best_of(Run(earlier))
+        queued = queue_winners(study, space, winners)
+        log.info("Of the %d best candidates of %s, %d are points of this space.", len(winners), earlier, queued)
 
     def _provenance(self) -> dict[str, Any]:
         settings = self.run.settings

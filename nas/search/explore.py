@@ -15,13 +15,14 @@ import optuna
 from nas.errors import UserError
 from nas.pool import Done, Failed, Infeasible, Job, Lost, Message, Pool, Requeued, Rung
 from nas.search import trials
+from nas.search.firsts import BASELINE, OUTSIDE
 from nas.search.progress import Progress
 from nas.search.settings import Settings
 from nas.search.stopping import AsyncHalving
 from nas.search.work import Task
-from nas.space import Recipe, candidate_hash, close, from_trial, locate, to_json
+from nas.space import Recipe, candidate_hash, close, from_trial, to_json
 
-__all__ = ["Exploration", "queue_baselines", "return_unfinished"]
+__all__ = ["Exploration", "return_unfinished"]
 
 log = logging.getLogger("nas")
 
@@ -30,15 +31,6 @@ FRUITLESS = 100
 
 LOST_LIMIT = 10
 """Candidates in a row that took their worker down twice, after which something else is wrong."""
-
-BASELINE, OUTSIDE = "baseline", "outside the space"
-
-
-def queue_baselines(study: optuna.Study, space: Recipe) -> None:
-    """Have the declared baselines tried first; as points of the space where they are some."""
-    for i, baseline in enumerate(space.baselines):
-        genes = locate(space, baseline)
-        study.enqueue_trial(genes or {}, user_attrs={BASELINE: i, OUTSIDE: genes is None})
 
 
 def return_unfinished(study: optuna.Study) -> int:

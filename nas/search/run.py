@@ -55,6 +55,10 @@ class Run:
         """Optuna's storage URL, as `optuna-dashboard` takes it."""
         return self.settings.storage or f"sqlite:///{self.folder / 'study.db'}"
 
+    def storage_exists(self) -> bool:
+        """Whether there may be a study already: asking for it would make one."""
+        return self.settings.storage is not None or (self.folder / "study.db").exists()
+
     @property
     def study_name(self) -> str:
         """The study's name in its storage: unique where several runs share one."""

@@ -25,6 +25,7 @@ class Settings:
             keeps the grouping itself, not the name of its file.
         seed: of the sampler, the splits and every training.
         sampler: one of `nas.search.samplers.SAMPLERS`.
+        warm_start: the folder of an earlier run whose best candidates are tried after the baselines, or None.
         steps: optimizer steps of a full training; None for 60 passes over the labelled images at 8 a step,
             or 14 on the embedded scenes, which are there to try things on.
         best: candidates that are trained again at the end, beside the baselines.
@@ -46,6 +47,7 @@ class Settings:
     group_classes: str | dict[str, Any] | None = None
     seed: int = 0
     sampler: str = "surrogate"
+    warm_start: str | None = None
     steps: int | None = None
     best: int = 3
     repeats: int = 3

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-__all__ = ["DataHandle", "FinalTest", "Task", "TrainWork"]
+__all__ = ["COMPONENTS", "DataHandle", "FinalTest", "Task", "TrainWork", "know_components"]
+
+COMPONENTS = ("nas.models", "nas.training", "tasks")
+"""What defines the shipped components."""
+
+
+def know_components(names: tuple[str, ...] = COMPONENTS) -> None:
+    """Import what recipes are made of, so that they can be decoded."""
+    for name in names:
+        importlib.import_module(name)
 
 
 class DataHandle(Protocol):
@@ -52,14 +61,13 @@ class TrainWork:
 
     data: DataHandle
     space_file: str | None = None
-    components: tuple[str, ...] = ("nas.models", "nas.training", "tasks")
+    components: tuple[str, ...] = COMPONENTS
 
     def setup(self, device: str) -> None:
         """Called once in each worker process."""
         from nas.space import load_space
 
-        for name in self.components:
-            importlib.import_module(name)
+        know_components(self.components)
         if self.space_file:
             # The file may define components of its own.
             load_space(self.space_file)

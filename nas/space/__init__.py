@@ -16,7 +16,7 @@ from nas.space.domains import Choice, Domain, Float, Int, Mix, Repeat, label_of
 from nas.space.load import find_shipped, find_space_file, load_space
 from nas.space.locate import locate
 from nas.space.recipe import Joint, PretrainThenFinetune, Recipe
-from nas.space.walk import Choose, Parameter, Size, check, close, is_open, parameters, size
+from nas.space.walk import Choose, Parameter, Size, check, close, is_open, parameters, priors, size
 
 __all__ = [
     "SCHEMA",
@@ -54,6 +54,7 @@ __all__ = [
     "locate",
     "mutate",
     "parameters",
+    "priors",
     "size",
     "space_to_data",
     "space_to_nni",

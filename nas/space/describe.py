@@ -37,7 +37,10 @@ def _wrap(line: str, width: int = 80) -> str:
 
 
 def _domain_text(domain: Any) -> str:
-    return " | ".join(str(label) for label in domain.labels) if isinstance(domain, Choice) else str(domain)
+    if not isinstance(domain, Choice):
+        return str(domain)
+    labels = " | ".join(str(label) for label in domain.labels)
+    return labels if domain.prior is None else f"{labels}, prior {domain.prior}"
 
 
 def text(value: Any) -> str:
@@ -61,7 +64,7 @@ def space_to_data(node: Any) -> Any:
     """The whole space as JSON-ready data: domains as `{"domain": ...}`, components as `{"type": ...}`."""
     if isinstance(node, Choice):
         options = dict(zip(map(str, node.labels), map(space_to_data, node.options), strict=True))
-        return {"domain": "Choice", "options": options}
+        return {"domain": "Choice", "options": options, **({} if node.prior is None else {"prior": node.prior})}
     if isinstance(node, Repeat):
         return {
             "domain": "Repeat",

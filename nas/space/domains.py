@@ -51,14 +51,18 @@ class Choice(Domain):
     """One of several options: plain values, tuples, or components that may be open themselves.
 
     The search sees the options' labels only. Options need distinct labels.
+
+    Args:
+        options: what may be chosen.
+        prior: the option believed to be best, or its label; None for no belief. See `SurrogateSampler`.
     """
 
-    def __init__(self, *options: Any) -> None:
-        self.options = options
+    def __init__(self, *options: Any, prior: Any = None) -> None:
+        self.options, self.prior = options, label_of(prior)
         self.labels = _labels(options)
 
     def __repr__(self) -> str:
-        return f"Choice({', '.join(str(label) for label in self.labels)})"
+        return f"Choice({', '.join(str(label) for label in self.labels)}{_prior_text(self)})"
 
     def problem(self) -> str | None:
         if not self.options:
@@ -66,7 +70,7 @@ class Choice(Domain):
         repeated = [label for label, n in Counter(map(repr, self.labels)).items() if n > 1]
         if repeated:
             return f"has two options called {repeated[0]}: make them differ"
-        return None
+        return _prior_problem(self)
 
     def holds(self, label: Any) -> bool:
         """Whether it is the label of an option."""
@@ -81,14 +85,14 @@ class Choice(Domain):
 
 
 class Int(Domain):
-    """A whole number from lo to hi, both included; on a log scale, or in steps."""
+    """A whole number from lo to hi, both included; on a log scale, or in steps; `prior` is believed to be best."""
 
-    def __init__(self, lo: int, hi: int, *, log: bool = False, step: int = 1) -> None:
-        self.lo, self.hi, self.log, self.step = lo, hi, log, step
+    def __init__(self, lo: int, hi: int, *, log: bool = False, step: int = 1, prior: int | None = None) -> None:
+        self.lo, self.hi, self.log, self.step, self.prior = lo, hi, log, step, prior
 
     def __repr__(self) -> str:
         step = f", step={self.step}" if self.step != 1 else ""
-        return f"Int({self.lo}, {self.hi}{step}{', log' if self.log else ''})"
+        return f"Int({self.lo}, {self.hi}{step}{', log' if self.log else ''}{_prior_text(self)})"
 
     def problem(self) -> str | None:
         return _range_problem(self)
@@ -103,14 +107,16 @@ class Int(Domain):
 
 
 class Float(Domain):
-    """A real number from lo to hi, both included; on a log scale, or in steps."""
+    """A real number from lo to hi, both included; on a log scale, or in steps; `prior` is believed to be best."""
 
-    def __init__(self, lo: float, hi: float, *, log: bool = False, step: float | None = None) -> None:
-        self.lo, self.hi, self.log, self.step = lo, hi, log, step
+    def __init__(
+        self, lo: float, hi: float, *, log: bool = False, step: float | None = None, prior: float | None = None
+    ) -> None:
+        self.lo, self.hi, self.log, self.step, self.prior = lo, hi, log, step, prior
 
     def __repr__(self) -> str:
         step = f", step={self.step:g}" if self.step else ""
-        return f"Float({self.lo:g}, {self.hi:g}{step}{', log' if self.log else ''})"
+        return f"Float({self.lo:g}, {self.hi:g}{step}{', log' if self.log else ''}{_prior_text(self)})"
 
     def problem(self) -> str | None:
         return _range_problem(self)
@@ -146,7 +152,17 @@ def _range_problem(domain: Int | Float) -> str | None:
         return f"has a step of {step}: give a positive step"
     if domain.log and step not in (None, 1):
         return "has both log and step: choose one"
-    return None
+    return _prior_problem(domain)
+
+
+def _prior_text(domain: Choice | Int | Float) -> str:
+    return "" if domain.prior is None else f", prior={domain.prior}"
+
+
+def _prior_problem(domain: Choice | Int | Float) -> str | None:
+    if domain.prior is None or domain.holds(domain.prior):
+        return None
+    return f"has a prior of {domain.prior!r} that it does not hold: give one of its own values"
 
 
 class Repeat(Domain):

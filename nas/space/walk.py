@@ -10,7 +10,7 @@ from typing import Any
 from nas.space.component import SpaceError, field_values
 from nas.space.domains import Choice, Domain, Float, Int, Mix, Repeat, join
 
-__all__ = ["Choose", "Parameter", "Size", "check", "close", "is_open", "parameters", "size"]
+__all__ = ["Choose", "Parameter", "Size", "check", "close", "is_open", "parameters", "priors", "size"]
 
 Choose = Callable[[str, Any], Any]
 """choose(path, domain) -> a label for a Choice, a number for an Int or a Float."""
@@ -133,6 +133,11 @@ def check(node: Any) -> list[Parameter]:
             raise SpaceError(f"{parameter.path} is the path of two parameters: rename one of the fields or options")
         found[parameter.path] = parameter
     return list(found.values())
+
+
+def priors(node: Any) -> dict[str, Any]:
+    """By path, what is believed to be best (a label or a number), where a domain says so."""
+    return {p.path: p.domain.prior for p in parameters(node) if p.domain.prior is not None}
 
 
 @dataclass(frozen=True)

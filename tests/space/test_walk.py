@@ -200,6 +200,9 @@ def test_options_of_one_class_are_told_apart_by_their_fields() -> None:
         (Repeat(Leaf(), times=-1), "decoder repeats -1 times"),
         (Repeat(Leaf(), times=Int(3, 1)), "decoder.times has lo > hi"),
         (Branch(left=Choice(Leaf(Choice()))), "decoder.left.Leaf.value is an empty Choice"),
+        (Choice("a", "b", prior="c"), "decoder has a prior of 'c' that it does not hold"),
+        (Int(1, 9, step=2, prior=4), "decoder has a prior of 4"),
+        (Float(0.1, 0.5, prior=1.0), "decoder has a prior of 1.0"),
     ],
 )
 def test_an_unusable_domain_is_named_by_its_path(field: Any, message: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import optuna
 
@@ -19,7 +20,9 @@ SAMPLERS = ("surrogate", "evolution", "local", "random", "tpe", "gp", "cmaes", "
 """The names known, those aside that need a package of their own: nni:anneal."""
 
 
-def make_sampler(name: str, seed: int, tried: int = 0) -> optuna.samplers.BaseSampler:
+def make_sampler(
+    name: str, seed: int, tried: int = 0, priors: Mapping[str, Any] | None = None
+) -> optuna.samplers.BaseSampler:
     """The sampler of that name.
 
     Args:
@@ -27,6 +30,7 @@ def make_sampler(name: str, seed: int, tried: int = 0) -> optuna.samplers.BaseSa
         seed: of its random numbers.
         tried: trials that the study holds. Ours draw from the seed and a trial's number; the others must not
             draw again what they drew before a resume.
+        priors: by parameter path, what is believed to be best; of use to `surrogate` only.
 
     Raises:
         UserError: when there is none, or it needs what is not installed.
@@ -37,7 +41,7 @@ def make_sampler(name: str, seed: int, tried: int = 0) -> optuna.samplers.BaseSa
     if name == "cmaes":
         _need("cmaes", name)
     makers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
-        "surrogate": lambda: SurrogateSampler(seed=seed),
+        "surrogate": lambda: SurrogateSampler(seed=seed, priors=priors),
         "evolution": lambda: EvolutionSampler(seed=seed),
         "local": lambda: LocalSearchSampler(seed=seed),
         "random": lambda: optuna.samplers.RandomSampler(seed=apart),

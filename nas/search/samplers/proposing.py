@@ -63,7 +63,11 @@ class ProposingSampler(IndependentSampler):
         genes = self._proposed[trial.number]
         if param_name in genes and holds(param_distribution, genes[param_name]):
             return genes[param_name]
-        return drawn(self._seed, study, trial, param_name, param_distribution)
+        return self.draw(study, trial, param_name, param_distribution)
+
+    def draw(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
+        """A value for a parameter that no proposal holds."""
+        return drawn(self._seed, study, trial, name, distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self._proposed.pop(trial.number, None)

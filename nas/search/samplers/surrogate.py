@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 from scipy.special import log_ndtr, ndtr
 
+from nas.search.samplers.priors import Priors
 from nas.search.samplers.process import Embedding, Hyper, Process, learn
 from nas.search.samplers.proposing import ProposingSampler
 from nas.search.samplers.scores import gaussian_ranks
@@ -29,6 +34,9 @@ CHANGES = (1, 1, 1, 2, 2, 3)
 LEARN, KEEP = 150, 400
 """Trials that hyper-parameters are learnt from, and that predictions are made from."""
 
+FAITH = 10.0
+"""How strongly a prior weighs: as its density to the power of this, over the number of scored trials."""
+
 Worth = Callable[[np.ndarray], np.ndarray]
 """A number for each of M x P candidates."""
 
@@ -44,20 +52,34 @@ class SurrogateSampler(ProposingSampler):
 
     Args:
         seed: of every random number; drawn when None.
+        priors: by parameter name, values believed to be best. The first candidates lean on them; the expected
+            improvement is multiplied by their density, to a power that falls with the number of scored trials
+            (Hvarfner et al. 2022), so that a wrong belief is forgotten.
     """
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: int | None = None, priors: Mapping[str, Any] | None = None) -> None:
         super().__init__(seed)
+        self._priors = Priors(priors or {})
         self._learnt: dict[str, tuple[tuple[object, ...] | None, Hyper | None]] = {}
 
     def propose(self, view: View) -> np.ndarray | None:
         embedding = Embedding(view.columns, view.rules.conditional)
         chance = self._chance(view, embedding)
         if len(view.scored) < START:
-            pool = view.unseen(view.drawn(DRAWN))[:ELITE]
+            leant = self._priors.lean(view.drawn(DRAWN), view.names, view.columns, view.rng)
+            pool = view.unseen(view.rules.complete(leant, view.rng))[:ELITE]
             return pool[np.argmax(chance(pool))] if len(pool) else None
-        improvement = self._improvement(view, embedding)
-        return _most(lambda codes: improvement(codes) + np.log(chance(codes)), view)
+        improvement, faith = self._improvement(view, embedding), FAITH / len(view.scored)
+
+        def worth(codes: np.ndarray) -> np.ndarray:
+            believed = self._priors.log_density(codes, view.names, view.columns)
+            return improvement(codes) + np.log(chance(codes)) + faith * believed
+
+        return _most(worth, view)
+
+    def draw(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
+        believed = self._priors.draw(self._seed, trial, name, distribution)
+        return super().draw(study, trial, name, distribution) if believed is None else believed
 
     def _improvement(self, view: View, embedding: Embedding) -> Worth:
         """The logarithm of the expected improvement on the best score seen."""

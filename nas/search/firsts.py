@@ -1,0 +1,62 @@
+"""What a search tries before it asks its sampler: the declared baselines, then winners of an earlier run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import optuna
+
+from nas.errors import UserError
+from nas.search import trials
+from nas.space import Recipe, SpaceError, candidate_hash, from_json, locate
+
+if TYPE_CHECKING:
+    from nas.search.run import Run
+
+__all__ = ["BASELINE", "OUTSIDE", "WINNERS", "best_of", "queue_baselines", "queue_winners"]
+
+BASELINE, OUTSIDE = "baseline", "outside the space"
+"""Attributes of a queued trial: the baseline's number, and whether it is no point of the space."""
+
+WINNERS = 5
+"""Candidates that are taken over from an earlier run."""
+
+
+def queue_baselines(study: optuna.Study, space: Recipe) -> None:
+    """Have the declared baselines tried first; as points of the space where they are some."""
+    for i, baseline in enumerate(space.baselines):
+        genes = locate(space, baseline)
+        study.enqueue_trial(genes or {}, user_attrs={BASELINE: i, OUTSIDE: genes is None})
+
+
+def best_of(run: Run, count: int = WINNERS) -> list[str]:
+    """The JSON of a run's best candidates, the best first: those of its final ranking, then by their search score.
+
+    Raises:
+        UserError: when the run has trained nothing to its end.
+    """
+    known = trials.by_hash(run.study()) if run.storage_exists() else {}
+    complete = {digest: trial for digest, trial in known.items() if trials.outcome(trial) == "complete"}
+    ranked = list(run.ranking["hash"]) if (run.folder / "ranking.csv").exists() else []
+    others = sorted(complete.keys() - set(ranked), key=lambda digest: -float(complete[digest].value or 0.0))
+    found = [trials.candidate_of(complete[digest]) for digest in (*ranked, *others) if digest in complete]
+    if not found:
+        raise UserError(f"--warm-start {run.folder}: it has no candidate that was trained to its end")
+    return found[:count]
+
+
+def queue_winners(study: optuna.Study, space: Recipe, winners: list[str]) -> int:
+    """Have candidates of an earlier run tried next; returns how many are points of this space, and so are."""
+    seen = {candidate_hash(baseline.candidate()) for baseline in space.baselines}
+    queued = 0
+    for stored in winners:
+        try:
+            candidate = from_json(stored)
+        except SpaceError:  # a component that this space does not know
+            continue
+        genes = locate(space, candidate)
+        if genes is not None:
+            queued += 1
+            if candidate_hash(candidate) not in seen:
+                study.enqueue_trial(genes)
+    return queued

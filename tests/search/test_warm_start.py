@@ -1,0 +1,45 @@
+"""A search that begins with the winners of another, as a user types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.search import Run
+from tests.search.conftest import SHORT, Shell
+
+
+def test_the_best_of_another_run_are_tried_after_the_baselines(shell: Shell) -> None:
+    first = shell.run("search", "--space", "small.py", "--budget", "6", "--name", "one", *SHORT)
+    assert first.returncode == 0, first.stderr
+    winners = [
+        h
+        for h, n in zip(*Run(shell.folder / "runs" / "one").ranking[["hash", "name"]].T.to_numpy(), strict=True)
+        if "trial" in n
+    ]
+    narrower = shell.folder / "narrower.py"
+    narrower.write_text(shell.space.read_text().replace("FPN(width=8)", "ASPP(rates=(2,), width=8)"))
+    options = ("--space", "narrower.py", "--name", "two", "--warm-start", "runs/one", "--budget", "8", *SHORT)
+    second = shell.run("search", *options)
+    assert second.returncode == 0, second.stderr
+    assert "best candidates of runs/one" in second.stdout
+    trials = Run(shell.folder / "runs" / "two").study().get_trials(deepcopy=False)
+    tried = [t.user_attrs["hash"] for t in trials]
+    usable = [h for h in winners if h in tried]
+    fpn = {
+        t.user_attrs["hash"]
+        for t in Run(shell.folder / "runs" / "one").study().trials
+        if t.params.get("decoder") == "FPN"
+    }
+    assert set(winners) - set(usable) <= fpn
+    assert not fpn & set(tried)
+    assert tried[1 : 1 + len(usable)] == usable
+
+
+def test_an_unusable_run_is_refused_in_a_line(shell: Shell) -> None:
+    (shell.folder / "empty").mkdir()
+    for folder, words in (("nowhere", "there is no such run"), ("empty", "is not a run")):
+        ended = shell.run("search", "--space", "small.py", "--warm-start", folder, *SHORT)
+        assert ended.returncode == 2
+        assert words in ended.stderr and "Traceback" not in ended.stderr and ended.stderr.count("\n") <= 3
+    assert not (shell.folder / "runs").exists()
+    assert Path(shell.space).exists()
