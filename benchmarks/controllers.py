@@ -5,28 +5,51 @@ from __future__ import annotations
 import argparse
 import heapq
 import itertools
+import math
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import optuna
 import pandas as pd
 
+from benchmarks.controller_table import MARKS, RANKED, means_table, write_report
+from benchmarks.peers import ExhaustedError, distributions_here
 from benchmarks.provenance import RESULTS, provenance
+from benchmarks.rows import append, known
+from benchmarks.searchers import Searcher, default_samplers, make_searcher
 from benchmarks.tables import DESCRIPTIONS, Table, folder_of_tables, load_table
 from nas.errors import UserError
-from nas.search.samplers import make_sampler
-
-MARKS = (25, 50, 100, 200)
-"""Evaluations after which the regret is noted."""
 
 HOPELESS = 50
 """Invalid combinations an evaluation, after which a replay is given up."""
 
-PEERS = ("surrogate", "local", "evolution", "tpe", "random")
+KEY = ("sampler", "table", "seed", "workers", "evaluations")
+"""What tells one search from another."""
+
+ABOUT = ("machine", "device", "versions", "date", "commit")
+
+COLUMNS = (
+    *KEY,
+    *(f"regret_{mark}" for mark in MARKS),
+    *(f"rank_{mark}" for mark in RANKED),
+    "best",
+    "rank",
+    "to_best_0.1%",
+    "invalid",
+    "simulated_seconds",
+    "ask_seconds",
+    "slowest_ask_seconds",
+    *ABOUT,
+)
+
+Row = dict[str, Any]
+J = TypeVar("J")
 
 
 @dataclass(frozen=True)
@@ -46,33 +69,32 @@ class Replay:
     invalid: int
 
 
-def replay(
-    sampler: optuna.samplers.BaseSampler, table: Table, evaluations: int, workers: int = 1, seed: int = 0
-) -> Replay:
+def replay(searcher: Searcher, table: Table, evaluations: int, workers: int = 1, seed: int = 0) -> Replay:
     """Search a table. Combinations that it does not hold are told as failures at once, and are not counted.
 
-    With several workers, each takes the next trial when it is done: after the table's seconds, or where it has
-    none after a time drawn evenly from 0.5 to 1.5.
+    With several workers, each takes the next combination when it is done: after the table's seconds, or where it
+    has none after a time drawn evenly from 0.5 to 1.5.
     """
-    study = optuna.create_study(sampler=sampler, direction="maximize")
     clock, rng = 0.0, np.random.default_rng(seed)
     done = Replay([], [], [], 0)
-    busy: list[tuple[float, int, optuna.Trial, float]] = []
+    busy: list[tuple[float, int, Any, float]] = []
     while len(done.scores) < evaluations:
         while len(busy) < min(workers, evaluations - len(done.scores)) and len(done.asking) < HOPELESS * evaluations:
             started = time.perf_counter()
-            trial = study.ask()
-            key = table.ask(trial)
+            try:
+                places, handle = searcher.ask()
+            except ExhaustedError:
+                break
             done.asking.append(time.perf_counter() - started)
-            if key in table.scores:
-                took = table.seconds.get(key) or rng.uniform(0.5, 1.5)
-                heapq.heappush(busy, (clock + took, trial.number, trial, table.scores[key]))
+            if places in table.scores:
+                took = table.seconds.get(places) or rng.uniform(0.5, 1.5)
+                heapq.heappush(busy, (clock + took, len(done.asking), handle, table.scores[places]))
             else:
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                searcher.tell(handle, None)
         if not busy:
             break
-        clock, _, trial, score = heapq.heappop(busy)
-        study.tell(trial, score)
+        clock, _, handle, score = heapq.heappop(busy)
+        searcher.tell(handle, score)
         done.scores.append(score)
         done.simulated.append(clock)
     return Replay(done.scores, done.simulated, done.asking, len(done.asking) - len(done.scores) - len(busy))
@@ -89,23 +111,43 @@ class Job:
     evaluations: int
     workers: int
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """As the rows of the results hold it."""
+        table = loaded(self.path, self.target).name
+        return (self.sampler, table, str(self.seed), str(self.workers), str(self.evaluations))
 
-def measure(job: Job) -> dict[str, float | str | int]:
-    """One row of the results: regrets, evaluations to the best 0.1 %, and seconds an ask."""
+
+@lru_cache(maxsize=16)
+def loaded(path: Path, target: str | None) -> Table:
+    """A table, read once a process."""
+    return load_table(path, target)
+
+
+def measure(job: Job) -> Row:
+    """One row of the results: regrets and ranks of the best so far, evaluations to the best 0.1 %, seconds an ask."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    table = load_table(job.path, job.target)
-    found = replay(make_sampler(job.sampler, job.seed), table, job.evaluations, job.workers, job.seed)
+    table = loaded(job.path, job.target)
+    searcher = make_searcher(job.sampler, table, job.seed, job.evaluations)
+    found = replay(searcher, table, job.evaluations, job.workers, job.seed)
+    if not found.scores:
+        raise UserError(f"--sampler {job.sampler}: it proposed nothing that {table.name} holds")
     best = np.maximum.accumulate(found.scores)
     reached = np.flatnonzero(best >= table.mark)
+
+    def after(mark: int, number: Callable[[float], float]) -> float:
+        return number(float(best[mark - 1])) if mark <= len(best) else math.nan
+
     return {
         "sampler": job.sampler,
         "table": table.name,
         "seed": job.seed,
         "workers": job.workers,
-        "evaluations": len(best),
-        **{f"regret_{m}": table.regret(best[m - 1]) for m in MARKS if m <= len(best)},
+        "evaluations": job.evaluations,
+        **{f"regret_{mark}": after(mark, table.regret) for mark in MARKS},
+        **{f"rank_{mark}": after(mark, table.rank) for mark in RANKED},
         "best": float(best[-1]),
-        "rank": int((table.sorted_scores > best[-1]).sum()) + 1,
+        "rank": table.rank(float(best[-1])),
         "to_best_0.1%": int(reached[0]) + 1 if len(reached) else job.evaluations + 1,
         "invalid": found.invalid,
         "simulated_seconds": found.simulated[-1],
@@ -114,18 +156,14 @@ def measure(job: Job) -> dict[str, float | str | int]:
     }
 
 
-def summary(rows: pd.DataFrame) -> str:
-    """A Markdown table: a row a sampler, means over tables and seeds."""
-    regrets = [f"regret_{mark}" for mark in MARKS if f"regret_{mark}" in rows]
-    columns = [*regrets, "to_best_0.1%", "invalid", "ask_seconds"]
-    means = rows.groupby("sampler")[columns].mean().sort_values("to_best_0.1%")
-    lines = [
-        "| sampler | " + " | ".join(c.replace("_", " ") for c in columns) + " |",
-        "|---" * (len(columns) + 1) + "|",
-    ]
-    for name, row in zip(means.index, means.to_numpy(), strict=True):
-        lines.append(f"| {name} | " + " | ".join(f"{number:.4g}" for number in row) + " |")
-    return "\n".join(lines)
+def measured(measure: Callable[[J], Row], jobs: Iterable[J], processes: int) -> Iterator[Row]:
+    """The rows of the jobs, each as soon as it is there."""
+    if processes == 1:
+        yield from map(measure, jobs)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        for ended in as_completed([pool.submit(measure, job) for job in jobs]):
+            yield ended.result()
 
 
 def jobs_of(options: argparse.Namespace, folder: Path) -> list[Job]:
@@ -138,53 +176,86 @@ def jobs_of(options: argparse.Namespace, folder: Path) -> list[Job]:
         path = Path(options.table)
         path = path if path.is_file() else folder / path
         return [Job(name, path, options.target, options.seed, **shared) for name in given or ["surrogate"]]
-    known = [(path, target) for d in DESCRIPTIONS for path in sorted(folder.glob(d.file + "*")) for target in d.targets]
-    if not known:
+    tables = [
+        (path, target) for d in DESCRIPTIONS for path in sorted(folder.glob(d.file + "*")) for target in d.targets
+    ]
+    if not tables:
         raise UserError(f"{folder} holds none of the known tables")
     seeds = range(options.seed, options.seed + options.seeds)
+    names = given or default_samplers()
     return [
         Job(name, path, target, seed, **shared)
-        for seed, name, (path, target) in itertools.product(seeds, given or PEERS, known)
+        for seed, name, (path, target) in itertools.product(seeds, names, tables)
     ]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = argparse.ArgumentParser(description=__doc__)
+    command.add_argument(
+        "--sampler",
+        action="append",
+        default=[],
+        help="one or more of nas.search.samplers.SAMPLERS and benchmarks.peers.PEERS",
+    )
+    command.add_argument("--table", help="a file, or its name in the folder of tables")
+    command.add_argument("--target", help="the column to search for")
+    command.add_argument("--tables", type=Path, help="the folder of tables; or the environment's NAS_BENCH_TABLES")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--evaluations", type=int, default=200)
+    command.add_argument("--workers", type=int, default=1, help="simulated, asynchronous")
+    command.add_argument(
+        "--all", action="store_true", help="every known table, every sampler whose package is there, several seeds"
+    )
+    command.add_argument("--seeds", type=int, default=20, help="with --all")
+    command.add_argument("--processes", type=int, default=1, help="searches at once")
+    command.add_argument(
+        "--out", type=Path, help="a CSV file that rows are added to  [results/controllers.csv with --all]"
+    )
+    command.add_argument("--report", action="store_true", help="only write the tables and the figure of the CSV file")
+    return command
+
+
+def jobs_to_run(options: argparse.Namespace, out: Path | None) -> list[Job]:
+    """Those of the jobs whose row is not there yet.
+
+    Raises:
+        UserError: when a table, a sampler or its package is not there, or the rows are of another kind.
+    """
+    jobs = jobs_of(options, folder_of_tables(options.tables))
+    for path, target in {(job.path, job.target) for job in jobs}:
+        loaded(path, target)
+    for name in options.sampler:
+        make_searcher(name, loaded(jobs[0].path, jobs[0].target), 0)
+    there = known(out, COLUMNS, KEY) if out is not None else set()
+    return [job for job in jobs if job.key not in there]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, replay, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sampler", action="append", default=[], help="one or more of nas.search.samplers.SAMPLERS")
-    parser.add_argument("--table", help="a file, or its name in the folder of tables")
-    parser.add_argument("--target", help="the column to search for")
-    parser.add_argument("--tables", type=Path, help="the folder of tables; or the environment's NAS_BENCH_TABLES")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--evaluations", type=int, default=200)
-    parser.add_argument("--workers", type=int, default=1, help="simulated, asynchronous")
-    parser.add_argument("--all", action="store_true", help="every known table, samplers and seeds")
-    parser.add_argument("--seeds", type=int, default=20, help="with --all")
-    parser.add_argument("--processes", type=int, default=1, help="with --all")
-    parser.add_argument(
-        "--out", type=Path, help="a CSV file that rows are added to  [results/controllers.csv with --all]"
-    )
-    options = parser.parse_args(arguments)
+    command = parser()
+    options = command.parse_args(arguments)
+    standard = RESULTS / "controllers.csv"
+    out = options.out or (standard if options.all else None)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        folder = folder_of_tables(options.tables)
-        jobs = jobs_of(options, folder)
-        for name in options.sampler:
-            make_sampler(name, 0)
-        for path, target in {(job.path, job.target) for job in jobs}:
-            load_table(path, target)
-    except UserError as error:
-        parser.error(str(error))
-    out = options.out or (RESULTS / "controllers.csv" if options.all else None)
-    about = provenance("optuna", "scipy", "numpy", "fewlabel-nas")
-    rows = []
-    with ProcessPoolExecutor(options.processes) as pool:
-        for row in pool.map(measure, jobs) if options.processes > 1 else map(measure, jobs):
+        if options.report:
+            print(write_report(out or standard, options.evaluations, options.workers))
+            return
+        jobs = jobs_to_run(options, out)
+        about = provenance("optuna", "scipy", "numpy", "fewlabel-nas", *distributions_here())
+        rows = []
+        for row in measured(measure, jobs, options.processes):
             rows.append(row)
             print("  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()), flush=True)
             if out is not None:
-                out.parent.mkdir(parents=True, exist_ok=True)
-                pd.DataFrame([row | about]).to_csv(out, mode="a", header=not out.exists(), index=False)
-    print("\n" + summary(pd.DataFrame(rows)))
+                append(out, COLUMNS, row | about)
+    except UserError as error:
+        command.error(str(error))
+    if rows:
+        print("\n" + means_table(pd.DataFrame(rows)))
+    else:
+        print(f"nothing to do: {out} has every row")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,10 @@ import pandas as pd
 
 from nas.errors import UserError
 
-__all__ = ["DESCRIPTIONS", "Description", "Table", "folder_of_tables", "load_table"]
+__all__ = ["DESCRIPTIONS", "Description", "Places", "Table", "folder_of_tables", "load_table"]
+
+Places = tuple[int, ...]
+"""Of the values of a combination, in the order of the parameters."""
 
 VARIABLE = "NAS_BENCH_TABLES"
 
@@ -99,6 +102,10 @@ class Table:
         """How far from the best, in units of the distance of the median."""
         best, median = self.sorted_scores[0], self.sorted_scores[len(self.scores) // 2]
         return float((best - score) / (best - median))
+
+    def rank(self, score: float) -> int:
+        """The place of a score among the table's: 1 is the best."""
+        return int((self.sorted_scores > score).sum()) + 1
 
     def distributions(self) -> dict[str, optuna.distributions.BaseDistribution]:
         """The parameters as Optuna knows them: an ordered one as the place of its value."""

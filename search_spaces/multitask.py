@@ -62,7 +62,7 @@ unet = Recipe(
     method=Supervised(),
     optimizer=Adam(lr=3e-3),
     schedule=Poly(),
-    augment=Augment(),
+    augment=Augment(scale=(0.75, 1.5)),
 )
 fast = replace(
     unet,

@@ -49,7 +49,7 @@ space = replace(
         Fusion(segmentation=s4gan, branch=branch),
     ),
     optimizer=AdamW(lr=Float(1e-3, 1e-2, log=True), weight_decay=0.05),
-    augment=Augment(colour=Choice(0.0, 0.3)),
+    augment=Augment(scale=(0.75, 1.5), colour=Choice(0.0, 0.3)),
     labelled_batch=Choice(4, 8),
     unlabelled_batch=Choice(4, 8, 16),
     baselines=(

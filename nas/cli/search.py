@@ -37,6 +37,15 @@ class ImageSize(click.ParamType):
         return int(found[1]), int(found[2])
 
 
+class Names(click.ParamType):
+    """Several names, such as miou,params."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else tuple(value)
+
+
 @click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
 @click.option("--space", help="Space file, or a shipped one such as multitask.py.")
 @click.option("--budget", type=int, help="Candidates to try.  [200]")
@@ -45,7 +54,9 @@ class ImageSize(click.ParamType):
 @click.option("--unlabelled", help="KIND:PATH of another set to learn from without labels.")
 @click.option("--size", type=ImageSize(), help="Working size HxW.  [the images' own]")
 @click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes: {name: [classes], ...}.")
+@click.option("--objectives", type=Names(), help="miou, and params, macs, latency, memory, seconds.  [miou]")
 @click.option("--sampler", help="surrogate, evolution, local, random, tpe, gp, cmaes, nsga2 or nni:NAME.  [surrogate]")
+@click.option("--stopping", help="halving, adaptive, curve, hyperband or none.  [halving]")
 @click.option("--warm-start", metavar="RUN", help="Try the best candidates of an earlier run first.")
 @click.option("--steps", type=int, help="Optimizer steps of a full training.  [60 passes over the labels]")
 @click.option("--best", type=int, help="Candidates trained again over seeds at the end.  [3]")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import UserError
 from nas.report.numbers import finite
 from nas.search import trials as lives
+from nas.search.importance import ATTRIBUTE, Importance
 from nas.search.ranking import kendall_tau
 from nas.search.work import know_components
 from nas.space import SpaceError, candidate_hash, field_values, from_json
@@ -23,7 +24,16 @@ if TYPE_CHECKING:
     from nas.search.run import Run
     from nas.space import Recipe
 
-__all__ = ["Agreement", "TrialFacts", "Winner", "agreements", "find_winner", "read_table", "read_trials"]
+__all__ = [
+    "Agreement",
+    "TrialFacts",
+    "Winner",
+    "agreements",
+    "find_winner",
+    "read_importance",
+    "read_table",
+    "read_trials",
+]
 
 CHOICES = ("norm", "decoder", "method", "loss", "optimizer")
 """Fields of a recipe whose kinds are compared."""
@@ -119,12 +129,12 @@ def _know_components(run: Run) -> None:
 def _facts(trial: FrozenTrial, tasks: Sequence[str]) -> TrialFacts:
     attrs = trial.user_attrs
     waiting = "queued" if trial.state.name == "WAITING" else "running"
-    rungs = {step: finite(value) for step, value in sorted(trial.intermediate_values.items())}
+    rungs = {step: finite(value) for step, value in sorted(lives.rungs(trial).items())}
     data = _recipe_data(trial)
     return TrialFacts(
         number=trial.number,
         outcome=lives.outcome(trial) or waiting,
-        score=finite(trial.value),
+        score=finite(lives.score(trial)),
         rungs={step: value for step, value in rungs.items() if value is not None},
         digest=attrs.get("hash", ""),
         params=finite(attrs.get("params")),
@@ -199,6 +209,14 @@ def agreements(trials: Sequence[TrialFacts]) -> list[Agreement]:
             tau = kendall_tau([early for early, _ in pairs], [final for _, final in pairs])
             found.append(Agreement(rung, tau, len(pairs)))
     return found
+
+
+def read_importance(run: Run) -> Importance | None:
+    """What mattered, as the search has noted it at its end; None where it has not."""
+    if run.settings.storage is None and not (run.folder / "study.db").exists():
+        return None
+    data = run.study().user_attrs.get(ATTRIBUTE)
+    return None if data is None else Importance.from_data(data)
 
 
 def read_table(run: Run) -> pd.DataFrame | None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from nas.errors import UserError
 from nas.export.files import replacing
 from nas.report import figures
-from nas.report.facts import TrialFacts, agreements, find_winner, read_table, read_trials
+from nas.report.facts import TrialFacts, agreements, find_winner, read_importance, read_table, read_trials
+from nas.report.front import figures as front_figures
+from nas.report.front import read_front, shown
 from nas.report.numbers import count, duration, finite, score, score_with_interval
 from nas.report.text import next_commands
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from nas.search.importance import Effect, Importance, Interaction
     from nas.search.run import Run
 
 __all__ = ["write_report"]
@@ -69,13 +72,14 @@ def write_report(run: Run) -> Path:
     trials = read_trials(run)
     table = _readable_table(run)
     title = f"Search {run.folder.resolve().name}"
-    drawn = [_figures(trials), _choices(trials)]
+    drawn = [_front(run), _figures(trials), _choices(trials)]
     sections = [
         f"<h1>{escape(title)}</h1>",
         _header(run, trials),
         _ranking(table),
         _winner(table, run, trials),
         *drawn,
+        _importance(read_importance(run)),
         _agreement(trials),
         _failures(trials),
         _every_trial(trials),
@@ -180,6 +184,21 @@ def _winner(table: pd.DataFrame | None, run: Run, trials: Sequence[TrialFacts]) 
     return "\n".join(filter(None, parts))
 
 
+def _front(run: Run) -> str:
+    front = read_front(run)
+    if front is None:
+        return ""
+    drawn = [
+        _figure(name, figure, f"{name}: search scores of one seed.")
+        for name, figure in front_figures(run, front).items()
+    ]
+    rows = [[name, *map(shown, front.objectives, values)] for name, values in front.rows]
+    numbers = set(range(1, 1 + len(front.objectives)))
+    table = _html_table("Front", ["name", *front.objectives], rows, numbers=numbers)
+    said = f"None of these is beaten in everything. The front dominates {front.hypervolume:.3f} of the objectives' box."
+    return "\n".join([f"<h2>Front</h2>\n<p>{said}</p>", *drawn, table])
+
+
 def _figures(trials: Sequence[TrialFacts]) -> str:
     drawn = [
         (
@@ -239,6 +258,35 @@ def _agreement(trials: Sequence[TrialFacts]) -> str:
         "trials trained in full: 1 is the same order, 0 no relation.</p>\n"
         + _html_table("Agreement of rungs", ["step", "tau", "trials"], rows, numbers={0, 1, 2})
     )
+
+
+def _importance(found: Importance | None) -> str:
+    if found is None:
+        return ""
+    head = "<h2>What mattered</h2>\n"
+    if found.reason:
+        return f"{head}<p>It cannot be told: {escape(found.reason)}.</p>"
+    parts = [
+        f"{head}<p>A model of {found.trials} scored trials explains {found.explained:.0%} of the score's variance, "
+        "by ranks, in trials it has not seen. Shares are of the variance of what it predicts over the whole space; a "
+        "parameter that not every candidate has is compared among those that have it. A gain is that of the best "
+        "value over the others, in standard deviations of the score. After ± is a standard error.</p>"
+    ]
+    effects = [[e.path, _percent(e), e.best, f"{e.gain:+.2f} ± {e.gain_error:.2f}"] for e in found.effects[:10]]
+    if effects:
+        heads = ["parameter", "share", "best value", "gain"]
+        parts.append(_html_table("What mattered", heads, effects, numbers={1, 3}, recipe={0}))
+    pairs = [[_percent(pair), pair.sentence] for pair in found.interactions[:5]]
+    if pairs:
+        parts.append("<p>Two parameters together, beyond what each does:</p>")
+        parts.append(_html_table("What mattered together", ["share", "what"], pairs, numbers={0}, recipe={1}))
+    if not effects and not pairs:
+        parts.append("<p>No parameter by itself, and no two together.</p>")
+    return "\n".join(parts)
+
+
+def _percent(found: Effect | Interaction) -> str:
+    return f"{found.share:.1%} ± {found.share_error:.1%}"
 
 
 def _failures(trials: Sequence[TrialFacts]) -> str:

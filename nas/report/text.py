@@ -7,12 +7,14 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nas.report.facts import Agreement, Winner, agreements, find_winner, read_trials
+from nas.report.facts import Agreement, Winner, agreements, find_winner, read_importance, read_trials
+from nas.report.front import front_text, read_front
 from nas.report.numbers import count, finite, score, score_with_interval, shown_folder, shown_storage
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nas.search.importance import Importance
     from nas.search.run import Run
 
 __all__ = ["files", "next_commands", "ranking_text"]
@@ -31,7 +33,7 @@ FILES = (
 
 
 def ranking_text(table: pd.DataFrame, run: Run) -> str:
-    """The final table, its winner, how far rungs can be trusted, the files and the next commands.
+    """The final table, its winner, how far rungs can be trusted, what mattered, the files and the next commands.
 
     Args:
         table: as `nas.search.ranking.rank` gives it, or as `Run.ranking` reads it back.
@@ -42,7 +44,9 @@ def ranking_text(table: pd.DataFrame, run: Run) -> str:
         "Ranking by mIoU on the validation split, mean over seeds:",
         _table(table),
         _winner(find_winner(table, run, trials)) if len(table) else "",
+        front_text(front) if (front := read_front(run)) else "",
         _agreement(agreements(trials)),
+        _importance(read_importance(run)),
         _files(run),
         "Next:\n" + "\n".join(_command(words) for words in next_commands(run)),
     ]
@@ -98,6 +102,35 @@ def _agreement(found: Sequence[Agreement]) -> str:
         return ""
     lines = _wrap("Kendall's tau between the order at a rung and the final one (1: the same order):")
     return "\n".join(lines + [f"  step {a.rung}: {a.tau:.2f} over {a.trials} trials" for a in found])
+
+
+def _importance(found: Importance | None) -> str:
+    """At most ten lines on the strongest parameters and pairs; the page has more of them."""
+    if found is None:
+        return ""
+    if found.reason:
+        return "\n".join(_wrap(f"What mattered cannot be told: {found.reason}."))
+    lines = _wrap(f"What mattered (a model explains {found.explained:.0%} of the score's variance in unseen trials):")
+    if found.effects:
+        lines.append(f"  share ± error {'parameter':29}  {'best value':18}  gain in sd")
+    pairs = found.interactions[:2]
+    lines += [
+        f"   {effect.share:4.0%} ± {effect.share_error:3.0%}   {_end(effect.path, 29)}  {_end(effect.best, 18)}  "
+        f"{effect.gain:+.2f} ± {effect.gain_error:.2f}"
+        for effect in found.effects[: 8 - 2 * len(pairs)]
+    ]
+    for pair in pairs:
+        # What long paths leave no room for is in the page.
+        line = f"   {pair.share:4.0%} ± {pair.share_error:3.0%}   {pair.sentence}"
+        lines += textwrap.wrap(line, WIDTH, subsequent_indent=" " * 19, max_lines=2, break_on_hyphens=False)
+    if not found.effects and not found.interactions:
+        lines.append("  no parameter by itself, and no two together")
+    return "\n".join(lines)
+
+
+def _end(path: str, width: int) -> str:
+    """The end of a path that is too long, which tells more than its start."""
+    return path.ljust(width) if len(path) <= width else "..." + path[3 - width :]
 
 
 def files(run: Run) -> list[tuple[str, str]]:

@@ -11,10 +11,11 @@ from types import ModuleType
 from typing import Any
 
 from nas.search.api import resume, search
+from nas.search.importance import Importance, importance
 from nas.search.run import Run
 from nas.search.settings import Settings
 
-__all__ = ["Run", "Settings", "resume", "search"]
+__all__ = ["Importance", "Run", "Settings", "importance", "resume", "search"]
 
 
 class _CallablePackage(ModuleType):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import UserError
+from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, new_folder
 from nas.search.settings import Settings
 from nas.space import Choice, find_space_file, load_space, priors, space_to_data
@@ -65,11 +66,36 @@ def resume(folder: str | Path, budget: int | None = None, **changes: Any) -> Run
 
 
 def _check_sampler(settings: Settings, space: Any) -> None:
-    from nas.search.samplers import make_sampler
+    from nas.search.samplers import SEVERAL_OBJECTIVES, make_sampler
+    from nas.search.stopping import make_stopping
 
     make_sampler(settings.sampler, settings.seed)
+    make_stopping(settings.stopping, 1, settings.seed)
+    if len(settings.objectives) > 1:
+        if settings.sampler not in SEVERAL_OBJECTIVES:
+            able = ", ".join(SEVERAL_OBJECTIVES)
+            raise UserError(f"--sampler {settings.sampler} serves one objective: choose from {able}")
+        if settings.stopping not in ("halving", "none"):
+            raise UserError(f"--stopping {settings.stopping} serves one objective: choose halving or none")
     if settings.sampler != "surrogate" and (believed := priors(space)):
         log.warning("Only --sampler surrogate takes account of priors: %s.", ", ".join(believed))
+
+
+def _stopping(settings: Settings, study: Any) -> Any:
+    """The rule of early stopping; that of several objectives knows what each trial costs."""
+    from functools import cache
+
+    from nas.search.objectives import estimated_costs
+    from nas.search.stopping import ParetoHalving, make_stopping, rungs_of
+
+    if len(settings.objectives) == 1 or settings.stopping == "none":
+        return make_stopping(settings.stopping, settings.full_steps, settings.seed)
+
+    @cache
+    def costs(number: int) -> tuple[float, ...]:
+        return estimated_costs(settings.objectives, study.get_trials(deepcopy=False)[number].user_attrs)
+
+    return ParetoHalving(rungs_of(settings.full_steps), costs)
 
 
 def _check_start(settings: Settings) -> None:
@@ -204,7 +230,6 @@ class _Searching:
     def _explore(self, study: Any, space: Any, pool: Any) -> None:
         from nas.search.explore import Exploration
         from nas.search.progress import Progress
-        from nas.search.stopping import AsyncHalving, rungs_of
         from nas.training import cost
 
         settings = self.run.settings
@@ -220,7 +245,7 @@ class _Searching:
             space=space,
             settings=settings,
             pool=pool,
-            halving=AsyncHalving(rungs_of(settings.full_steps)),
+            halving=_stopping(settings, study),
             progress=progress,
             cost_of=cost_of,
             checkpoint=lambda digest: self.run.checkpoint(digest, settings.seed),
@@ -269,6 +294,8 @@ class _Searching:
         seed = max(scores, key=lambda s: scores[s])
         winner = self.run.checkpoint(table["hash"].iloc[0], int(seed))
         self._test(winner, pool)
+        if len(study.directions) == 1:
+            study.set_user_attr(ATTRIBUTE, importance(study).to_data())
         self._report(table)
 
     def _test(self, winner: Path, pool: Any) -> None:

@@ -16,9 +16,12 @@ from nas.errors import UserError
 from nas.pool import Done, Failed, Infeasible, Job, Lost, Message, Pool, Requeued, Rung
 from nas.search import trials
 from nas.search.firsts import BASELINE, OUTSIDE
+from nas.search.objectives import costs, estimated_costs
 from nas.search.progress import Progress
+from nas.search.ranking import best_of_front
+from nas.search.samplers.scores import PARTIAL
 from nas.search.settings import Settings
-from nas.search.stopping import AsyncHalving
+from nas.search.stopping import StoppingRule
 from nas.search.work import Task
 from nas.space import Recipe, candidate_hash, close, from_trial, to_json
 
@@ -58,7 +61,7 @@ class Exploration:
     space: Recipe
     settings: Settings
     pool: Pool
-    halving: AsyncHalving
+    halving: StoppingRule
     progress: Progress
     cost_of: Callable[[Recipe], dict[str, Any]]
     checkpoint: Callable[[str], Path]
@@ -86,7 +89,7 @@ class Exploration:
                 break
             for message in self.pool.messages(timeout=1.0):
                 self._hear(message)
-            self.progress.show(trials.spent(self.study), len(self._running))
+            self.progress.show(trials.spent(self.study), len(self._running), self.halving.describe())
         self._say_why_it_ended(in_time)
 
     def _wanted(self) -> bool:
@@ -96,9 +99,10 @@ class Exploration:
         """Take up where an earlier session of the run stopped."""
         for trial in self.study.get_trials(deepcopy=False):
             if trials.costs_budget(trial):
-                for rung, value in trial.intermediate_values.items():
-                    self.halving.record(rung, value)
-                self.progress.note(trials.outcome(trial) or "", trial.value)
+                for rung, value in trials.rungs(trial).items():
+                    self.halving.record(trial.number, rung, value)
+                how = trials.outcome(trial) or ""
+                self.progress.note(how, trials.score(trial) if how == "complete" else None)
 
     def _say_why_it_ended(self, in_time: bool) -> None:
         tried = trials.spent(self.study)
@@ -133,6 +137,7 @@ class Exploration:
             self.settings.seed,
             save=str(self.checkpoint(digest)),
             provenance={**self.provenance, "trial": trial.number},
+            timed="latency" in self.settings.objectives,
         )
         self.pool.submit(Job(trial.number, task))
 
@@ -143,9 +148,11 @@ class Exploration:
             return True
         known = trials.by_hash(self.study).get(digest)
         if known is not None:
-            for rung, value in known.intermediate_values.items():
-                trial.report(value, rung)
-            trials.end(self.study, trial, "duplicate", known.value, known.state, duplicate_of=known.number)
+            for rung, value in trials.rungs(known).items():
+                trials.report(self.study, trial, rung, value)
+            same = {PARTIAL: known.user_attrs[PARTIAL]} if PARTIAL in known.user_attrs else {}
+            of = {"duplicate_of": known.number, **same}
+            trials.end(self.study, trial, "duplicate", known.values, known.state, **of)
             return True
         try:
             broken = None if is_baseline else _broken(self.space, candidate)
@@ -189,19 +196,23 @@ class Exploration:
             self.pool.answer(trial.number, True)
             return
         self._reported.add(rung)
-        trial.report(message.value, message.step)
-        goes_on = self.halving.goes_on(message.step, message.value)
+        trials.report(self.study, trial, message.step, message.value)
+        goes_on = self.halving.goes_on(trial.number, message.step, message.value)
         if not goes_on:
             self._stopped.add(trial.number)
+            others = estimated_costs(self.settings.objectives, trial.user_attrs)
+            if others:
+                trial.set_user_attr(PARTIAL, [message.step, message.value, *others])
         self.pool.answer(trial.number, goes_on)
 
     def _done(self, trial: optuna.Trial, result: dict[str, Any]) -> None:
         how = "pruned" if trial.number in self._stopped else "complete"
         self._stopped.discard(trial.number)
-        attrs = {name: result[name] for name in ("steps", "seconds", "step_seconds", "peak_mb", "logs")}
+        attrs = {name: result[name] for name in ("steps", "seconds", "step_seconds", "peak_mb", "latency_ms", "logs")}
         if result["warnings"]:
             attrs["warnings"] = list(result["warnings"].values())
-        trials.end(self.study, trial, how, result["miou"], **attrs)
+        values = (result["miou"], *costs(self.settings.objectives, {**trial.user_attrs, **attrs}))
+        trials.end(self.study, trial, how, values, **attrs)
         for template, text in result["warnings"].items():
             if template not in self.warned:
                 self.warned.add(template)
@@ -217,8 +228,8 @@ class Exploration:
     def _drop_checkpoints(self) -> None:
         """Keep the weights of the best few and of the baselines only."""
         complete = [t for t in trials.by_hash(self.study).values() if trials.outcome(t) == "complete"]
-        complete.sort(key=lambda t: -float(t.value or 0))
-        for trial in complete[self.settings.best :]:
+        kept = {trial.number for trial in best_of_front(complete, self.settings.best)}
+        for trial in (t for t in complete if t.number not in kept):
             if BASELINE not in trial.user_attrs:
                 self.checkpoint(trial.user_attrs["hash"]).unlink(missing_ok=True)
 

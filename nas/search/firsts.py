@@ -38,7 +38,7 @@ def best_of(run: Run, count: int = WINNERS) -> list[str]:
     known = trials.by_hash(run.study()) if run.storage_exists() else {}
     complete = {digest: trial for digest, trial in known.items() if trials.outcome(trial) == "complete"}
     ranked = list(run.ranking["hash"]) if (run.folder / "ranking.csv").exists() else []
-    others = sorted(complete.keys() - set(ranked), key=lambda digest: -float(complete[digest].value or 0.0))
+    others = sorted(complete.keys() - set(ranked), key=lambda digest: -complete[digest].values[0])
     found = [trials.candidate_of(complete[digest]) for digest in (*ranked, *others) if digest in complete]
     if not found:
         raise UserError(f"--warm-start {run.folder}: it has no candidate that was trained to its end")

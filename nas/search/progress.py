@@ -36,19 +36,19 @@ class Progress:
         if value is not None and (self.best is None or value > self.best):
             self.best = value
 
-    def show(self, done: int, running: int) -> None:
+    def show(self, done: int, running: int, note: str = "") -> None:
         """Bring the line up to date; `done` counts from the start of the run, earlier sessions included."""
+        note = f", {note}" if note else ""
         if self._first is None:
             self._first = done
         if self._bar is not None:
             self._bar.n = done
-            self._bar.set_postfix_str(self._best(), refresh=False)
+            self._bar.set_postfix_str(self._best() + note, refresh=False)
             self._bar.refresh()
         elif time.monotonic() - self._logged >= LOG_EVERY:
             self._logged = time.monotonic()
-            log.info(
-                "%s %d/%d, %d running, %s, %s left", self.what, done, self.total, running, self._best(), self._left()
-            )
+            far = f"{self.what} {done}/{self.total}, {running} running"
+            log.info("%s, %s, %s left%s", far, self._best(), self._left(), note)
 
     def close(self) -> None:
         """Leave the line."""

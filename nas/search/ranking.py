@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
 
 from nas.pool import Done, Ended, Failed, Infeasible, Job, Lost, Pool
 from nas.search import trials
+from nas.search.objectives import standing
 from nas.search.progress import Progress
 from nas.search.settings import Settings
 from nas.search.work import Task
 from nas.space import Recipe, candidate_hash, to_json
 
 __all__ = ["Contender", "confidence_interval", "contenders", "kendall_tau", "rank", "repeat"]
+
+KEPT = ("seconds", "peak_mb", "latency_ms")
 
 REPEATS = "repeats"
 """Study attribute: results by candidate hash, then by seed."""
@@ -51,10 +55,21 @@ def contenders(study: optuna.Study, space: Recipe, best: int) -> list[Contender]
         digest = candidate_hash(baseline.candidate())
         trial = known.get(digest)
         found[digest] = Contender(to_json(baseline.candidate()), digest, trial.number if trial else None, i)
-    complete = [(d, t) for d, t in known.items() if trials.outcome(t) == "complete" and d not in found]
-    for digest, trial in sorted(complete, key=lambda item: -float(item[1].value or 0.0))[:best]:
+    complete = [t for d, t in known.items() if trials.outcome(t) == "complete" and d not in found]
+    for trial in best_of_front(complete, best):
+        digest = trial.user_attrs["hash"]
         found[digest] = Contender(trials.candidate_of(trial), digest, trial.number, None)
     return list(found.values())
+
+
+def best_of_front(complete: list[optuna.trial.FrozenTrial], count: int) -> list[optuna.trial.FrozenTrial]:
+    """The best of complete trials by mIoU; of several objectives, those that stand for the front, mIoU's best first."""
+    if not complete or len(complete[0].values) == 1:
+        return sorted(complete, key=lambda t: -t.values[0])[:count]
+    points = np.array([(t.values[0], *(-cost for cost in t.values[1:])) for t in complete])
+    place = standing(points)
+    place[np.argmax(points[:, 0])] = -1
+    return [complete[i] for i in np.argsort(place, kind="stable")[:count]]
 
 
 def repeat(
@@ -83,7 +98,8 @@ def repeat(
     waiting = {job.id: job.payload for job in jobs}
     for number, (contender, seed) in waiting.items():
         path = str(checkpoint(contender.digest, seed))
-        task = Task(contender.candidate, settings.full_steps, (settings.full_steps,), seed, path, provenance)
+        timed = "latency" in settings.objectives
+        task = Task(contender.candidate, settings.full_steps, (settings.full_steps,), seed, path, provenance, timed)
         pool.submit(Job(number, task))
     progress.total = len(jobs)
     while waiting:
@@ -101,7 +117,7 @@ def repeat(
 
 def _plain(message: Ended) -> dict[str, Any]:
     if isinstance(message, Done):
-        return {name: message.result[name] for name in ("miou", "seconds", "peak_mb")}
+        return {name: message.result[name] for name in ("miou", *KEPT)}
     return {"error": message.reason}
 
 
@@ -115,7 +131,7 @@ def _from_search(
     if trials.outcome(trial) != "complete":
         return {}
     attrs = trial.user_attrs
-    result = {"miou": trial.value, "seconds": attrs["seconds"], "peak_mb": attrs["peak_mb"]}
+    result = {"miou": trial.values[0], **{name: attrs[name] for name in KEPT if name in attrs}}
     return {str(settings.seed): result}
 
 
@@ -148,11 +164,12 @@ def rank(entrants: list[Contender], results: dict[str, dict[str, dict[str, Any]]
                 "miou": statistics.fmean(values.values()) if values else math.nan,
                 "interval": confidence_interval(list(values.values())),
                 "seeds": len(values),
-                "search_miou": trial.value if trial else math.nan,
+                "search_miou": (trials.score(trial) if trial else None) or math.nan,
                 "params": attrs.get("params"),
                 "macs": attrs.get("macs"),
                 "seconds": statistics.fmean(r["seconds"] for r in done.values()) if done else math.nan,
                 "peak_mb": max((r["peak_mb"] for r in done.values()), default=math.nan),
+                "latency_ms": _median([r["latency_ms"] for r in done.values() if r.get("latency_ms") is not None]),
                 "values": values,
                 "error": errors[0] if errors else "",
             }
@@ -162,6 +179,10 @@ def rank(entrants: list[Contender], results: dict[str, dict[str, dict[str, Any]]
     table.insert(4, "tie", [i > 0 and _ties(first, values) for i, values in enumerate(table["values"])])
     table.index = pd.RangeIndex(1, len(table) + 1, name="rank")
     return table
+
+
+def _median(values: list[float]) -> float:
+    return statistics.median(values) if values else math.nan
 
 
 def _ties(first: dict[str, float], other: dict[str, float]) -> bool:

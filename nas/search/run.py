@@ -69,13 +69,14 @@ class Run:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        maximize, minimize = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
         return optuna.create_study(
             storage=self.storage,
             study_name=self.study_name,
             sampler=sampler,
             # Early stopping is decided by the search itself.
             pruner=optuna.pruners.NopPruner(),
-            direction="maximize",
+            directions=[maximize] + [minimize] * (len(self.settings.objectives) - 1),
             load_if_exists=True,
         )
 
@@ -112,10 +113,12 @@ class Run:
         """A row a trial: outcome, score, costs, and a column a parameter path."""
         import pandas as pd
 
+        from nas.search import trials
+
         rows: list[dict[str, Any]] = []
         for trial in self.study().get_trials(deepcopy=False):
-            keep = ("outcome", "hash", "params", "macs", "seconds", "peak_mb", "reason")
+            keep = ("outcome", "hash", "params", "macs", "seconds", "peak_mb", "latency_ms", "reason")
             attrs = {name: trial.user_attrs.get(name) for name in keep}
-            rungs = {f"rung {step}": value for step, value in sorted(trial.intermediate_values.items())}
-            rows.append({"trial": trial.number, "miou": trial.value, **attrs, **rungs, **trial.params})
+            rungs = {f"rung {step}": value for step, value in sorted(trials.rungs(trial).items())}
+            rows.append({"trial": trial.number, "miou": trials.score(trial), **attrs, **rungs, **trial.params})
         return pd.DataFrame(rows).set_index("trial") if rows else pd.DataFrame()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import UserError
+from nas.search.objectives import checked_objectives
 
 __all__ = ["Settings"]
 
@@ -24,7 +25,9 @@ class Settings:
         data, labels, unlabelled, size, group_classes: the data set, as `tasks.data.load_data` reads them; a run
             keeps the grouping itself, not the name of its file.
         seed: of the sampler, the splits and every training.
+        objectives: mIoU, and what it is weighed against, see `nas.search.objectives`.
         sampler: one of `nas.search.samplers.SAMPLERS`.
+        stopping: one of `nas.search.stopping.STOPPING`.
         warm_start: the folder of an earlier run whose best candidates are tried after the baselines, or None.
         steps: optimizer steps of a full training; None for 60 passes over the labelled images at 8 a step,
             or 14 on the embedded scenes, which are there to try things on.
@@ -46,7 +49,9 @@ class Settings:
     size: tuple[int, int] | None = None
     group_classes: str | dict[str, Any] | None = None
     seed: int = 0
+    objectives: tuple[str, ...] = ("miou",)
     sampler: str = "surrogate"
+    stopping: str = "halving"
     warm_start: str | None = None
     steps: int | None = None
     best: int = 3
@@ -69,6 +74,7 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise UserError(f"--{name.replace('_', '-')} {value}: give {lowest} or more")
+        checked_objectives(self.objectives)
         if self.size is not None and min(self.size) < 8:
             raise UserError(f"--size {self.size[0]}x{self.size[1]}: give 8 pixels or more each way")
         if self.max_time is not None and self.max_time <= 0:
@@ -106,4 +112,5 @@ class Settings:
             raise UserError(f"{folder} is not a run: it has no readable settings.json") from None
         known = {f.name for f in fields(cls)}
         settings = cls(**{name: value for name, value in data.items() if name in known})
-        return replace(settings, size=(settings.size[0], settings.size[1]) if settings.size else None)
+        size = (settings.size[0], settings.size[1]) if settings.size else None
+        return replace(settings, size=size, objectives=tuple(settings.objectives))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["OUTCOMES", "by_hash", "candidate_of", "end", "outcome", "spent", "unfinished"]
+from nas.search.samplers.scores import RUNGS
+
+__all__ = ["OUTCOMES", "by_hash", "candidate_of", "end", "outcome", "report", "rungs", "score", "spent", "unfinished"]
 
 OUTCOMES = ("complete", "pruned", "infeasible", "failed", "lost", "duplicate")
 """Each trial ends as exactly one of these. Optuna itself knows COMPLETE, PRUNED and FAIL."""
@@ -22,7 +25,7 @@ def end(
     study: optuna.Study,
     trial: optuna.Trial,
     how: str,
-    value: float | None = None,
+    values: float | Sequence[float] | None = None,
     state: TrialState | None = None,
     **attrs: Any,
 ) -> None:
@@ -33,7 +36,29 @@ def end(
     for name, content in {"outcome": how, **attrs}.items():
         trial.set_user_attr(name, content)
     state = state or STATES.get(how, TrialState.FAIL)
-    study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+    study.tell(trial, values if state == TrialState.COMPLETE else None, state=state)
+
+
+def report(study: optuna.Study, trial: optuna.Trial, rung: int, value: float) -> None:
+    """Write down a validation mIoU at a rung."""
+    if len(study.directions) == 1:
+        trial.report(value, rung)
+    else:
+        trial.set_user_attr(RUNGS, {**trial.user_attrs.get(RUNGS, {}), str(rung): value})
+
+
+def rungs(trial: FrozenTrial) -> dict[int, float]:
+    """Validation mIoU by rung."""
+    kept = trial.user_attrs.get(RUNGS, {})
+    return dict(trial.intermediate_values) or {int(rung): value for rung, value in kept.items()}
+
+
+def score(trial: FrozenTrial) -> float | None:
+    """The last validation mIoU: that of the full training where the trial is complete."""
+    if trial.values is not None:
+        return trial.values[0]
+    reached = rungs(trial)
+    return reached[max(reached)] if reached else None
 
 
 def outcome(trial: FrozenTrial) -> str | None:

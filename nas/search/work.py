@@ -37,6 +37,7 @@ class Task:
         steps, rungs, seed: the training plan.
         save: where to write the checkpoint when the training ends in full, or None.
         provenance: what else the checkpoint is to say of itself.
+        timed: whether the network's latency is asked for.
     """
 
     candidate: str
@@ -45,6 +46,7 @@ class Task:
     seed: int
     save: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    timed: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,18 @@ class TrainWork:
         return self._test(task) if isinstance(task, FinalTest) else self._train(task, report)
 
     def _train(self, task: Task, report: Callable[[int, float], bool]) -> dict[str, Any]:
+        import torch
+
         from nas.export import save_checkpoint
         from nas.space import from_json
-        from nas.training import Plan, train
+        from nas.training import Plan, latency_ms, train
 
         candidate = from_json(task.candidate)
         plan = Plan(task.steps, task.rungs, task.seed, self._device)
         with _warnings() as warnings:
             trained = train(candidate, self._data, plan, report)
+        device = torch.device(self._device)
+        latency = latency_ms(trained.network, self._data.size, device) if task.timed else None
         if task.save and trained.steps == task.steps:
             metrics = {"validation_miou": trained.scores.miou, "steps": trained.steps, "seconds": trained.seconds}
             provenance = {**task.provenance, "seed": task.seed}
@@ -97,6 +103,7 @@ class TrainWork:
             "seconds": trained.seconds,
             "step_seconds": trained.step_seconds,
             "peak_mb": trained.peak_mb,
+            "latency_ms": latency,
             "logs": trained.logs,
             "warnings": warnings,
         }

@@ -5,6 +5,7 @@ from nas.training.batch import VOID, Batch
 from nas.training.cost import Cost, cost
 from nas.training.ema import ema_update
 from nas.training.evaluate import evaluate
+from nas.training.latency import latency_ms
 from nas.training.metrics import Confusion, Scores
 from nas.training.optimizers import SGD, Adam, AdamW
 from nas.training.protocols import Data, Loss, Method, PretextTask, Split
@@ -37,5 +38,6 @@ __all__ = [
     "cost",
     "ema_update",
     "evaluate",
+    "latency_ms",
     "train",
 ]

@@ -15,6 +15,7 @@ import pytest
 from nas.errors import UserError
 from nas.report import figures, write_report
 from nas.report.facts import read_trials
+from nas.search.importance import Effect, Importance, Interaction
 from nas.search.run import Run
 from nas.space import Recipe
 
@@ -139,6 +140,24 @@ def test_hover_text_is_escaped_for_plotly(
     assert figure is not None
     (shown,) = figure.data[0].text
     assert "<a" not in shown and html.escape("<a href='x'>") in shown
+
+
+def test_what_mattered_is_in_the_page_where_the_search_has_noted_it(
+    tmp_path: Path, start: Callable[..., Run], page: Page
+) -> None:
+    run = start(tmp_path / "told")
+    effects = tuple(Effect(f"gene{i}", 0.2 - 0.01 * i, 0.05, EVIL, 0.3, 0.1) for i in range(12))
+    pairs = tuple(Interaction("a", "b", 0.05, 0.01, f"a=on helps with b=<{i}>") for i in range(7))
+    run.study().set_user_attr("importance", Importance(0.42, 57, effects, pairs).to_data())
+    told = read(write_report(run))
+    assert "57 scored trials explains 42%" in told.text
+    assert re.search(r"gene0\s*20\.0% ± 5\.0%\s*" + re.escape(EVIL) + r"\s*\+0\.30 ± 0\.10", told.text)
+    assert "gene9" in told.text and "gene10" not in told.text
+    assert "a=on helps with b=<4>" in told.text and "b=<5>" not in told.text
+    assert "What mattered" not in page.text
+    few = Importance(None, 7, reason="7 scored trials are <too> few")
+    run.study().set_user_attr("importance", few.to_data())
+    assert "It cannot be told: 7 scored trials are <too> few." in read(write_report(run)).text
 
 
 def test_running_best_never_falls(run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from nas.report import ranking_text
 from nas.report.facts import agreements, read_trials
 from nas.report.numbers import count, duration, score, score_with_interval
 from nas.report.text import next_commands
+from nas.search.importance import Effect, Importance, Interaction
 from nas.search.run import Run
 from nas.search.settings import Settings
 from nas.space import Recipe
@@ -87,6 +89,48 @@ def test_tau_counts_pairs_of_complete_trials(run: Run) -> None:
 
 def test_tau_needs_three_trials(run: Run) -> None:
     assert agreements(read_trials(run)[:2]) == []
+
+
+TOLD = Importance(
+    0.42,
+    57,
+    (
+        Effect("width", 0.2, 0.05, "0.00042 to 0.00097", 0.3, 0.1),
+        *(Effect("encoder.stages." * i, 0.02, 0.01, "Inverted" * i, -1.0, 0.1) for i in range(1, 9)),
+    ),
+    tuple(
+        Interaction("jigsaw", "norm", 0.05, 0.01, f"jigsaw=on helps with {'norm' * 9 * i}=group (+0.50)")
+        for i in range(1, 5)
+    ),
+)
+
+
+def told(start: Callable[..., Run], folder: Path, what: Importance) -> Run:
+    run = start(folder)
+    run.study().set_user_attr("importance", what.to_data())
+    return run
+
+
+def test_what_mattered_is_told_in_ten_narrow_lines(
+    table: pd.DataFrame, tmp_path: Path, start: Callable[..., Run]
+) -> None:
+    text = ranking_text(table, told(start, tmp_path / "told", TOLD))
+    (part,) = (part for part in text.split("\n\n") if part.startswith("What mattered"))
+    lines = part.splitlines()
+    assert "42%" in lines[0] and len(lines) <= 10 and max(map(len, lines)) <= 80
+    assert re.search(r"20% ±\s+5% +width +0\.00042 to 0\.00097 +\+0\.30 ± 0\.10", part)
+    assert "jigsaw=on helps with" in part
+
+
+def test_what_cannot_be_told_is_said_and_what_was_not_asked_is_not(
+    table: pd.DataFrame, run: Run, tmp_path: Path, start: Callable[..., Run]
+) -> None:
+    few = Importance(None, 7, reason="7 scored trials are too few, 20 are needed")
+    text = ranking_text(table, told(start, tmp_path / "few", few))
+    assert "What mattered cannot be told: 7 scored trials are too few, 20 are needed." in text
+    none = Importance(0.3, 70)
+    assert "no parameter by itself" in ranking_text(table, told(start, tmp_path / "none", none))
+    assert "What mattered" not in ranking_text(table, run)
 
 
 def test_commands_can_be_copied(table: pd.DataFrame, run: Run) -> None:

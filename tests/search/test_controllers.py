@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
+import math
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 import pandas as pd
 import pytest
 
-from benchmarks.controllers import main, replay
-from benchmarks.tables import Table, folder_of_tables, load_table
+from benchmarks import nasbench201
+from benchmarks.controller_table import MARKS, RANKED, paired, summary
+from benchmarks.controllers import Job, main, measure, replay
+from benchmarks.peers import PEERS, ExhaustedError, make_peer
+from benchmarks.searchers import default_samplers, make_searcher
+from benchmarks.tables import Places, Table, folder_of_tables, load_table
 from nas.errors import UserError
-from nas.search.samplers import make_sampler
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -39,19 +46,108 @@ def test_a_table_is_read_with_its_targets(folder: Path) -> None:
     assert load_table(folder / "small.csv", "loss").scores[2, 1, 1] == 22.5
 
 
-@pytest.mark.parametrize("name", ["random", "local", "surrogate"])
+class Scripted:
+    """Proposes what it was given, and notes what it is told."""
+
+    def __init__(self, *places: Places) -> None:
+        self.left, self.told = list(places), []
+
+    def ask(self) -> tuple[Places, Any]:
+        if not self.left:
+            raise ExhaustedError
+        return self.left[0], self.left.pop(0)
+
+    def tell(self, handle: Any, score: float | None) -> None:
+        self.told.append((handle, score))
+
+
+def installed(name: str) -> str:
+    """The sampler's name; skips the test when its package is not there."""
+    if importlib.util.find_spec(PEERS[name]) is None:
+        pytest.skip(f"the package {PEERS[name]} is not installed")
+    return name
+
+
+def hill(ordered: frozenset[str] = frozenset(["b", "d"])) -> Table:
+    """625 combinations, the score the sum of the places."""
+    values: dict[str, list[Any]] = {"a": list("vwxyz"), "b": [1, 2, 4, 8, 16], "c": list("vwxyz"), "d": [1, 2, 3, 4, 5]}
+    keys = list(itertools.product(range(5), repeat=4))
+    return Table("hill", values, ordered, {key: float(sum(key)) for key in keys})
+
+
+def test_what_a_searcher_is_told() -> None:
+    table = Table("t", {"a": [0, 1, 2]}, frozenset(), {(0,): 3.0, (2,): 5.0})
+    searcher = Scripted((1,), (2,), (1,), (0,), (2,))
+    found = replay(searcher, table, 3)
+    assert searcher.told == [((1,), None), ((2,), 5.0), ((1,), None), ((0,), 3.0), ((2,), 5.0)]
+    assert found.scores == [5.0, 3.0, 5.0] and found.invalid == 2
+    assert replay(Scripted((2,), (0,)), table, 3).scores == [5.0, 3.0]
+
+
+@pytest.mark.parametrize("name", ["random", "local", "surrogate", "evolution", "tpe"])
 def test_invalid_combinations_are_failures_that_do_not_count(folder: Path, name: str) -> None:
-    found = replay(make_sampler(name, 0), load_table(folder / "small.csv"), 20)
+    table = load_table(folder / "small.csv")
+    found, again = (replay(make_searcher(name, table, 0), table, 20) for _ in range(2))
     assert len(found.scores) == 20
     assert len(found.asking) == 20 + found.invalid
+    assert found.scores == again.scores
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_peer_proposes_what_there_is_and_repeats_by_its_seed(folder: Path, name: str) -> None:
+    table = load_table(folder / "small.csv")
+    found, again = (replay(make_searcher(installed(name), table, 1, 12), table, 12) for _ in range(2))
+    assert len(found.scores) == 12
+    assert len(found.asking) == 12 + found.invalid
+    assert found.scores == again.scores
+
+
+@pytest.mark.parametrize(
+    ("name", "evaluations"), [("neps:evolution", 130), ("syne:evolution", 190), ("syne:evolution20", 130)]
+)
+def test_an_evolution_of_a_peer_climbs(name: str, evaluations: int) -> None:
+    table = hill()
+    scores = replay(make_searcher(installed(name), table, 0, evaluations), table, evaluations).scores
+    # A random search stays at 8, with a standard error of 0.7.
+    assert np.mean(scores[-15:]) > 11.0
+
+
+@pytest.mark.parametrize("name", ["syne:bore", "smac"])
+def test_a_model_of_a_peer_finds_the_best_of_625(name: str) -> None:
+    table = hill()
+    # A random search of 70 does in one case of ten; one that was told the wrong sign never.
+    assert max(replay(make_searcher(installed(name), table, 0, 70), table, 70).scores) == 16.0
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_peer_whose_package_is_absent_gets_a_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, PEERS[name], None)
+    with pytest.raises(UserError, match=f"{name} needs the package {PEERS[name]} .*benchmarks/requirements.txt"):
+        make_peer(name, hill(), 0, 10)
+
+
+def test_the_default_is_ours_and_every_peer_that_is_there() -> None:
+    names = default_samplers()
+    assert names[:3] == ["surrogate", "local", "evolution"]
+    assert {n for n in names if n in PEERS} == {n for n, p in PEERS.items() if importlib.util.find_spec(p) is not None}
+
+
+def test_a_target_that_is_better_when_smaller(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"batch_size": [8, 8, 16, 16], "lr_schedule": ["a", "b"] * 2, "train_time_0": 1.0})
+    frame["val_loss_0"], frame["val_loss_1"] = [0.4, 0.3, 0.2, 0.9], [0.6, 0.3, 0.2, 0.9]
+    frame.to_csv(tmp_path / "fcnet_small.csv", index=False)
+    table = load_table(tmp_path / "fcnet_small.csv")
+    assert table.scores == pytest.approx({(0, 0): -0.5, (0, 1): -0.3, (1, 0): -0.2, (1, 1): -0.9})
+    assert [table.rank(-loss) for loss in (0.2, 0.3, 0.5, 0.9)] == [1, 2, 3, 4]
+    assert max(replay(make_searcher("random", table, 0), table, 40).scores) == pytest.approx(-0.2)
 
 
 def test_workers_overlap_and_the_clock_tells() -> None:
     keys = list(itertools.product(range(4), repeat=2))
     values = {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3]}
     table = Table("t", values, frozenset(["b"]), {k: float(sum(k)) for k in keys}, dict.fromkeys(keys, 10.0))
-    alone = replay(make_sampler("random", 0), table, 12, workers=1)
-    four = replay(make_sampler("random", 0), table, 12, workers=4)
+    alone = replay(make_searcher("random", table, 0), table, 12, workers=1)
+    four = replay(make_searcher("random", table, 0), table, 12, workers=4)
     assert alone.simulated == [10.0 * (i + 1) for i in range(12)]
     assert four.simulated == [10.0] * 4 + [20.0] * 4 + [30.0] * 4
     assert table.distributions()["b"] == optuna.distributions.IntDistribution(0, 3)
@@ -59,7 +155,7 @@ def test_workers_overlap_and_the_clock_tells() -> None:
 
 def test_a_table_of_nothing_valid_ends() -> None:
     table = Table("t", {"a": [0, 1]}, frozenset(), {}, {})
-    assert replay(make_sampler("random", 0), table, 3).scores == []
+    assert replay(make_searcher("random", table, 0), table, 3).scores == []
 
 
 def test_the_command_prints_and_writes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,9 +171,123 @@ def test_the_command_prints_and_writes(folder: Path, capsys: pytest.CaptureFixtu
     assert "| random |" in capsys.readouterr().out
 
 
+def test_a_row_of_the_results(folder: Path) -> None:
+    path = folder / "small.csv"
+    table = load_table(path)
+    scores = replay(make_searcher("random", table, 4), table, 60, seed=4).scores
+    row = measure(Job("random", path, None, seed=4, evaluations=60, workers=1))
+    ordered = sorted(table.scores.values(), reverse=True)
+    for mark in (10, 15, 25, 35, 50):
+        assert row[f"regret_{mark}"] == pytest.approx((ordered[0] - max(scores[:mark])) / (ordered[0] - ordered[12]))
+    assert row["rank_25"] == ordered.index(max(scores[:25])) + 1
+    assert math.isnan(row["regret_70"]) and math.isnan(row["rank_100"])
+    assert row["to_best_0.1%"] == (scores.index(ordered[0]) + 1 if ordered[0] in scores else 61)
+
+
+def test_the_summary_by_hand() -> None:
+    pairs = [("t", 0), ("t", 1), ("u", 0), ("u", 1)]
+    base = {f"{what}_{mark}": 1.0 for what, marks in (("regret", MARKS), ("rank", RANKED)) for mark in marks}
+    base |= {"to_best_0.1%": 7, "invalid": 0, "ask_seconds": 0.5, "slowest_ask_seconds": 2.0}
+    rows = [
+        {"sampler": "surrogate", "table": t, "seed": s, **base, "regret_50": r}
+        for (t, s), r in zip(pairs, (1, 2, 3, 4), strict=True)
+    ]
+    rows += [
+        {"sampler": "peer", "table": t, "seed": s, **base, "regret_50": r}
+        for (t, s), r in zip(pairs[:3], (2, 2, 6), strict=True)
+    ]
+    means = summary(pd.DataFrame(rows)).set_index("sampler")
+    # Student's t at 3 degrees of freedom is 3.182; the deviation of 1, 2, 3, 4 is the root of 5/3.
+    assert means.loc["surrogate", "regret_50"] == 2.5
+    assert means.loc["surrogate", "regret_50_interval"] == pytest.approx(3.182 * math.sqrt(5 / 3) / 2, rel=1e-3)
+    assert means.loc["surrogate", ["rank_100", "rank_100_interval", "to_best_0.1%"]].tolist() == [1.0, 0.0, 7.0]
+    (row,) = paired(pd.DataFrame(rows)).to_dict("records")
+    # Over the three pairs that both have: 1, 0 and 3, whose deviation is the root of 7/3; t is 4.303.
+    assert row["sampler"] == "peer" and row["pairs"] == 3
+    assert row["regret_50"] == pytest.approx(4 / 3) and row["regret_100"] == 0.0
+    assert row["regret_50_interval"] == pytest.approx(4.303 * math.sqrt(7 / 3) / math.sqrt(3), rel=1e-3)
+
+
+def test_a_run_goes_on_where_it_stopped_and_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pd.DataFrame(list(itertools.product(range(4), repeat=3)), columns=["c0", "c1", "c2"])
+    frame["test_acc_mean"] = frame.sum(axis=1) / 10
+    frame.to_csv(folder / "nasbench_macro.csv", index=False)
+    out = folder / "rows.csv"
+    call = ["--tables", str(folder), "--all", "--sampler", "surrogate", "--sampler", "random", "--evaluations", "12"]
+    main([*call, "--seeds", "1", "--out", str(out)])
+    first = pd.read_csv(out)
+    main([*call, "--seeds", "2", "--processes", "2", "--out", str(out)])
+    rows = pd.read_csv(out)
+    assert sorted(zip(rows["sampler"], rows["seed"], strict=True)) == [
+        ("random", 0), ("random", 1), ("surrogate", 0), ("surrogate", 1)
+    ]  # fmt: skip
+    pd.testing.assert_frame_equal(rows.iloc[:2], first)
+    main([*call, "--seeds", "2", "--out", str(out)])
+    assert "nothing to do" in capsys.readouterr().out and len(pd.read_csv(out)) == 4
+    main(["--report", "--evaluations", "12", "--out", str(out)])
+    text = out.with_suffix(".md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out.strip() == text.strip()
+    (line,) = [
+        line for line in text.split("above surrogate's")[1].split("by table")[0].splitlines() if "random" in line
+    ]
+    assert line.count("|") == 6 and line.endswith("| 2 |")
+    assert "plotly" in out.with_suffix(".html").read_text(encoding="utf-8")
+
+
+def test_rows_of_another_kind_are_left_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "rows.csv"
+    out.write_text("sampler,table\nrandom,small\n", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["--tables", str(folder), "--table", "small.csv", "--evaluations", "5", "--out", str(out)])
+    assert "rows.csv holds other columns than this version writes" in capsys.readouterr().err
+    assert out.read_text(encoding="utf-8") == "sampler,table\nrandom,small\n"
+
+
+def test_the_clock_of_nasbench201_by_hand() -> None:
+    table = Table(
+        "t", {"a": [0, 1, 2]}, frozenset(), {(0,): 1.0, (1,): 3.0, (2,): 9.0}, {(0,): 5.0, (1,): 4.0, (2,): 2.0}
+    )
+    searcher = Scripted((0,), (1,), (2,), (0,))
+    assert nasbench201.search(searcher, table, limit=10.0) == nasbench201.Pick((1,), 3.0, 2, 9.0)
+    assert searcher.told == [((0,), 1.0), ((1,), 3.0)]
+    assert nasbench201.search(Scripted((0,), (1,), (2,), (0,)), table, limit=11.0).places == (2,)
+    repeated = nasbench201.search(Scripted((2,), (2,), (2,), (2,)), table, limit=6.0)
+    assert (repeated.evaluations, repeated.seconds) == (3, 6.0)
+    with pytest.raises(UserError, match="no training of t fits"):
+        nasbench201.search(Scripted((0,)), table, limit=4.0)
+
+
+def test_the_protocol_of_nasbench201(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pyarrow", reason="reads the table")
+    frame = pd.DataFrame(list(itertools.product("ab", "ab")), columns=["op0", "op1"])
+    frame["ep12_cifar10_val"] = [50.0, 60.0, 70.0, 80.0]
+    frame["ep12_cifar10_cost_s"], frame["cifar10_train_time_s"] = 100.0, 2000.0
+    for column, accuracy in zip(nasbench201.TESTS, (90.0, 70.0, 40.0), strict=True):
+        frame[column] = accuracy + np.arange(4)
+    frame.to_parquet(tmp_path / "nasbench201.parquet")
+    out = tmp_path / "found.csv"
+    call = ["--tables", str(tmp_path), "--sampler", "random", "--out", str(out)]
+    nasbench201.main([*call, "--seeds", "1"])
+    nasbench201.main([*call, "--seeds", "2"])
+    rows = pd.read_csv(out)
+    assert rows["seed"].tolist() == [0, 1]
+    assert (rows["evaluations"] == 120).all() and (rows["seconds"] == 12_000.0).all()
+    # Of 120 draws of four, one is the best.
+    assert (rows[list(nasbench201.TESTS)].to_numpy() == [93.0, 73.0, 43.0]).all()
+    text = out.with_suffix(".md").read_text(encoding="utf-8")
+    assert "| random | 2 | 120 | 93.00 ± 0.00 | 73.00 ± 0.00 | 43.00 ± 0.00 |" in text
+    assert "| regularized evolution (published) | | | 93.92 | 71.84 | 45.5 |" in text
+    frame[1:].to_parquet(tmp_path / "nasbench201.parquet")
+    nasbench201.load_protocol.cache_clear()
+    with pytest.raises(SystemExit):
+        nasbench201.main([*call, "--seeds", "3"])
+    assert "the protocol needs every combination" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--report", "--out", "/nowhere/rows.csv"], "there are no results in /nowhere/rows.csv"),
         (["--tables", "/nowhere", "--table", "small.csv"], "/nowhere is not a folder"),
         (["--tables", "{}", "--table", "other.csv"], "there is no table"),
         (["--tables", "{}", "--table", "small.csv", "--target", "joy"], "small.csv has no column joy"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 
+import numpy as np
 import optuna
 import pytest
 
 from nas.errors import UserError
 from nas.search.samplers import SAMPLERS, EvolutionSampler, make_sampler
-from nas.search.samplers.scores import fitness
+from nas.search.samplers.scores import Gains, fitness, foretold
 from tests.contracts.sampler_contract import SamplerContract
 
 
@@ -131,4 +132,5 @@ def test_further_trained_outranks_early_stopped() -> None:
         intermediate_values={1: 0.9},
     )
     study.add_trial(pruned)
-    assert fitness(study.trials[0], study) > fitness(study.trials[1], study)  # type: ignore[operator]
+    reached = foretold(np.array([fitness(t, study) for t in study.trials], dtype=float), Gains())
+    assert tuple(reached[0]) > tuple(reached[1])

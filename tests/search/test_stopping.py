@@ -1,11 +1,53 @@
-"""Asynchronous successive halving, worked by hand and as properties."""
+"""Stopping rules: the contract, and each worked by hand or against SciPy and NumPy."""
 
 from __future__ import annotations
 
+import math
+import random
+
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from nas.search.stopping import AsyncHalving, rungs_of
+from nas.errors import UserError
+from nas.search.stopping import (
+    STOPPING,
+    AdaptiveHalving,
+    AsyncHalving,
+    CurveRule,
+    Hyperband,
+    NoStopping,
+    StoppingRule,
+    make_rule,
+    make_stopping,
+    rungs_of,
+)
+from nas.search.stopping.adaptive import worth_keeping
+from nas.search.stopping.curve import chance_to_lead
+from tests.contracts.stopping_contract import StoppingContract, live, stream
+
+
+class TestHalving(StoppingContract):
+    make = AsyncHalving
+
+
+class TestHyperband(StoppingContract):
+    make = Hyperband
+
+
+class TestAdaptive(StoppingContract):
+    make = AdaptiveHalving
+
+
+class TestCurve(StoppingContract):
+    make = CurveRule
+
+
+class TestNone(StoppingContract):
+    make = NoStopping
+    stops = False
 
 
 def test_rungs_are_powers_of_eta_and_end_at_the_full_training() -> None:
@@ -15,27 +57,206 @@ def test_rungs_are_powers_of_eta_and_end_at_the_full_training() -> None:
     assert rungs_of(1) == (1,)
 
 
+@pytest.mark.parametrize("name", STOPPING)
+def test_every_rule_is_made_by_its_name(name: str) -> None:
+    rule: StoppingRule = make_stopping(name, 180, 0)
+    assert rule.rungs == (20, 60, 180)
+    assert make_rule(name, (3, 7), 0).rungs == (3, 7)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match=r"--stopping hope: .* choose from halving, adaptive, curve, hyperband, none"):
+        make_stopping("hope", 180, 0)
+
+
 def test_the_best_third_so_far_goes_on() -> None:
     halving = AsyncHalving((1, 3, 9), eta=3)
     # The first two have nothing to be compared with. Then: 1 of 3, 1 of 4, 1 of 5, 2 of 6.
-    assert [halving.goes_on(1, v) for v in (0.5, 0.4, 0.3, 0.6, 0.55, 0.58)] == [True, True, False, True, False, True]
-    assert halving.goes_on(9, 0.0)
-    assert halving.goes_on(2, 0.0)  # not a rung
-
-
-def test_what_an_earlier_sitting_recorded_counts() -> None:
-    halving = AsyncHalving((1, 3), eta=3)
-    for value in (0.5, 0.6, 0.7):
-        halving.record(1, value)
-    assert not halving.goes_on(1, 0.1)
-    assert halving.goes_on(1, 0.9)
+    values = (0.5, 0.4, 0.3, 0.6, 0.55, 0.58)
+    assert [halving.goes_on(i, 1, v) for i, v in enumerate(values)] == [True, True, False, True, False, True]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.integers(2, 4))
-def test_a_best_so_far_always_goes_on_and_about_one_in_eta_does(values: list[float], eta: int) -> None:
+def test_halving_keeps_the_best_so_far_and_what_a_sorted_list_would(values: list[float], eta: int) -> None:
     halving = AsyncHalving((1, 9), eta=eta)
-    best = -1.0
-    for value in values:
-        went = halving.goes_on(1, value)
-        assert went or value < best
-        best = max(best, value)
+    for i, value in enumerate(values):
+        seen = sorted(values[: i + 1], reverse=True)
+        expected = i + 1 < eta or value >= seen[max(len(seen) // eta, 1) - 1]
+        assert halving.goes_on(i, 1, value) == expected
+
+
+def test_hyperband_deals_its_brackets_in_proportion() -> None:
+    rule = Hyperband((1, 3, 9), eta=3)
+    # n = ceil(3 / (s + 1) * 3^s) for s = 2, 1, 0 halvings: 9, 5, 3.
+    dealt = [rule.bracket(number) for number in range(170)]
+    assert [dealt.count(b) for b in range(3)] == [90, 50, 30]
+    assert set(dealt[:6]) == {0, 1, 2}  # and evenly: none waits for the others
+
+
+def test_hyperband_stops_nobody_before_a_bracket_begins() -> None:
+    rule = Hyperband((1, 3, 9), eta=3)
+    for number in range(300, 330):
+        rule.record(number, 1, 0.9)
+        rule.record(number, 3, 0.9)
+    for number in range(60):
+        bracket = rule.bracket(number)
+        assert rule.goes_on(number, 1, 0.1) == (bracket > 0)
+        assert rule.goes_on(number, 3, 0.1) == (bracket > 1)
+
+
+def taught(rule: AdaptiveHalving, noise: float, candidates: int = 80, seed: int = 0) -> AdaptiveHalving:
+    """A rule that has seen candidates whose order at rung 2 is the final one up to noise."""
+    rng = random.Random(seed)
+    for number in range(candidates):
+        skill = rng.gauss(0, 1)
+        rule.record(number, 2, skill + noise * rng.gauss(0, 1))
+        rule.record(number, 18, skill)
+    return rule
+
+
+def test_agreement_is_scipys_tau_over_the_latest_that_have_both() -> None:
+    rule = taught(AdaptiveHalving((2, 18)), 1.0, candidates=130)
+    rule.record(500, 2, 0.3)  # without a final score
+    early, final = rule.seen[2], rule.seen[18]
+    expected = stats.kendalltau([early[n] for n in range(30, 130)], [final[n] for n in range(30, 130)]).statistic
+    assert rule.agreement(2) == (pytest.approx(expected), 100)
+    assert math.isnan(AdaptiveHalving((2, 18)).agreement(2)[0])
+
+
+def test_agreement_is_up_to_date_whichever_score_came_last() -> None:
+    rule = AdaptiveHalving((2, 18))
+    for number, (early, final) in enumerate([(1.0, 1.0), (2.0, 2.0)]):
+        rule.record(number, 18, final)
+        rule.record(number, 2, early)
+    assert rule.agreement(2) == (1.0, 2)
+    rule.record(2, 18, 0.0)
+    assert rule.agreement(2) == (1.0, 2)
+    rule.record(2, 2, 3.0)
+    assert rule.agreement(2) == (pytest.approx(-1 / 3), 3)
+
+
+def test_the_truer_a_rung_the_fewer_go_on() -> None:
+    kept = [taught(AdaptiveHalving((2, 18)), noise).kept(2) for noise in (0.0, 0.5, 1.0, 3.0, 100.0)]
+    assert kept == sorted(kept)
+    assert kept[0] <= 4
+    assert kept[-1] >= 40
+
+
+def test_what_is_worth_keeping_finds_the_most_of_the_best_for_its_cost() -> None:
+    """The closed form against a simulation: normal pairs, the best of 50, every share tried."""
+    rng, seen, paid, tau = np.random.default_rng(0), 50, 1 / 9, 0.4
+    rho = math.sin(math.pi / 2 * tau)
+    sought = stats.norm.ppf(seen / (seen + 1))
+    early = rho * sought + math.sqrt(1 - rho**2) * rng.standard_normal(200_000)
+    share = np.arange(1, seen + 1) / (seen + 1)
+    found = (early[:, None] > stats.norm.ppf(1 - share)).mean(axis=0) / (paid + share * (1 - paid))
+    kept = worth_keeping(tau, seen, paid)
+    assert found[kept - 1] == pytest.approx(found.max(), rel=0.01)
+    assert found[seen - 1] < 0.8 * found.max()
+
+
+@given(st.floats(0, 1), st.integers(1, 300), st.floats(0.01, 0.9))
+def test_worth_keeping_is_between_one_and_all(tau: float, seen: int, paid: float) -> None:
+    assert 1 <= worth_keeping(tau, seen, paid) <= seen
+    assert worth_keeping(0.0, seen, paid) == seen
+
+
+def test_few_explore_and_ever_fewer_and_the_seed_says_which() -> None:
+    one, other = ([n for n in range(2000) if AdaptiveHalving((1, 2), s).explores(n)] for s in (1, 2))
+    assert one == [n for n in range(2000) if AdaptiveHalving((1, 2), 1).explores(n)]
+    assert one != other
+    # The expected number is half the 2,000th harmonic number, 4.1.
+    counts = [sum(AdaptiveHalving((1, 2), s).explores(n) for n in range(2000)) for s in range(40)]
+    assert 3.1 < np.mean(counts) < 5.1
+
+
+def test_one_that_explores_is_never_stopped() -> None:
+    rule = taught(AdaptiveHalving((2, 18), seed=3), 0.0)
+    explorer = next(n for n in range(1000) if rule.explores(n))
+    stopped = next(n for n in range(1000, 2000) if not rule.explores(n))
+    assert rule.goes_on(explorer, 2, -9.0)
+    assert not rule.goes_on(stopped, 2, -9.0)
+
+
+def test_a_rule_says_how_truly_its_rungs_rank() -> None:
+    rule = AdaptiveHalving((38, 115, 346))
+    assert rule.describe() == ""
+    for number, (first, second, final) in enumerate([(1, 1, 1), (2, 3, 2), (3, 2, 4), (4, 4, 3)]):
+        for rung, value in zip(rule.rungs, (first, second, final), strict=True):
+            rule.record(number, rung, value)
+    # 1 of 6 pairs is in the wrong order at 38, 2 of 6 at 115.
+    assert rule.describe() == "tau .67, .33 of 4"
+    assert AdaptiveHalving((1,)).describe() == ""
+
+
+def test_chance_to_lead_is_the_prediction_interval_of_a_straight_line() -> None:
+    rng = np.random.default_rng(0)
+    early = rng.standard_normal(25)
+    final = early + 0.5 * rng.standard_normal(25)
+    value = 0.4
+    n = len(early)
+    xs = stats.norm.ppf(stats.rankdata(early) / (n + 1))
+    ys = stats.norm.ppf(stats.rankdata(final) / (n + 1))
+    fit = stats.linregress(xs, ys)
+    x = stats.norm.ppf(((early < value).sum() + 0.5) / (n + 1))
+    rest = ys - fit.intercept - fit.slope * xs
+    error = math.sqrt((rest**2).sum() / (n - 2) * (1 + 1 / n + (x - xs.mean()) ** 2 / ((xs - xs.mean()) ** 2).sum()))
+    expected = stats.t.sf((ys.max() - fit.intercept - fit.slope * x) / error, n - 2)
+    found = chance_to_lead(list(zip(early.tolist(), final.tolist(), strict=True)), value)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_curve_stops_nobody_until_three_are_complete() -> None:
+    rule = CurveRule((1, 3))
+    for number, value in enumerate((0.9, 0.8)):
+        rule.record(number, 1, value)
+        rule.record(number, 3, value)
+    assert rule.goes_on(9, 1, 0.1)
+
+
+def test_curve_stops_the_hopeless_only() -> None:
+    rng, rule = random.Random(0), CurveRule((1, 3))
+    for number in range(60):
+        skill = rng.gauss(0, 1)
+        rule.record(number, 1, skill)
+        rule.record(number, 3, 10 * skill + rng.gauss(0, 1))
+    ordered = sorted(rule.seen[1].values())
+    assert not rule.goes_on(100, 1, ordered[30])
+    assert rule.goes_on(101, 1, ordered[-2] + 1e-6)
+
+
+def share_let_on(noise: float) -> float:
+    """Of fresh candidates, how many the curve rule lets on, when rungs hold the final score and that much noise."""
+    let_on = []
+    for seed in range(30):
+        rng, rule = random.Random(seed), CurveRule((1, 3))
+        for number in range(40):
+            skill = rng.gauss(0, 1)
+            rule.record(number, 1, skill + noise * rng.gauss(0, 1))
+            rule.record(number, 3, skill)
+        let_on += [rule.goes_on(100 + i, 1, math.hypot(1, noise) * rng.gauss(0, 1)) for i in range(10)]
+    return sum(let_on) / len(let_on)
+
+
+def test_curve_stops_the_fewer_the_less_a_rung_says() -> None:
+    shares = [share_let_on(noise) for noise in (0.1, 0.5, 2.0, 100.0)]
+    assert shares == sorted(shares)
+    assert shares[0] < 0.15
+    assert shares[-1] > 0.5
+
+
+def test_curve_takes_a_rung_where_all_are_alike_as_saying_nothing() -> None:
+    assert chance_to_lead([(0.5, float(i)) for i in range(5)], 0.5) == 1.0
+
+
+@pytest.mark.parametrize("name", ["halving", "adaptive", "curve"])
+def test_stopping_saves_most_of_the_training_and_finds_a_good_one(name: str) -> None:
+    """Rungs that rank well: a third of the time of full trainings at most, and one of the best three."""
+    for seed in range(5):
+        reports = stream(seed, candidates=90, noise=0.2)
+        final = {n: value for n, rung, value in reports if rung == 18}
+        decided = live(make_rule(name, (2, 6, 18), seed), reports)
+        steps = sum({2: 2, 6: 4, 18: 12}[rung] for (_, rung, _), _ in decided)
+        assert steps < 18 * 90 / 3
+        best = max(value for (_, rung, value), _ in decided if rung == 18)
+        assert best >= sorted(final.values())[-3]

@@ -18,7 +18,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from nas.search.samplers import SurrogateSampler
 from nas.search.samplers.genome import INACTIVE, Column, Rules
 from nas.search.samplers.process import NOISE_FLOOR, Embedding, Hyper, Process, _cost, learn
-from nas.search.samplers.scores import gaussian_ranks
+from nas.search.samplers.scores import Gains, foretold, gaussian_ranks
 from nas.search.samplers.surrogate import _log_improvement
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -234,7 +234,17 @@ def test_threads_share_a_sampler_and_it_can_be_pickled() -> None:
     assert len({tuple(t.params.items()) for t in again.trials[-2:]}) == 2
 
 
-def test_several_objectives_are_refused() -> None:
-    study = optuna.create_study(sampler=SurrogateSampler(seed=0), directions=["maximize", "minimize"])
-    with pytest.raises(ValueError, match="multi-objective"):
-        study.ask()
+def test_pruned_trials_are_compared_by_what_they_would_have_reached() -> None:
+    gains = Gains()
+    for reported in ({1: 0.2, 3: 0.3, 9: 0.5}, {1: 0.1, 3: 0.4}, {3: 0.2, 9: 0.5}):
+        gains.add(reported)
+    # From 1 to 3: 0.1 and 0.3; from 3 to 9: 0.2 and 0.3.
+    assert gains.to_end(1) == pytest.approx(0.2 + 0.25)
+    assert gains.to_end(3) == pytest.approx(0.25)
+    assert gains.to_end(9) == gains.to_end(2) == 0.0
+    raw = np.array([[np.inf, 0.5], [1, 0.2], [3, 0.05], [-np.inf, -np.inf], [np.nan, np.nan]])
+    found = foretold(raw, gains)
+    assert found[:4] == pytest.approx(np.array([[np.inf, 0.5], [0, 0.65], [0, 0.3], [-np.inf, -np.inf]]))
+    assert np.isnan(found[4]).all()
+    # Whoever skipped an early rung and then did badly is not above whoever did well there.
+    assert gaussian_ranks(found[:4]).argsort().tolist() == [3, 2, 1, 0]

@@ -14,10 +14,22 @@ from nas.search.samplers.local import LocalSearchSampler
 from nas.search.samplers.nni_tuners import NNISampler
 from nas.search.samplers.surrogate import SurrogateSampler
 
-__all__ = ["SAMPLERS", "EvolutionSampler", "LocalSearchSampler", "NNISampler", "SurrogateSampler", "make_sampler"]
+__all__ = [
+    "SAMPLERS",
+    "SEVERAL_OBJECTIVES",
+    "EvolutionSampler",
+    "LocalSearchSampler",
+    "NNISampler",
+    "SurrogateSampler",
+    "make_sampler",
+]
 
 SAMPLERS = ("surrogate", "evolution", "local", "random", "tpe", "gp", "cmaes", "nsga2", "nni:tpe", "nni:evolution")
 """The names known, those aside that need a package of their own: nni:anneal."""
+
+
+SEVERAL_OBJECTIVES = ("surrogate", "local", "random", "tpe", "gp", "nsga2")
+"""Those that serve a study of several objectives."""
 
 
 def make_sampler(

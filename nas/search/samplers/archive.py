@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.samplers.genome import Column
-from nas.search.samplers.scores import fitness
+from nas.search.samplers.scores import Gains, fitness, foretold, reports
 
 __all__ = ["Archive"]
 
@@ -37,7 +37,9 @@ class Archive:
         self.columns: dict[str, Column] = {}
         self._first: dict[str, tuple[int, int]] = {}
         self._read: set[int] = set()
-        self._fitness: list[tuple[float, float]] = []
+        self._gains = Gains()
+        self._objectives = len(study.directions)
+        self._fitness: list[tuple[float, ...]] = []
         self._raw: list[dict[str, float]] = []
         self._matrix = np.full((0, 0), np.nan)
         self._names: list[str] = []
@@ -58,10 +60,12 @@ class Archive:
 
     def _add(self, trial: FrozenTrial, study: Study) -> None:
         reached = fitness(trial, study)
-        worst = (-np.inf, -np.inf)
+        worst = (-np.inf,) * (1 + self._objectives)
         self.trials.append(trial)
-        failed = trial.state == TrialState.FAIL or (reached is not None and reached[1] != reached[1])
-        self._fitness.append((np.nan, np.nan) if failed else reached or worst)
+        failed = trial.state == TrialState.FAIL or (reached is not None and bool(np.isnan(reached).any()))
+        if not failed:
+            self._gains.add(reports(trial, study))
+        self._fitness.append((np.nan,) * len(worst) if failed else reached or worst)
         self._raw.append(self._row(trial.params, trial.distributions, trial.number))
 
     def _row(
@@ -114,8 +118,12 @@ class Archive:
         return found
 
     def fitnesses(self) -> np.ndarray:
-        """N x 2: how far each trial went and its score there, larger being better; nan for one that failed."""
-        return np.array(self._fitness, dtype=float).reshape(len(self._fitness), 2)
+        """N x (1 + K), larger being better: whether a trial was trained in full, and its K objectives, see `foretold`.
+
+        That is infinity, 0, or minus infinity where it has no score at all; nan for one that failed.
+        """
+        raw = np.array(self._fitness, dtype=float).reshape(len(self._fitness), 1 + self._objectives)
+        return foretold(raw, self._gains)
 
     def order(self) -> np.ndarray:
         """The trials in the order in which they ended."""

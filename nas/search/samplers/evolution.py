@@ -7,12 +7,13 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.samplers.draws import IndependentSampler, drawn, holds
-from nas.search.samplers.scores import fitness
+from nas.search.samplers.scores import Gains, fitness, foretold, reports
 
 __all__ = ["EvolutionSampler"]
 
@@ -24,7 +25,7 @@ class EvolutionSampler(IndependentSampler):
 
     The parent keeps its genes but one or more, which are redrawn; a parameter that the parent never reached
     is drawn; one that is no longer reached is dropped, since nothing asks for it. Nothing is known of the
-    space beforehand. Pruned trials take part: one that went further in training outranks one that did not.
+    space beforehand. Pruned trials take part, see `foretold`.
 
     Args:
         population: trials that are alive, the latest ones.
@@ -67,8 +68,12 @@ class EvolutionSampler(IndependentSampler):
         alive = [t for t in ended if fitness(t, study) is not None and t.params][-self._population :]
         if rng.random() * self._start >= len(alive):
             return {}
+        gains = Gains()
+        for trial in ended:
+            gains.add(reports(trial, study))
         entrants = rng.sample(alive, min(self._tournament, len(alive)))
-        parent = max(entrants, key=lambda t: fitness(t, study) or (0.0, 0.0))
+        reached = foretold(np.array([fitness(t, study) for t in entrants], dtype=float), gains)
+        parent = entrants[max(range(len(entrants)), key=lambda i: tuple(reached[i]))]
         names = sorted(parent.params)
         chance = (self._redraw - 1) / max(len(names) - 1, 1)
         redrawn = {name for name in names if rng.random() < chance} | {rng.choice(names)}

@@ -16,7 +16,7 @@ class LocalSearchSampler(ProposingSampler):
     """Tries the neighbours of the best trial so far, one gene away, in random order.
 
     The first trials are drawn. When no neighbour is left to try, those two and three genes away are. Nothing is
-    known of the space beforehand; among pruned trials, the one that went further in training is the better.
+    known of the space beforehand; pruned trials rank below those trained in full, see `foretold`.
 
     Args:
         seed: of every random number; drawn when None.

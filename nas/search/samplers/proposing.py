@@ -46,14 +46,6 @@ class ProposingSampler(IndependentSampler):
     def propose(self, view: View) -> np.ndarray | None:
         """The codes of a candidate, or None to have it drawn."""
 
-    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Refuse what cannot be served.
-
-        Raises:
-            ValueError: when the study has several objectives.
-        """
-        self._raise_error_if_multi_objective(study)
-
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:

@@ -3,25 +3,103 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtri
-from scipy.stats import rankdata
+from scipy.stats import qmc, rankdata
 
-__all__ = ["fitness", "gaussian_ranks"]
+__all__ = ["PARTIAL", "RUNGS", "Gains", "directions", "fitness", "foretold", "gaussian_ranks", "one_score", "reports"]
 
 
-def fitness(trial: FrozenTrial, study: Study) -> tuple[float, float] | None:
-    """How far the trial went, then its score there, larger being better; None when it has no score."""
-    sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
-    if trial.state == TrialState.COMPLETE and trial.value is not None:
-        return math.inf, sign * trial.value
-    if trial.intermediate_values:
+PARTIAL = "partial"
+"""Attribute of a pruned trial of several objectives: the step it reached, then each objective there. Optuna's own
+reports serve one objective only."""
+
+RUNGS = "rungs"
+"""Attribute of a trial of several objectives: the first of them by step."""
+
+
+def fitness(trial: FrozenTrial, study: Study) -> tuple[float, ...] | None:
+    """How far the trial went, then each objective there, larger being better; None when it has no score."""
+    step: float
+    if trial.state == TrialState.COMPLETE and trial.values is not None:
+        step, values = math.inf, trial.values
+    elif PARTIAL in trial.user_attrs:
+        step, *values = trial.user_attrs[PARTIAL]
+    elif trial.intermediate_values and len(study.directions) == 1:
         step = max(trial.intermediate_values)
-        return float(step), sign * trial.intermediate_values[step]
-    return None
+        values = [trial.intermediate_values[int(step)]]
+    else:
+        return None
+    signs = [1.0 if direction == StudyDirection.MAXIMIZE else -1.0 for direction in study.directions]
+    return float(step), *(sign * value for sign, value in zip(signs, values, strict=True))
+
+
+def reports(trial: FrozenTrial, study: Study) -> dict[int, float]:
+    """The first objective by step, larger being better."""
+    sign = 1.0 if study.directions[0] == StudyDirection.MAXIMIZE else -1.0
+    several = len(study.directions) > 1
+    found = trial.user_attrs.get(RUNGS, {}) if several else trial.intermediate_values
+    return {int(step): sign * value for step, value in found.items() if value == value}
+
+
+class Gains:
+    """What trials gained on average from each step at which they reported to the next one."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, dict[int, list[float]]] = {}
+
+    def add(self, reported: Mapping[int, float]) -> None:
+        """Take note of one trial's reports."""
+        for (step, value), (later, reached) in pairwise(sorted(reported.items())):
+            count_and_sum = self._found.setdefault(step, {}).setdefault(later, [0.0, 0.0])
+            count_and_sum[0] += 1.0
+            count_and_sum[1] += reached - value
+
+    def to_end(self, step: float) -> float:
+        """The gain from a step to the last one, each time to the step that most trials reported next."""
+        total = 0.0
+        while step in self._found:
+            step, (count, gained) = max(self._found[int(step)].items(), key=lambda item: item[1][0])
+            total += gained / count
+        return total
+
+
+def foretold(fitnesses: np.ndarray, gains: Gains) -> np.ndarray:
+    """N x (1 + K) fitnesses in which a pruned trial has the score that it would have reached, had it gained as others.
+
+    Pruned trials so compare with each other wherever they were stopped; all of them stay below those trained in
+    full: to be pruned is a poor sign, and those that were not are the ones that the gains are known of.
+    """
+    found = fitnesses.copy()
+    stopped = np.isfinite(found[:, 0])
+    for step in np.unique(found[stopped, 0]):
+        found[found[:, 0] == step, 1] += gains.to_end(step)
+    found[stopped, 0] = 0.0
+    return found
+
+
+def one_score(fitnesses: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """N x (1 + K) fitnesses of K objectives as N x 2 of one, that of weighted ranks: nan stays nan.
+
+    The scalarisation is the augmented Chebyshev distance from a candidate that is first in every objective
+    (Knowles 2006, eq. 2), in ranks instead of values so that no scale matters.
+    """
+    if fitnesses.shape[1] == 2:
+        return fitnesses
+    behind = 1.0 - rankdata(fitnesses[:, 1:], axis=0, nan_policy="omit") / max(len(fitnesses), 1)
+    away = behind * weights
+    return np.stack([fitnesses[:, 0], -away.max(axis=1) - 0.05 * away.sum(axis=1)], axis=1)
+
+
+def directions(count: int, objectives: int) -> np.ndarray:
+    """`count` vectors of weights that sum to 1, spread evenly: what an ask is to look for, in turn."""
+    spread = -np.log(qmc.Halton(objectives, scramble=False).random(count + 1)[1:])
+    return spread / spread.sum(axis=1, keepdims=True)
 
 
 def gaussian_ranks(fitnesses: np.ndarray) -> np.ndarray:

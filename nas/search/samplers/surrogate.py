@@ -37,6 +37,9 @@ LEARN, KEEP = 150, 400
 FAITH = 10.0
 """How strongly a prior weighs: as its density to the power of this, over the number of scored trials."""
 
+Scored = Callable[[View, np.ndarray], np.ndarray]
+"""The scores that a process learns from, of some of a view's trials."""
+
 Worth = Callable[[np.ndarray], np.ndarray]
 """A number for each of M x P candidates."""
 
@@ -48,7 +51,10 @@ class SurrogateSampler(ProposingSampler):
     from the trials. Scores are replaced by the normal quantiles of their ranks. Mutants of the best trials and
     draws are compared, and mutants of the most promising of those; the one of the largest expected improvement
     (Jones et al. 1998), times the chance that it does not fail, is proposed. Running trials count as seen, with
-    the score that is expected of them. Among pruned trials, the one that went further in training is the better.
+    the score that is expected of them. A pruned trial ranks below those trained in full, by what it would have
+    reached had it gained as much as they did from the step at which it was stopped.
+
+    Several objectives are weighed in one of eight ways, each ask in another (Knowles 2006), by their ranks.
 
     Args:
         seed: of every random number; drawn when None.
@@ -83,7 +89,7 @@ class SurrogateSampler(ProposingSampler):
 
     def _improvement(self, view: View, embedding: Embedding) -> Worth:
         """The logarithm of the expected improvement on the best score seen."""
-        hyper = self._hyper("score", view, embedding, view.scored)
+        hyper = self._hyper(f"score {view.direction}", view, embedding, view.scored, _ranks)
         keep = view.subset(view.scores, KEEP)
         process = Process(embedding, hyper, view.codes[view.scored[keep]], view.scores[keep], view.running)
         best = view.scores.max()
@@ -100,7 +106,7 @@ class SurrogateSampler(ProposingSampler):
         if not len(view.failed) or not len(view.scored):
             return lambda codes: np.ones(len(codes))
         scores, centre, spread = _outcomes(view, rows)
-        hyper = self._hyper("chance", view, embedding, rows)
+        hyper = self._hyper("chance", view, embedding, rows, lambda view, rows: _outcomes(view, rows)[0])
         keep = view.subset(np.zeros(len(rows)), KEEP)
         process = Process(embedding, hyper, view.codes[rows[keep]], scores[keep], view.running[:0])
 
@@ -110,18 +116,22 @@ class SurrogateSampler(ProposingSampler):
 
         return worth
 
-    def _hyper(self, what: str, view: View, embedding: Embedding, rows: np.ndarray) -> Hyper:
+    def _hyper(self, what: str, view: View, embedding: Embedding, rows: np.ndarray, scored: Scored) -> Hyper:
         """Hyper-parameters learnt from the first of the rows: anew for every so many, as learning takes long."""
         size = len(rows) - len(rows) % max(2 ** int(np.log2(max(len(rows), 1)) - 3), 1)
         rows = rows[:size]
         key = (embedding.parts, [c.distribution for c in view.columns], [view.trials[i].number for i in rows])
         known, hyper = self._learnt.get(what, (None, None))
         if hyper is None or known != key:
-            scores = gaussian_ranks(view.fitness[rows]) if what == "score" else _outcomes(view, rows)[0]
+            scores = scored(view, rows)
             keep = view.subset(scores, LEARN)
             hyper = learn(embedding.pairs(view.codes[rows[keep]]), scores[keep])
             self._learnt[what] = key, hyper
         return hyper
+
+
+def _ranks(view: View, rows: np.ndarray) -> np.ndarray:
+    return gaussian_ranks(view.fitness[rows])
 
 
 def _outcomes(view: View, rows: np.ndarray) -> tuple[np.ndarray, float, float]:

@@ -8,12 +8,15 @@ import numpy as np
 
 from nas.search.samplers.archive import Archive
 from nas.search.samplers.genome import INACTIVE, Rules
-from nas.search.samplers.scores import gaussian_ranks
+from nas.search.samplers.scores import directions, gaussian_ranks, one_score
 
 __all__ = ["View"]
 
 LATEST = 2000
 """Trials from which it is learnt when a parameter is reached."""
+
+DIRECTIONS = 8
+"""Ways to weigh several objectives that asks look at in turn."""
 
 
 class View:
@@ -22,7 +25,8 @@ class View:
     Attributes:
         names, columns: the parameters, each after those that it may depend on.
         codes: N x P.
-        fitness: N x 2, how far and the score, nan for those that failed.
+        direction: which of the ways to weigh several objectives this ask looks at.
+        fitness: N x 2, how far and the score (of several objectives, weighted), nan for those that failed.
         scored, failed: which have a score, and which failed without having succeeded at another time.
         scores: of the scored ones, as normal quantiles of their ranks.
         running: M x P, what is being evaluated.
@@ -35,7 +39,10 @@ class View:
         self.seed, self.rng, self.running = seed, np.random.default_rng([seed, number]), running
         order = archive.order()
         self.trials = [archive.trials[i] for i in order]
-        self.codes, self.fitness = archive.codes()[order], archive.fitnesses()[order]
+        self.codes, reached = archive.codes()[order], archive.fitnesses()[order]
+        objectives = reached.shape[1] - 1
+        self.direction = number % DIRECTIONS if objectives > 1 else 0
+        self.fitness = one_score(reached, directions(DIRECTIONS, objectives)[self.direction])
         good = ~np.isnan(self.fitness[:, 0])
         succeeded = {row.tobytes() for row in self.codes[good]}
         self.scored = np.flatnonzero(good)
@@ -94,5 +101,5 @@ class View:
                 continue
             same = np.flatnonzero(self.codes[:, p] == codes[p])
             exact = len(same) and not column.labels
-            found[name] = self.trials[same[-1]].params[name] if exact else column.value(codes[p])
+            found[name] = self.trials[same[-1]].params[name] if exact else column.value(float(codes[p]))
         return found

@@ -1,0 +1,34 @@
+"""Tables of results that grow by a row: nothing is run twice, and a file of other columns is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nas.errors import UserError
+
+__all__ = ["append", "known"]
+
+
+def known(path: Path, columns: Sequence[str], key: Sequence[str]) -> set[tuple[str, ...]]:
+    """The keys, as text, of the rows that a CSV file holds; none when there is no file.
+
+    Raises:
+        UserError: when the file's columns are others than those of the rows to come.
+    """
+    if not path.exists():
+        return set()
+    rows = pd.read_csv(path, dtype=str)
+    if list(rows.columns) != list(columns):
+        raise UserError(f"{path} holds other columns than this version writes: move it away, or give another --out")
+    return {tuple(row) for row in rows[list(key)].to_numpy().tolist()}
+
+
+def append(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> None:
+    """Add a row to a CSV file, which is made when it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame = pd.DataFrame([row], columns=list(columns))
+    frame.to_csv(path, mode="a", header=not path.exists(), index=False)

@@ -1,0 +1,115 @@
+"""The front of a search of several objectives: which candidates nothing else beats in everything."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nas.report.numbers import count, score
+from nas.search import trials as lives
+from nas.search.objectives import MIOU, fronts
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from nas.search.run import Run
+
+__all__ = ["Front", "figures", "front_text", "read_front"]
+
+UNITS = {"latency": " ms", "memory": " MB", "seconds": " s"}
+
+
+@dataclass(frozen=True)
+class Front:
+    """The candidates trained in full that none dominates, by falling mIoU.
+
+    Attributes:
+        objectives: their names, mIoU first.
+        rows: a name and the value of each objective.
+        hypervolume: what the front dominates, as a share of the box from mIoU 0 and the largest costs of a candidate
+            trained in full to mIoU 1 and costs of 0.
+    """
+
+    objectives: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[float, ...]], ...]
+    hypervolume: float
+
+
+def read_front(run: Run) -> Front | None:
+    """The front of a run; None where it has one objective, or nothing is trained in full yet."""
+    objectives = run.settings.objectives
+    if len(objectives) < 2 or not run.storage_exists():
+        return None
+    complete = [t for t in lives.by_hash(run.study()).values() if lives.outcome(t) == "complete"]
+    if not complete:
+        return None
+    points = np.array([(t.values[0], *(-cost for cost in t.values[1:])) for t in complete])
+    first = np.flatnonzero(fronts(points) == 0)
+    rows = [(_name(complete[i]), tuple(complete[i].values)) for i in first[np.argsort(-points[first, 0])]]
+    largest = -points[:, 1:].min(axis=0)
+    share = _hypervolume(points[first], np.array([0.0, *-largest])) / float(np.prod(largest))
+    return Front(objectives, tuple(rows), share)
+
+
+def _name(trial: object) -> str:
+    baseline = trial.user_attrs.get("baseline")  # type: ignore[attr-defined]
+    return f"trial {trial.number}" if baseline is None else f"baseline {baseline}"  # type: ignore[attr-defined]
+
+
+def _hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
+    """The volume between a reference and N x K points, the larger the better, by slices of the last objective."""
+    points = points[(points > reference).all(axis=1)]
+    if not len(points):
+        return 0.0
+    if points.shape[1] == 1:
+        return float(points.max() - reference[0])
+    total, floor = 0.0, reference[-1]
+    for height in np.unique(points[:, -1]):
+        slice_ = points[points[:, -1] >= height, :-1]
+        total += (height - floor) * _hypervolume(slice_, reference[:-1])
+        floor = height
+    return float(total)
+
+
+def shown(objective: str, value: float) -> str:
+    """A value as people read it."""
+    if objective == MIOU:
+        return score(value)
+    return count(value) if objective in ("params", "macs") else f"{value:.3g}{UNITS[objective]}"
+
+
+def front_text(front: Front, limit: int = 10) -> str:
+    """The front in lines of at most 80 columns."""
+    head = f"Front of {', '.join(front.objectives)} (one seed), hypervolume {front.hypervolume:.3f}:"
+    cells = [(name, *map(shown, front.objectives, values)) for name, values in front.rows[:limit]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  " + "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in cells
+    ]
+    more = len(front.rows) - limit
+    return "\n".join([*textwrap.wrap(head, 80), *lines, *([f"  and {more} more: see report.html"] if more > 0 else [])])
+
+
+def figures(run: Run, front: Front) -> dict[str, go.Figure]:
+    """The front (of two or three objectives) and the hypervolume over time, as Optuna draws them."""
+    import optuna
+
+    study = run.study()
+    names = list(front.objectives)
+    complete = [t for t in study.get_trials(deepcopy=False) if t.values is not None and not math.isnan(t.values[0])]
+    reference = [0.0, *np.max([t.values[1:] for t in complete], axis=0)]
+    drawn = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if len(names) <= 3:
+            drawn["Front"] = optuna.visualization.plot_pareto_front(study, target_names=names)
+        drawn["Hypervolume"] = optuna.visualization.plot_hypervolume_history(study, reference)
+    for figure in drawn.values():
+        figure.update_layout(title=None, height=420, template="plotly_white")
+    return drawn

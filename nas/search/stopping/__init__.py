@@ -1,0 +1,64 @@
+"""Early stopping: at each rung a rule says whether a candidate trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nas.errors import UserError
+from nas.search.stopping.adaptive import AdaptiveHalving
+from nas.search.stopping.curve import CurveRule
+from nas.search.stopping.halving import AsyncHalving
+from nas.search.stopping.hyperband import Hyperband
+from nas.search.stopping.none import NoStopping
+from nas.search.stopping.pareto import ParetoHalving
+from nas.search.stopping.rule import RungRule, StoppingRule, rungs_of
+
+__all__ = [
+    "STOPPING",
+    "AdaptiveHalving",
+    "AsyncHalving",
+    "CurveRule",
+    "Hyperband",
+    "NoStopping",
+    "ParetoHalving",
+    "RungRule",
+    "StoppingRule",
+    "make_rule",
+    "make_stopping",
+    "rungs_of",
+]
+
+STOPPING = ("halving", "adaptive", "curve", "hyperband", "none")
+"""The names known."""
+
+
+def make_stopping(name: str, steps: int, seed: int) -> StoppingRule:
+    """The rule of that name, for full trainings of so many steps.
+
+    Args:
+        name: one of STOPPING.
+        steps: of a full training.
+        seed: of what a rule decides by chance.
+
+    Raises:
+        UserError: when there is none.
+    """
+    return make_rule(name, rungs_of(steps), seed)
+
+
+def make_rule(name: str, rungs: tuple[int, ...], seed: int) -> StoppingRule:
+    """The same for rungs of one's own, ascending.
+
+    Raises:
+        UserError: when there is none.
+    """
+    makers: dict[str, Callable[[], StoppingRule]] = {
+        "halving": lambda: AsyncHalving(rungs),
+        "adaptive": lambda: AdaptiveHalving(rungs, seed),
+        "curve": lambda: CurveRule(rungs),
+        "hyperband": lambda: Hyperband(rungs),
+        "none": lambda: NoStopping(rungs),
+    }
+    if name not in makers:
+        raise UserError(f"--stopping {name}: there is no such rule; choose from {', '.join(STOPPING)}")
+    return makers[name]()

@@ -1,0 +1,38 @@
+"""How long a network takes for one image on the device that it is to run on."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+from torch import nn
+
+__all__ = ["latency_ms"]
+
+WARM_UP, RUNS = 3, 15
+
+
+@torch.inference_mode()
+def latency_ms(network: nn.Module, size: tuple[int, int], device: torch.device) -> float:
+    """The median time of a forward pass of one image of height x width, in milliseconds.
+
+    The first passes, in which kernels are chosen and buffers made, are not counted.
+    """
+    network.eval()
+    image = torch.zeros(1, 3, *size, device=device)
+    taken = []
+    for run in range(WARM_UP + RUNS):
+        _wait(device)
+        started = time.perf_counter()
+        network(image)
+        _wait(device)
+        if run >= WARM_UP:
+            taken.append(1000.0 * (time.perf_counter() - started))
+    return statistics.median(taken)
+
+
+def _wait(device: torch.device) -> None:
+    """Until the device has done what it was given: on a GPU a call returns before that."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

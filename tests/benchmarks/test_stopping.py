@@ -1,0 +1,62 @@
+"""The replay of learning curves, worked by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.stopping import Curves, End, load_curves, main, measure, replay
+from nas.search.stopping import make_rule
+
+NAN = float("nan")
+
+
+def test_halving_of_four_candidates_one_after_the_other() -> None:
+    scores = np.array([[0.5, 0.6, 0.7], [0.4, 0.5, 0.9], [0.3, 0.9, 0.9], [0.8, NAN, NAN]])
+    ends = replay(make_rule("halving", (1, 3, 9), 0), scores, budget=10)
+    # Two train on for want of others, the third is stopped at step 1, the fourth runs away by step 3.
+    assert [(e.spent * 9, e.complete) for e in ends] == [(9, True), (18, True), (19, False), (22, False)]
+    assert [e.score for e in ends[:2]] == [0.7, 0.9]
+
+
+def test_workers_share_the_budget() -> None:
+    scores = np.ones((10, 2))
+    ends = replay(make_rule("none", (1, 4), 0), scores, budget=4, workers=2)
+    assert ends == [End(2.0, 1.0, True), End(2.0, 1.0, True), End(4.0, 1.0, True), End(4.0, 1.0, True)]
+
+
+def test_a_row_of_random_search_is_the_running_best() -> None:
+    final = np.random.default_rng(0).permutation(300) / 300
+    curves = Curves("family", "task", (1, 4), np.stack([final, final], axis=1))
+    row = measure("none", curves, seed=1)
+    assert row["candidates"] == 100
+    assert row["complete"] == 1.0
+    assert row["spent_100_candidates"] == 100.0
+    assert row["regret_100"] == row["regret_100_candidates"] <= row["regret_30"] <= row["regret_10"]
+    assert curves.taus() == [pytest.approx(1.0)]
+
+
+def test_an_absent_table_is_left_out_and_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(load_curves(tmp_path)) == []
+    assert capsys.readouterr().out.count("is not there: left out") == 2
+    with pytest.raises(SystemExit):
+        main(["--tables", str(tmp_path)])
+
+
+def test_the_command_writes_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(0)
+    columns = {f"valid_loss_{rung}": rng.random(200) for rung in (6, 17, 50)}
+    pd.DataFrame({"task": "one", **columns}).to_parquet(tmp_path / "taskset_rnn.parquet")
+    out = tmp_path / "out" / "stopping.csv"
+    main(["--rule", "halving", "none", "--seeds", "2", "--workers", "1", "--tables", str(tmp_path), "--out", str(out)])
+    rows = pd.read_csv(out)
+    assert list(rows["rule"]) == ["halving", "halving", "none", "none"]
+    assert (rows.loc[rows["rule"] == "none", "complete"] == 1).all()
+    assert not math.isnan(rows["regret_30"].sum())
+    assert "| halving |" in capsys.readouterr().out
+    assert "| halving |" in out.with_suffix(".md").read_text()
