@@ -19,6 +19,7 @@ from nas.search.stopping import (
     CurveRule,
     Hyperband,
     NoStopping,
+    ParetoHalving,
     StoppingRule,
     make_rule,
     make_stopping,
@@ -43,6 +44,10 @@ class TestAdaptive(StoppingContract):
 
 class TestCurve(StoppingContract):
     make = CurveRule
+
+
+class TestPareto(StoppingContract):
+    make = staticmethod(lambda rungs: ParetoHalving(rungs, lambda number: (float(number * 7 % 5),)))
 
 
 class TestNone(StoppingContract):
