@@ -100,10 +100,11 @@ def score_peer(network: torch.nn.Module, split: ImageSet, classes: int) -> float
 def train_winner(recipe: Recipe, data: FewLabelData, seed: int, seconds: float) -> tuple[torch.nn.Module, float, int]:
     """The winner, for as many steps as fit into those seconds; the network, its training seconds and steps."""
     blind = replace(data, validation=first_images(data.validation, 1))
-    # The first steps of a process are slow: buffers and kernels are made.
-    for calibration in (20, 100):
-        pace = train(recipe, blind, Plan(calibration, (calibration,), seed, DEVICE.type)).step_seconds
-    steps = max(int(seconds / pace), 1)
+    # The first steps of a training are slow, as buffers are made: the pace is that of the steps between two lengths.
+    few, many = 20, 140
+    took = {n: n * train(recipe, blind, Plan(n, (n,), seed, DEVICE.type)).step_seconds for n in (few, few, many)}
+    pace = (took[many] - took[few]) / (many - few)
+    steps = max(few + int((seconds - took[few]) / pace), 1)
     trained = train(recipe, blind, Plan(steps, (steps,), seed, DEVICE.type))
     return trained.network, trained.step_seconds * steps, steps
 
