@@ -156,17 +156,21 @@ class Rules:
         active = codes != INACTIVE
         self.conditional = ~active.all(axis=0)
         self._parent: dict[int, tuple[int, np.ndarray]] = {}
-        states = [self._states(codes[:, q], column) for q, column in enumerate(columns)]
+        sizes = np.array([column.levels + 2 for column in columns])
+        starts = np.cumsum(sizes) - sizes
+        # Every state of every parameter against every parameter at once: there are too many pairs to go through.
+        seen = np.zeros((len(codes), int(sizes.sum())))
+        for q, column in enumerate(columns):
+            seen[np.arange(len(codes)), starts[q] + self._states(codes[:, q], column)] = 1.0
+        on = seen.T @ active
+        off = seen.sum(axis=0)[:, None] - on
+        wrong = np.add.reduceat(np.minimum(on, off), starts, axis=0) if len(codes) else on[:0]
         for p in np.flatnonzero(self.conditional):
-            best: tuple[float, ...] | None = None
-            for q in range(p):
-                size = columns[q].levels + 2
-                on = np.bincount(states[q], weights=active[:, p], minlength=size)
-                off = np.bincount(states[q], weights=~active[:, p], minlength=size)
-                merit = (-np.minimum(on, off).sum(), _shared(names[p], names[q]), -size)
-                if best is None or merit > best:
-                    best = merit
-                    self._parent[int(p)] = (q, on > off)
+            least = np.flatnonzero(wrong[:p, p] == wrong[:p, p].min(initial=np.inf))
+            if len(least):
+                q = max(least, key=lambda q: (_shared(names[p], names[q]), -sizes[q]))
+                told = slice(starts[q], starts[q] + sizes[q])
+                self._parent[int(p)] = (int(q), on[told, p] > off[told, p])
 
     @staticmethod
     def _states(codes: np.ndarray, column: Column) -> np.ndarray:
