@@ -168,9 +168,9 @@ class Rules:
         for p in np.flatnonzero(self.conditional):
             least = np.flatnonzero(wrong[:p, p] == wrong[:p, p].min(initial=np.inf))
             if len(least):
-                q = max(least, key=lambda q: (_shared(names[p], names[q]), -sizes[q]))
-                told = slice(starts[q], starts[q] + sizes[q])
-                self._parent[int(p)] = (int(q), on[told, p] > off[told, p])
+                parent = int(max(least, key=lambda q: (_shared(names[p], names[q]), -sizes[q])))
+                told = slice(starts[parent], starts[parent] + sizes[parent])
+                self._parent[int(p)] = (parent, on[told, p] > off[told, p])
 
     @staticmethod
     def _states(codes: np.ndarray, column: Column) -> np.ndarray:
