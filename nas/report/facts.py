@@ -213,7 +213,7 @@ def agreements(trials: Sequence[TrialFacts]) -> list[Agreement]:
 
 def read_importance(run: Run) -> Importance | None:
     """What mattered, as the search has noted it at its end; None where it has not."""
-    if run.settings.storage is None and not (run.folder / "study.db").exists():
+    if not run.storage_exists():
         return None
     data = run.study().user_attrs.get(ATTRIBUTE)
     return None if data is None else Importance.from_data(data)

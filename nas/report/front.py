@@ -12,10 +12,11 @@ import numpy as np
 
 from nas.report.numbers import count, score
 from nas.search import trials as lives
-from nas.search.objectives import MIOU, fronts
+from nas.search.objectives import MIOU, as_points, fronts
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+    from optuna.trial import FrozenTrial
 
     from nas.search.run import Run
 
@@ -48,7 +49,7 @@ def read_front(run: Run) -> Front | None:
     complete = [t for t in lives.by_hash(run.study()).values() if lives.outcome(t) == "complete"]
     if not complete:
         return None
-    points = np.array([(t.values[0], *(-cost for cost in t.values[1:])) for t in complete])
+    points = as_points([t.values for t in complete])
     first = np.flatnonzero(fronts(points) == 0)
     rows = [(_name(complete[i]), tuple(complete[i].values)) for i in first[np.argsort(-points[first, 0])]]
     largest = -points[:, 1:].min(axis=0)
@@ -56,9 +57,9 @@ def read_front(run: Run) -> Front | None:
     return Front(objectives, tuple(rows), share)
 
 
-def _name(trial: object) -> str:
-    baseline = trial.user_attrs.get("baseline")  # type: ignore[attr-defined]
-    return f"trial {trial.number}" if baseline is None else f"baseline {baseline}"  # type: ignore[attr-defined]
+def _name(trial: FrozenTrial) -> str:
+    baseline = trial.user_attrs.get("baseline")
+    return f"trial {trial.number}" if baseline is None else f"baseline {baseline}"
 
 
 def _hypervolume(points: np.ndarray, reference: np.ndarray) -> float:

@@ -19,7 +19,6 @@ from nas.search.firsts import BASELINE, OUTSIDE
 from nas.search.objectives import costs, estimated_costs
 from nas.search.progress import Progress
 from nas.search.ranking import best_of_front
-from nas.search.samplers.scores import PARTIAL
 from nas.search.settings import Settings
 from nas.search.stopping import StoppingRule
 from nas.search.work import Task
@@ -150,7 +149,7 @@ class Exploration:
         if known is not None:
             for rung, value in trials.rungs(known).items():
                 trials.report(self.study, trial, rung, value)
-            same = {PARTIAL: known.user_attrs[PARTIAL]} if PARTIAL in known.user_attrs else {}
+            same = {trials.PARTIAL: known.user_attrs[trials.PARTIAL]} if trials.PARTIAL in known.user_attrs else {}
             of = {"duplicate_of": known.number, **same}
             trials.end(self.study, trial, "duplicate", known.values, known.state, **of)
             return True
@@ -202,7 +201,7 @@ class Exploration:
             self._stopped.add(trial.number)
             others = estimated_costs(self.settings.objectives, trial.user_attrs)
             if others:
-                trial.set_user_attr(PARTIAL, [message.step, message.value, *others])
+                trial.set_user_attr(trials.PARTIAL, [message.step, message.value, *others])
         self.pool.answer(trial.number, goes_on)
 
     def _done(self, trial: optuna.Trial, result: dict[str, Any]) -> None:

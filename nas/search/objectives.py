@@ -9,7 +9,17 @@ import numpy as np
 
 from nas.errors import UserError
 
-__all__ = ["COSTS", "MIOU", "checked_objectives", "costs", "crowding", "estimated_costs", "fronts", "standing"]
+__all__ = [
+    "COSTS",
+    "MIOU",
+    "as_points",
+    "checked_objectives",
+    "costs",
+    "crowding",
+    "estimated_costs",
+    "fronts",
+    "standing",
+]
 
 MIOU = "miou"
 
@@ -46,6 +56,13 @@ def costs(objectives: Sequence[str], attributes: Mapping[str, Any]) -> tuple[flo
 def estimated_costs(objectives: Sequence[str], attributes: Mapping[str, Any]) -> tuple[float, ...]:
     """The costs of a trial that is being trained: multiply-adds stand for what is not known before the end."""
     return tuple(float(attributes["params" if name == "params" else "macs"]) for name in objectives if name != MIOU)
+
+
+def as_points(values: Sequence[Sequence[float]]) -> np.ndarray:
+    """N x K points, the larger the better, of mIoU and the costs of N trials."""
+    points = np.array(values, dtype=float)
+    points[:, 1:] *= -1.0
+    return points
 
 
 def fronts(points: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from nas.pool import Done, Ended, Failed, Infeasible, Job, Lost, Pool
 from nas.search import trials
-from nas.search.objectives import standing
+from nas.search.objectives import as_points, standing
 from nas.search.progress import Progress
 from nas.search.settings import Settings
 from nas.search.work import Task
@@ -66,7 +66,7 @@ def best_of_front(complete: list[optuna.trial.FrozenTrial], count: int) -> list[
     """The best of complete trials by mIoU; of several objectives, those that stand for the front, mIoU's best first."""
     if not complete or len(complete[0].values) == 1:
         return sorted(complete, key=lambda t: -t.values[0])[:count]
-    points = np.array([(t.values[0], *(-cost for cost in t.values[1:])) for t in complete])
+    points = as_points([t.values for t in complete])
     place = standing(points)
     place[np.argmax(points[:, 0])] = -1
     return [complete[i] for i in np.argsort(place, kind="stable")[:count]]
@@ -164,7 +164,7 @@ def rank(entrants: list[Contender], results: dict[str, dict[str, dict[str, Any]]
                 "miou": statistics.fmean(values.values()) if values else math.nan,
                 "interval": confidence_interval(list(values.values())),
                 "seeds": len(values),
-                "search_miou": (trials.score(trial) if trial else None) or math.nan,
+                "search_miou": trials.score(trial) if trial else math.nan,
                 "params": attrs.get("params"),
                 "macs": attrs.get("macs"),
                 "seconds": statistics.fmean(r["seconds"] for r in done.values()) if done else math.nan,

@@ -8,12 +8,17 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.search.samplers.scores import RUNGS
-
 __all__ = ["OUTCOMES", "by_hash", "candidate_of", "end", "outcome", "report", "rungs", "score", "spent", "unfinished"]
 
 OUTCOMES = ("complete", "pruned", "infeasible", "failed", "lost", "duplicate")
 """Each trial ends as exactly one of these. Optuna itself knows COMPLETE, PRUNED and FAIL."""
+
+PARTIAL = "partial"
+"""Attribute of a pruned trial of several objectives: the step it reached, then each objective there. Optuna's own
+reports serve one objective only."""
+
+RUNGS = "rungs"
+"""Attribute of a trial of several objectives: the first of them by step."""
 
 FREE = "free"
 """Attribute of a trial that used no worker, and so costs no budget."""

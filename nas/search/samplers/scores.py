@@ -12,15 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtri
 from scipy.stats import qmc, rankdata
 
-__all__ = ["PARTIAL", "RUNGS", "Gains", "directions", "fitness", "foretold", "gaussian_ranks", "one_score", "reports"]
+from nas.search.trials import PARTIAL, RUNGS
 
-
-PARTIAL = "partial"
-"""Attribute of a pruned trial of several objectives: the step it reached, then each objective there. Optuna's own
-reports serve one objective only."""
-
-RUNGS = "rungs"
-"""Attribute of a trial of several objectives: the first of them by step."""
+__all__ = ["Gains", "directions", "fitness", "foretold", "gaussian_ranks", "one_score", "reports"]
 
 
 def fitness(trial: FrozenTrial, study: Study) -> tuple[float, ...] | None:
