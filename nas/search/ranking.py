@@ -108,7 +108,8 @@ def repeat(
                 contender, seed = waiting.pop(message.job.id)
                 results[contender.digest][str(seed)] = _plain(message)
                 study.set_user_attr(REPEATS, results)
-                progress.note("trained" if isinstance(message, Done) else "failed", None)
+                score = message.result["miou"] if isinstance(message, Done) else None
+                progress.note("failed" if score is None else "trained", score)
             elif not isinstance(message, Ended) and hasattr(message, "step"):
                 pool.answer(message.job.id, True)
         progress.show(len(jobs) - len(waiting), min(len(waiting), pool.slots))

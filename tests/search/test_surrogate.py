@@ -29,7 +29,8 @@ def numbers(count: int) -> Embedding:
 
 
 def labels(count: int) -> Embedding:
-    return Embedding([Column(CategoricalDistribution("abcd")) for _ in range(count)], np.zeros(count, dtype=bool))
+    columns = [Column(CategoricalDistribution([f"{letter}{p}" for letter in "abcd"])) for p in range(count)]
+    return Embedding(columns, np.zeros(count, dtype=bool))
 
 
 def test_the_process_predicts_what_another_library_does() -> None:
@@ -107,6 +108,17 @@ def test_distances_by_kind() -> None:
     assert likeness[[0, 1, 3]] == pytest.approx(1.0 - np.array([label, active, same]))
     assert likeness[4][0] == pytest.approx(1.0)
     assert likeness[4][1] < 0.01
+
+
+def test_of_parameters_with_the_same_labels_it_counts_how_many_chose_each() -> None:
+    columns = [Column(CategoricalDistribution("abc")) for _ in range(4)] + [Column(CategoricalDistribution("xyz"))]
+    embedding = Embedding(columns, np.array([False, False, False, True, False]))
+    assert [feature.kind for feature in embedding.features] == ["same"] * 5 + ["share"] * 3
+    rows = np.array([[0, 1, 2, 0, 0], [2, 0, 1, 0, 0], [1, 1, 1, INACTIVE, 1]])
+    a, b, c = embedding.pairs(rows)[0][5:]
+    assert a == pytest.approx([0, 0.5**2, 0.5**2])  # two, two and none of the four
+    assert b == pytest.approx([0, 0.5**2, 0.5**2])  # one, one and three
+    assert c == pytest.approx([0, 0.25**2, 0.25**2])
 
 
 def test_scores_become_normal_quantiles_of_their_ranks() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from optuna.distributions import CategoricalDistribution
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import minimize
 
 from nas.search.samplers.genome import INACTIVE, Column
 
-__all__ = ["Embedding", "Process", "learn"]
+__all__ = ["Embedding", "Feature", "Process", "learn"]
 
 NOISE_FLOOR = 1e-4
 
@@ -22,51 +23,80 @@ KNOTS, BUMP = np.linspace(0.0, 1.0, 6), 0.2
 """Centres and width of the bumps that the effect of a number is made of."""
 
 
-class Embedding:
-    """Candidates as points whose squared distances are sums over features, one or two a parameter.
-
-    A label counts as equal or different, and so does active against inactive; a number counts by its squared
-    distance; a label that is a number counts in both ways. Beside its points, a candidate has effects: of each
-    feature a unit vector, whose product with another's says how alike the two candidates are in that feature.
+@dataclass(frozen=True)
+class Feature:
+    """One way in which candidates are alike or differ.
 
     Attributes:
-        parts: of which the features are made: a column's number, and how it counts.
+        kind: "same" label, "active" or not, "place" of a number, or "share" of the columns that have the level.
+        columns: by number.
+    """
+
+    kind: str
+    columns: tuple[int, ...]
+    level: int = 0
+
+
+class Embedding:
+    """Candidates as points whose squared distances are sums over features, one or more a parameter.
+
+    A label counts as equal or different, and so does active against inactive; a number counts by its squared
+    distance; a label that is a number counts in both ways. Of parameters that choose among the same labels, such as
+    the operations of a cell or the blocks of a network's stages, it also counts how many chose each. Beside its
+    points, a candidate has effects: of each feature a unit vector, whose product with another's says how alike the
+    two candidates are in that feature.
+
+    Attributes:
+        features: that the distances are made of.
         count: of features.
         of_point, of_effect: the feature of each coordinate of a point, and of the effects.
     """
 
     def __init__(self, columns: list[Column], conditional: np.ndarray) -> None:
         self._columns = columns
-        self.parts: list[tuple[int, str]] = []
+        self.features: list[Feature] = []
         for p, column in enumerate(columns):
             if column.labels and column.levels > 1:
-                self.parts.append((p, "same"))
+                self.features.append(Feature("same", (p,)))
             elif conditional[p]:
-                self.parts.append((p, "active"))
+                self.features.append(Feature("active", (p,)))
             if (not column.labels and column.levels != 1) or column.ranks is not None:
-                self.parts.append((p, "place"))
-        self.count = len(self.parts)
-        widths = [{"same": columns[p].levels + 1, "active": 2, "place": 1}[kind] for p, kind in self.parts]
+                self.features.append(Feature("place", (p,)))
+        for group in _alike(columns):
+            self.features += [Feature("share", group, level) for level in range(columns[group[0]].levels)]
+        self.count = len(self.features)
+        widths = [
+            {"same": columns[f.columns[0]].levels + 1, "active": 2, "place": 1, "share": 1}[f.kind]
+            for f in self.features
+        ]
         self.of_point = np.repeat(np.arange(self.count), widths)
         self.of_effect = np.repeat(np.arange(self.count), [w if w > 1 else len(KNOTS) for w in widths])
 
     def __call__(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """N x P codes as N x D points and N x E effects."""
         points, effects = [np.zeros((len(codes), 0))], [np.zeros((len(codes), 0))]
-        for p, kind in self.parts:
-            column, code = self._columns[p], codes[:, p, None]
-            if kind == "place":
-                place = code if column.ranks is None else column.ranks[code.astype(int)]
-                place = np.where(code == INACTIVE, 0.5, place)
+        for feature in self.features:
+            if feature.kind in ("place", "share"):
+                place = self._place(feature, codes)
                 bumps = np.exp(-0.5 * ((place - KNOTS) / BUMP) ** 2)
                 points.append(place)
                 effects.append(bumps / np.linalg.norm(bumps, axis=1, keepdims=True))
             else:
-                states = np.arange(-1.0, column.levels) if kind == "same" else np.array([INACTIVE, 0.0])
-                one_hot = (code if kind == "same" else np.minimum(np.ceil(code), 0.0)) == states
+                code = codes[:, feature.columns]
+                levels = self._columns[feature.columns[0]].levels
+                states = np.arange(-1.0, levels) if feature.kind == "same" else np.array([INACTIVE, 0.0])
+                one_hot = (code if feature.kind == "same" else np.minimum(np.ceil(code), 0.0)) == states
                 points.append(one_hot * np.sqrt(0.5))
                 effects.append(one_hot.astype(float))
         return np.concatenate(points, axis=1), np.concatenate(effects, axis=1)
+
+    def _place(self, feature: Feature, codes: np.ndarray) -> np.ndarray:
+        """N x 1 numbers from 0 to 1."""
+        code = codes[:, feature.columns]
+        if feature.kind == "share":
+            return (code == feature.level).mean(axis=1, keepdims=True)
+        ranks = self._columns[feature.columns[0]].ranks
+        return np.where(code == INACTIVE, 0.5, code if ranks is None else ranks[code.astype(int)])
 
     def pairs(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Squared distances and likenesses by feature, F x T each, for the T pairs above the diagonal."""
@@ -78,6 +108,15 @@ class Embedding:
             distance[feature] = _squared(point, point)[upper]
             likeness[feature] = (effect @ effect.T)[upper]
         return distance, likeness
+
+
+def _alike(columns: list[Column]) -> list[tuple[int, ...]]:
+    """Groups of three or more columns that choose among the same three or more labels."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for p, column in enumerate(columns):
+        if isinstance(column.distribution, CategoricalDistribution) and column.levels > 2:
+            groups.setdefault(column.distribution.choices, []).append(p)
+    return [tuple(group) for group in groups.values() if len(group) > 2]
 
 
 def _squared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
