@@ -185,15 +185,18 @@ def test_those_asked_at_once_differ() -> None:
 
 
 def test_failures_are_learnt_to_be_avoided() -> None:
-    study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
-    failed = []
-    for _ in range(60):
-        trial = study.ask()
-        genes = [trial.suggest_categorical(f"gene{i}", [0, 1, 2]) for i in range(8)]
-        failed.append(genes[0] == 2 or genes[1] == genes[2])
-        study.tell(trial, None if failed[-1] else float(sum(genes)), state=TrialState.FAIL if failed[-1] else None)
-    assert sum(failed[30:]) < 0.6 * 0.55 * 30  # 55 % of all candidates fail
-    assert study.best_value >= 10.0
+    asked, failed = 0, 0
+    for seed in range(4):
+        study = optuna.create_study(sampler=SurrogateSampler(seed=seed), direction="maximize")
+        score = 0
+        while score < 14:  # the most that can be had: one 1 for the first gene, another for one of the next two
+            trial = study.ask()
+            genes = [trial.suggest_categorical(f"gene{i}", [0, 1, 2]) for i in range(8)]
+            fails = genes[0] == 2 or genes[1] == genes[2]
+            study.tell(trial, None if fails else float(sum(genes)), state=TrialState.FAIL if fails else None)
+            asked, failed, score = asked + 1, failed + fails, 0 if fails else sum(genes)
+    assert failed < 0.8 * 0.55 * asked  # 55 % of all candidates fail, the better ones more often
+    assert asked < 4 * 40
 
 
 def bowl(trial: optuna.Trial) -> float:

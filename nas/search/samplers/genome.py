@@ -13,7 +13,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-__all__ = ["INACTIVE", "Column", "Rules"]
+__all__ = ["INACTIVE", "Column", "Rules", "alike"]
 
 INACTIVE = -1.0
 """The code of a parameter that a candidate does not reach."""
@@ -138,6 +138,15 @@ def _order(choices: tuple[Any, ...]) -> np.ndarray | None:
         return None
     places = np.argsort(np.argsort(np.array(choices, dtype=float)))
     return places / (len(choices) - 1)
+
+
+def alike(columns: list[Column]) -> list[tuple[int, ...]]:
+    """Groups of three or more columns, by number, that choose among the same three or more labels."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for p, column in enumerate(columns):
+        if isinstance(column.distribution, CategoricalDistribution) and column.levels > 2:
+            groups.setdefault(column.distribution.choices, []).append(p)
+    return [tuple(group) for group in groups.values() if len(group) > 2]
 
 
 class Rules:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from optuna.distributions import CategoricalDistribution
 from scipy.linalg import cho_solve, solve_triangular
 from scipy.optimize import minimize
 
-from nas.search.samplers.genome import INACTIVE, Column
+from nas.search.samplers.genome import INACTIVE, Column, alike
 
 __all__ = ["Embedding", "Feature", "Process", "learn"]
 
@@ -62,7 +61,7 @@ class Embedding:
                 self.features.append(Feature("active", (p,)))
             if (not column.labels and column.levels != 1) or column.ranks is not None:
                 self.features.append(Feature("place", (p,)))
-        for group in _alike(columns):
+        for group in alike(columns):
             self.features += [Feature("share", group, level) for level in range(columns[group[0]].levels)]
         self.count = len(self.features)
         widths = [
@@ -108,15 +107,6 @@ class Embedding:
             distance[feature] = _squared(point, point)[upper]
             likeness[feature] = (effect @ effect.T)[upper]
         return distance, likeness
-
-
-def _alike(columns: list[Column]) -> list[tuple[int, ...]]:
-    """Groups of three or more columns that choose among the same three or more labels."""
-    groups: dict[tuple[object, ...], list[int]] = {}
-    for p, column in enumerate(columns):
-        if isinstance(column.distribution, CategoricalDistribution) and column.levels > 2:
-            groups.setdefault(column.distribution.choices, []).append(p)
-    return [tuple(group) for group in groups.values() if len(group) > 2]
 
 
 def _squared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
