@@ -81,10 +81,15 @@ def fronts(points: np.ndarray) -> np.ndarray:
 
 
 def crowding(points: np.ndarray) -> np.ndarray:
-    """How alone each of N x K points of one front is: infinite at its ends (Deb et al. 2002, section III-B)."""
+    """How alone each of N x K points of one front is: infinite at its ends (Deb et al. 2002, section III-B).
+
+    An infinite coordinate counts as the outermost finite one.
+    """
     found = np.zeros(len(points))
     for column in points.T:
         order = np.argsort(column, kind="stable")
+        known = column[np.isfinite(column)]
+        column = np.clip(column, known.min(), known.max()) if len(known) else np.zeros(len(column))
         spread = float(column[order[-1]] - column[order[0]]) or 1.0
         found[order[[0, -1]]] = np.inf
         found[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / spread

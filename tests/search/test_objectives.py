@@ -53,6 +53,14 @@ def test_crowding_by_hand() -> None:
     assert found[1:3] == pytest.approx([4 / 10 + 6 / 10, 9 / 10 + 6 / 10])
 
 
+@pytest.mark.filterwarnings("error")
+def test_crowding_beside_an_infinite_score() -> None:
+    found = crowding(np.array([[-np.inf, np.inf], [0.0, 3.0], [1.0, 2.0], [3.0, 0.0]]))
+    assert np.isinf(found[[0, 3]]).all()
+    assert found[1:3] == pytest.approx([1 / 3 + 1 / 3, 3 / 3 + 3 / 3])
+    assert np.isinf(crowding(np.full((2, 2), -np.inf))).all()
+
+
 @given(points)
 def test_hypervolume_agrees_with_optuna(rows: list[tuple[int, ...]]) -> None:
     array = np.array(rows, dtype=float)
@@ -127,6 +135,7 @@ def test_latency_is_of_one_image_and_grows_with_the_work() -> None:
     assert 0 < took < latency_ms(large, (48, 64), torch.device("cpu"))
 
 
+@pytest.mark.slow
 def test_a_search_of_three_objectives_ends_with_a_front_and_can_be_extended(shell: Shell) -> None:
     options = ("--objectives", "miou,params,latency", "--budget", "6", "--name", "one")
     ended = shell.run("search", "--space", "small.py", *options, *SHORT)

@@ -99,6 +99,7 @@ def test_the_cityscapes_grouping_covers_its_classes() -> None:
     assert sorted(name for members in groups.values() for name in members) == sorted(CITYSCAPES)
 
 
+@pytest.mark.slow
 def test_a_search_of_one_closed_recipe_ranks_and_exports(shell: Shell) -> None:
     text = "from dataclasses import replace\nfrom nas import *\nfrom search_spaces.presets.unet import space as unet\n"
     text += "space = replace(unet, encoder=Encoder((Stage(width=4), Stage(width=6))), labelled_batch=2)\n"

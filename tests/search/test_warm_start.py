@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from nas.search import Run
 from tests.search.conftest import SHORT, Shell
 
 
+@pytest.mark.slow
 def test_the_best_of_another_run_are_tried_after_the_baselines(shell: Shell) -> None:
     first = shell.run("search", "--space", "small.py", "--budget", "6", "--name", "one", *SHORT)
     assert first.returncode == 0, first.stderr
