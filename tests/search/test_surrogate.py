@@ -184,7 +184,20 @@ def test_those_asked_at_once_differ() -> None:
     assert len({tuple(t.params.items()) for t in asked}) == 8
 
 
+@pytest.mark.xfail(strict=True, reason="once the optimum is found, only what fails promises more, and it is asked for")
 def test_failures_are_learnt_to_be_avoided() -> None:
+    study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
+    failed = []
+    for _ in range(60):
+        trial = study.ask()
+        genes = [trial.suggest_categorical(f"gene{i}", [0, 1, 2]) for i in range(8)]
+        failed.append(genes[0] == 2 or genes[1] == genes[2])
+        study.tell(trial, None if failed[-1] else float(sum(genes)), state=TrialState.FAIL if failed[-1] else None)
+    assert study.best_value >= 10.0
+    assert sum(failed[30:]) < 0.6 * 0.55 * 30  # 55 % of all candidates fail
+
+
+def test_failures_are_fewer_than_by_chance_on_the_way_to_the_optimum() -> None:
     asked, failed = 0, 0
     for seed in range(4):
         study = optuna.create_study(sampler=SurrogateSampler(seed=seed), direction="maximize")
