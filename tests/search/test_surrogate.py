@@ -184,7 +184,6 @@ def test_those_asked_at_once_differ() -> None:
     assert len({tuple(t.params.items()) for t in asked}) == 8
 
 
-@pytest.mark.xfail(strict=True, reason="once the optimum is found, only what fails promises more, and it is asked for")
 def test_failures_are_learnt_to_be_avoided() -> None:
     study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
     failed = []

@@ -37,6 +37,12 @@ LEARN, KEEP = 150, 400
 FAITH = 10.0
 """How strongly a prior weighs: as its density to the power of this, over the number of scored trials."""
 
+RISKY = 0.5
+"""A candidate whose chance to succeed is less than this share of the success so far comes after all others."""
+
+BEHIND = -1e9
+"""The logarithm of a worth below any other's."""
+
 Scored = Callable[[View, np.ndarray], np.ndarray]
 """The scores that a process learns from, of some of a view's trials."""
 
@@ -50,9 +56,10 @@ class SurrogateSampler(ProposingSampler):
     Nothing is known of the space beforehand: which parameters there are, and when they are reached, is learnt
     from the trials. Scores are replaced by the normal quantiles of their ranks. Mutants of the best trials and
     draws are compared, and mutants of the most promising of those; the one of the largest expected improvement
-    (Jones et al. 1998), times the chance that it does not fail, is proposed. Running trials count as seen, with
-    the score that is expected of them. A pruned trial ranks below those trained in full, by what it would have
-    reached had it gained as much as they did from the step at which it was stopped.
+    (Jones et al. 1998), times the chance that it does not fail, is proposed, one that is far likelier to fail than
+    the trials so far only when there is no other. Running trials count as seen, with the score that is expected of
+    them. A pruned trial ranks below those trained in full, by what it would have reached had it gained as much as
+    they did from the step at which it was stopped.
 
     Several objectives are weighed in one of eight ways, each ask in another (Knowles 2006), by their ranks.
 
@@ -76,10 +83,14 @@ class SurrogateSampler(ProposingSampler):
             pool = view.unseen(view.rules.complete(leant, view.rng))[:ELITE]
             return pool[np.argmax(chance(pool))] if len(pool) else None
         improvement, faith = self._improvement(view, embedding), FAITH / len(view.scored)
+        least = RISKY * len(view.scored) / (len(view.scored) + len(view.failed))
 
         def worth(codes: np.ndarray) -> np.ndarray:
             believed = self._priors.log_density(codes, view.names, view.columns)
-            return improvement(codes) + np.log(chance(codes)) + faith * believed
+            likely = chance(codes)
+            # Once the best of what succeeds is found, only what fails promises more: without this it is asked for.
+            last = np.where(likely < least, BEHIND, 0.0)
+            return improvement(codes) + np.log(likely) + faith * believed + last
 
         return _most(worth, view)
 
