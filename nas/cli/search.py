@@ -58,6 +58,7 @@ class Names(click.ParamType):
 @click.option("--sampler", help="surrogate, evolution, local, random, tpe, gp, cmaes, nsga2 or nni:NAME.  [surrogate]")
 @click.option("--stopping", help="halving, adaptive, curve, hyperband or none.  [halving]")
 @click.option("--warm-start", metavar="RUN", help="Try the best candidates of an earlier run first.")
+@click.option("--screen", type=int, metavar="N", help="Draw N candidates, and try the most promising tenth first.")
 @click.option("--steps", type=int, help="Optimizer steps of a full training.  [60 passes over the labels]")
 @click.option("--best", type=int, help="Candidates trained again over seeds at the end.  [3]")
 @click.option("--repeats", type=int, help="Seeds each of them is trained on.  [3]")

@@ -195,6 +195,7 @@ class _Searching:
         if "space" not in study.user_attrs:
             queue_baselines(study, space)
             self._queue_winners(study, space)
+            self._queue_promising(study, space)
             study.set_user_attr("space", Path(settings.space).name)
             study.set_user_attr("data", settings.data)
         returned = return_unfinished(study)
@@ -215,6 +216,26 @@ class _Searching:
         queued = queue_winners(study, space, winners)
         log.info("Of the %d best candidates of %s, %d are points of this space.", len(winners), earlier, queued)
 
+    def _queue_promising(self, study: Any, space: Any) -> None:
+        """Have the most promising of many drawn candidates tried next."""
+        from tqdm import tqdm
+
+        from nas.search.screening import queue_promising
+
+        wanted = self.run.settings.screen
+        if wanted is None:
+            return
+        with tqdm(total=wanted, desc="Screening", unit="candidate", ncols=80, leave=False, disable=None) as bar:
+            drawn, queued = queue_promising(study, space, wanted, self._costs, self.run.settings.seed, bar.update)
+        log.info("Of %d candidates drawn, the %d most promising are tried first.", drawn, queued)
+
+    def _costs(self, candidate: Any) -> dict[str, Any]:
+        """Parameters and multiply-adds of a candidate, on this run's data."""
+        from nas.training import cost
+
+        found = cost(candidate, self.data.size, len(self.data.classes))
+        return {"params": found.params, "macs": found.macs}
+
     def _provenance(self) -> dict[str, Any]:
         settings = self.run.settings
         data = {
@@ -230,15 +251,8 @@ class _Searching:
     def _explore(self, study: Any, space: Any, pool: Any) -> None:
         from nas.search.explore import Exploration
         from nas.search.progress import Progress
-        from nas.training import cost
 
         settings = self.run.settings
-        classes = len(self.data.classes)
-
-        def cost_of(candidate: Any) -> dict[str, Any]:
-            found = cost(candidate, self.data.size, classes)
-            return {"params": found.params, "macs": found.macs}
-
         progress = Progress(settings.budget, "Searching")
         exploration = Exploration(
             study=study,
@@ -247,7 +261,7 @@ class _Searching:
             pool=pool,
             halving=_stopping(settings, study),
             progress=progress,
-            cost_of=cost_of,
+            cost_of=self._costs,
             checkpoint=lambda digest: self.run.checkpoint(digest, settings.seed),
             provenance=self._provenance(),
             warned=self._advise(space),

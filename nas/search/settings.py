@@ -29,6 +29,8 @@ class Settings:
         sampler: one of `nas.search.samplers.SAMPLERS`.
         stopping: one of `nas.search.stopping.STOPPING`.
         warm_start: the folder of an earlier run whose best candidates are tried after the baselines, or None.
+        screen: how many candidates are drawn before anything is trained, the most promising tenth being tried next;
+            or None.
         steps: optimizer steps of a full training; None for 60 passes over the labelled images at 8 a step,
             or 10 on the embedded scenes, which are there to try things on.
         best: candidates that are trained again at the end, beside the baselines.
@@ -53,6 +55,7 @@ class Settings:
     sampler: str = "surrogate"
     stopping: str = "halving"
     warm_start: str | None = None
+    screen: int | None = None
     steps: int | None = None
     best: int = 3
     repeats: int = 3
@@ -69,7 +72,7 @@ class Settings:
         Raises:
             UserError: when a number is out of its range.
         """
-        least = {"budget": 1, "steps": 1, "best": 1, "repeats": 1, "workers": 1, "workers_per_gpu": 1}
+        least = dict.fromkeys(("budget", "screen", "steps", "best", "repeats", "workers", "workers_per_gpu"), 1)
         for name, lowest in least.items():
             value = getattr(self, name)
             if value is not None and value < lowest:
