@@ -69,6 +69,7 @@ fast = replace(
     encoder=Encoder(stages=tuple(Stage(block=Residual(), width=w) for w in (24, 32, 64, 96)), stem_stride=2),
     optimizer=AdamW(lr=3e-3, weight_decay=0.05),
     schedule=Cosine(),
+    augment=Augment(scale=(0.75, 1.5), colour=0.3),
 )
 multitask_switchnorm = replace(
     unet,
