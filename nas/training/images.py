@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["Images", "epochs", "memory_layout"]
+__all__ = ["Epochs", "Images", "memory_layout"]
 
 DEVICE_BYTES = 4 << 30
 
@@ -49,11 +48,19 @@ class Images:
         return torch.from_numpy(array[indices]).to(self.device, non_blocking=True)
 
 
-def epochs(count: int, batch: int, generator: torch.Generator) -> Iterator[np.ndarray]:
-    """Endless batches of exactly `batch` indices that go through 0..count-1 in a new order each time."""
-    waiting = np.empty(0, dtype=np.int64)
-    while True:
-        while len(waiting) < batch:
-            waiting = np.concatenate([waiting, torch.randperm(count, generator=generator).numpy()])
-        yield waiting[:batch]
-        waiting = waiting[batch:]
+class Epochs:
+    """Endless batches of exactly `batch` indices that go through 0..count-1 in a new order each time.
+
+    Attributes:
+        waiting: indices drawn already, which the next batches begin with.
+    """
+
+    def __init__(self, count: int, batch: int, generator: torch.Generator) -> None:
+        self.count, self.batch, self.generator = count, batch, generator
+        self.waiting = torch.empty(0, dtype=torch.int64)
+
+    def __next__(self) -> np.ndarray:
+        while len(self.waiting) < self.batch:
+            self.waiting = torch.cat([self.waiting, torch.randperm(self.count, generator=self.generator)])
+        batch, self.waiting = self.waiting[: self.batch], self.waiting[self.batch :]
+        return batch.numpy()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,10 +21,11 @@ from nas.training.augment import colour_jitter
 from nas.training.batch import VOID, Batch
 from nas.training.ema import ema_update, young_decay
 from nas.training.evaluate import evaluate
-from nas.training.images import Images, epochs, memory_layout
+from nas.training.images import Epochs, Images, memory_layout
 from nas.training.memory import peak_megabytes, reset_peak
 from nas.training.metrics import Scores
 from nas.training.protocols import Data, Split
+from nas.training.state import TrainingState
 
 __all__ = ["Plan", "Trained", "TrainingError", "class_pixels", "train"]
 
@@ -70,21 +72,31 @@ class Trained:
     logs: dict[str, float] = field(default_factory=dict)
 
 
-def train(candidate: Recipe, data: Data, plan: Plan, report: Report = lambda step, miou: True) -> Trained:
+def train(
+    candidate: Recipe,
+    data: Data,
+    plan: Plan,
+    report: Report = lambda step, miou: True,
+    paused: Path | None = None,
+) -> Trained:
     """Train a closed recipe on few labelled and many unlabelled images.
+
+    Args:
+        paused: where a training that `report` stops is kept. One that is kept there is taken up, and ends as if it
+            had never been stopped, on the same kind of device. None to keep nothing.
 
     Raises:
         TrainingError: when a loss is no longer finite.
         torch.OutOfMemoryError: when the device has too little memory.
     """
-    return _Training(candidate, data, plan).run(report)
+    return _Training(candidate, data, plan, paused).run(report)
 
 
 class _Training:
     """The state of one training."""
 
-    def __init__(self, candidate: Recipe, data: Data, plan: Plan) -> None:
-        self.candidate, self.plan = candidate, plan
+    def __init__(self, candidate: Recipe, data: Data, plan: Plan, paused: Path | None = None) -> None:
+        self.candidate, self.plan, self.paused = candidate, plan, paused
         self.device = torch.device(plan.device)
         _make_deterministic(self.device, plan.seed)
         reset_peak(self.device)
@@ -110,15 +122,18 @@ class _Training:
         self.optimizer = candidate.optimizer.build(nn.ModuleList(m for m in (self.network, self.own) if m is not None))
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.logs: dict[str, torch.Tensor | float] = {}
+        self.epochs = Epochs(len(self.labelled), candidate.labelled_batch, self.generator)
+        wanted = candidate.unlabelled_batch if self._uses_unlabelled() else 0
+        self.unlabelled_epochs = Epochs(len(self.unlabelled), wanted, self.generator)
 
     def run(self, report: Report) -> Trained:
         started = time.perf_counter()
         validating = 0.0
         scores: Scores | None = None
         batches = self._batches()
-        step = 0
+        step = begun = self._state().read(self.paused) if self.paused and self.paused.exists() else 0
         self.network.train()
-        for step in range(1, self.plan.steps + 1):
+        for step in range(begun + 1, self.plan.steps + 1):
             self._step(next(batches), step - 1)
             if step == self.plan.steps or (step in self.plan.rungs and self._branches(step - 1)[1]):
                 self._check_finite(step)
@@ -126,6 +141,8 @@ class _Training:
                 scores = evaluate(self._predictor(), self.validation, self.classes, self.device)
                 validating += time.perf_counter() - before
                 if not report(step, scores.miou):
+                    if self.paused and step < self.plan.steps:
+                        self._state().write(self.paused, step)
                     break
         if scores is None:
             raise TrainingError("a training needs at least one step")
@@ -135,26 +152,28 @@ class _Training:
             scores=scores,
             steps=step,
             seconds=seconds,
-            step_seconds=(seconds - validating) / step,
+            step_seconds=(seconds - validating) / (step - begun),
             peak_mb=peak_megabytes(self.device),
             logs={name: float(value) for name, value in self.logs.items()},
         )
+
+    def _state(self) -> TrainingState:
+        own = {name: part for name, part in (("own", self.own), ("average", self.average)) if part is not None}
+        parts = {"network": self.network, "optimizer": self.optimizer, **own}
+        return TrainingState(parts, (self.epochs, self.unlabelled_epochs), self.generator, self.device)
 
     def _predictor(self) -> Network:
         return self.candidate.method.predictor(self.own, self.average or self.network)
 
     def _batches(self) -> Iterator[Batch]:
         candidate, rng = self.candidate, self.generator
-        labelled = epochs(len(self.labelled), candidate.labelled_batch, rng)
-        wanted = candidate.unlabelled_batch if self._uses_unlabelled() else 0
-        unlabelled = epochs(len(self.unlabelled), wanted, rng)
         while True:
-            chosen = next(labelled)
+            chosen = next(self.epochs)
             images, masks = candidate.augment.view(self.labelled.images(chosen), self.labelled.masks(chosen), rng)
             images = colour_jitter(images, candidate.augment.colour, rng)
             others = None
-            if wanted:
-                others, _ = candidate.augment.view(self.unlabelled.images(next(unlabelled)), None, rng)
+            if self.unlabelled_epochs.batch:
+                others, _ = candidate.augment.view(self.unlabelled.images(next(self.unlabelled_epochs)), None, rng)
                 others = others.contiguous(memory_format=self.layout)
             yield Batch(images.contiguous(memory_format=self.layout), masks, others, rng, self.criterion)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +168,41 @@ def test_everything_trains_under_autocast(data: Any, norm: str, method: Any, mon
     trained = short(candidate, data, steps=1)
     assert all(math.isfinite(value) for value in trained.logs.values())
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in trained.network.parameters())
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        RECIPE,
+        replace(RECIPE, pretext=ALL_PRETEXT, method=MeanTeacher(), ema=0.9, augment=Augment(colour=0.3)),
+        replace(RECIPE, method=S4GAN(threshold=0.3)),
+        replace(RECIPE, pretext=ALL_PRETEXT, curriculum=PretrainThenFinetune(fraction=0.5), optimizer=SGD(lr=0.05)),
+    ],
+    ids=["supervised", "everything with memory", "adversarial", "between two phases"],
+)
+def test_a_training_taken_up_where_it_was_stopped_ends_as_if_it_never_was(
+    candidate: Recipe, data: Any, tmp_path: Path
+) -> None:
+    plan, kept = Plan(14, (7, 11, 14)), tmp_path / "deep" / "state.pt"
+    whole = train(candidate, data, plan)
+    reported: list[int] = []
+
+    def stop(step: int, miou: float) -> bool:
+        reported.append(step)
+        return False
+
+    while not reported or reported[-1] < plan.steps:
+        again = train(candidate, data, plan, stop, paused=kept)
+        train(replace(candidate, optimizer=Adam(lr=1e-3)), data, Plan(2, (2,), seed=5))  # as a worker does in between
+    assert reported in ([7, 11, 14], [11, 14])
+    assert again.steps == 14 and again.scores == whole.scores
+    for (name, one), (_, other) in zip(
+        whole.network.state_dict().items(), again.network.state_dict().items(), strict=True
+    ):
+        assert torch.equal(one, other), name
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["state.pt"]
+
+
+def test_nothing_is_kept_of_a_training_that_is_not_stopped(data: Any, tmp_path: Path) -> None:
+    train(RECIPE, data, Plan(4, (2, 4)), paused=tmp_path / "state.pt")
+    assert not list(tmp_path.iterdir())
