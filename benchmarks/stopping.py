@@ -58,14 +58,16 @@ class Curves:
 
 @dataclass(frozen=True)
 class End:
-    """How one candidate ended.
+    """How one candidate ended, or ended once more after it was taken up again.
 
     Attributes:
+        number: of the candidate.
         spent: training time of all workers until then, in full trainings.
         score: the final one, NaN if it was stopped or has none.
         complete: whether it was trained to its end.
     """
 
+    number: int
     spent: float
     score: float
     complete: bool
@@ -92,9 +94,10 @@ def load_curves(folder: Path) -> Iterator[Curves]:
 def replay(rule: StoppingRule, scores: np.ndarray, budget: float, workers: int = 1) -> list[End]:
     """Train candidates in their order until the budget, in full trainings, is spent.
 
-    Each worker takes the next candidate when its own has ended or was stopped. A step takes all the same time.
+    Each worker takes the next candidate when its own has ended or was stopped, or one that was stopped and goes on
+    after all, where the rule promotes. A step takes all the same time.
     """
-    rungs = rule.rungs
+    rungs, stopped = rule.rungs, {}
     busy = [(rungs[0], number, 0) for number in range(min(workers, len(scores)))]
     fresh, ends = len(busy), []
     while busy:
@@ -107,11 +110,25 @@ def replay(rule: StoppingRule, scores: np.ndarray, budget: float, workers: int =
         if goes_on and not last:
             heapq.heappush(busy, (clock + rungs[place + 1] - rungs[place], number, place + 1))
             continue
-        ends.append(End(spent, score if last else math.nan, last))
-        if fresh < len(scores):
+        ends.append(End(number, spent, score if last else math.nan, last))
+        if not last and not math.isnan(score):
+            stopped[number] = place, score
+        promoted = _promoted(rule, stopped) if rule.promotes else None
+        if promoted is not None:
+            place, _ = stopped.pop(promoted)
+            heapq.heappush(busy, (clock + rungs[place + 1] - rungs[place], promoted, place + 1))
+        elif fresh < len(scores):
             heapq.heappush(busy, (clock + rungs[0], fresh, 0))
             fresh += 1
     return ends
+
+
+def _promoted(rule: StoppingRule, stopped: dict[int, tuple[int, float]]) -> int | None:
+    """The stopped candidate that goes on after all: that of the highest rung, and there of the best score."""
+    for number, (place, score) in sorted(stopped.items(), key=lambda item: item[1], reverse=True):
+        if rule.passes(number, rule.rungs[place], score):
+            return number
+    return None
 
 
 def measure(name: str, curves: Curves, seed: int, workers: int = 1) -> dict[str, float | str | int]:
@@ -121,7 +138,9 @@ def measure(name: str, curves: Curves, seed: int, workers: int = 1) -> dict[str,
     started = time.perf_counter()
     ends = replay(make_rule(name, curves.rungs, seed), curves.scores[order], max(BUDGETS), workers)
     took = time.perf_counter() - started
-    first = ends[:CANDIDATES]
+    numbers = list(dict.fromkeys(end.number for end in ends))
+    # Until the last of them has ended for the first time.
+    first = ends[: 1 + next((i for i, end in enumerate(ends) if end.number == numbers[:CANDIDATES][-1]), 0)]
     return {
         "rule": name,
         "family": curves.family,
@@ -129,11 +148,11 @@ def measure(name: str, curves: Curves, seed: int, workers: int = 1) -> dict[str,
         "seed": seed,
         "workers": workers,
         **{f"regret_{b}": _regret(curves, [end for end in ends if end.spent <= b]) for b in BUDGETS},
-        "candidates": len(ends),
-        "complete": sum(end.complete for end in ends) / len(ends),
-        f"regret_{CANDIDATES}_candidates": _regret(curves, first) if len(first) == CANDIDATES else math.nan,
-        f"spent_{CANDIDATES}_candidates": first[-1].spent if len(first) == CANDIDATES else math.nan,
-        "ms_a_candidate": 1000 * took / len(ends),
+        "candidates": len(numbers),
+        "complete": sum(end.complete for end in ends) / len(numbers),
+        f"regret_{CANDIDATES}_candidates": _regret(curves, first) if len(numbers) >= CANDIDATES else math.nan,
+        f"spent_{CANDIDATES}_candidates": first[-1].spent if len(numbers) >= CANDIDATES else math.nan,
+        "ms_a_candidate": 1000 * took / len(numbers),
     }
 
 

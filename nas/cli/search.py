@@ -56,7 +56,7 @@ class Names(click.ParamType):
 @click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes: {name: [classes], ...}.")
 @click.option("--objectives", type=Names(), help="miou, and params, macs, latency, memory, seconds.  [miou]")
 @click.option("--sampler", help="surrogate, evolution, local, random, tpe, gp, cmaes, nsga2 or nni:NAME.  [surrogate]")
-@click.option("--stopping", help="halving, adaptive, curve, hyperband or none.  [halving]")
+@click.option("--stopping", help="halving, promotion, adaptive, curve, hyperband, none.  [halving]")
 @click.option("--warm-start", metavar="RUN", help="Try the best candidates of an earlier run first.")
 @click.option("--screen", type=int, metavar="N", help="Draw N candidates, and try the most promising tenth first.")
 @click.option("--steps", type=int, help="Optimizer steps of a full training.  [60 passes over the labels]")

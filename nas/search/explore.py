@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import UserError
 from nas.pool import Done, Failed, Infeasible, Job, Lost, Message, Pool, Requeued, Rung
@@ -18,6 +19,7 @@ from nas.search import trials
 from nas.search.firsts import BASELINE, OUTSIDE
 from nas.search.objectives import costs, estimated_costs
 from nas.search.progress import Progress
+from nas.search.promotion import promotable
 from nas.search.ranking import best_of_front
 from nas.search.settings import Settings
 from nas.search.stopping import StoppingRule
@@ -39,7 +41,9 @@ def return_unfinished(study: optuna.Study) -> int:
     """End the trials of a process that is gone as lost, and queue their candidates again."""
     left = trials.unfinished(study)
     for trial in left:
-        kept = {name: value for name, value in trial.user_attrs.items() if name in (BASELINE, OUTSIDE)}
+        kept = {
+            name: value for name, value in trial.user_attrs.items() if name in (BASELINE, OUTSIDE, trials.CONTINUES)
+        }
         trials.end(study, trial, "lost", reason="the search stopped while it was being trained")
         study.enqueue_trial(trial.params, user_attrs=kept)
     return len(left)
@@ -92,16 +96,16 @@ class Exploration:
         self._say_why_it_ended(in_time)
 
     def _wanted(self) -> bool:
-        return trials.spent(self.study) + len(self._running) < self.settings.budget
+        begun = sum(trials.CONTINUES not in trial.user_attrs for trial in self._running.values())
+        return trials.spent(self.study) + begun < self.settings.budget
 
     def _remember(self) -> None:
         """Take up where an earlier session of the run stopped."""
-        for trial in self.study.get_trials(deepcopy=False):
-            if trials.costs_budget(trial):
-                for rung, value in trials.rungs(trial).items():
-                    self.halving.record(trial.number, rung, value)
-                how = trials.outcome(trial) or ""
-                self.progress.note(how, trials.score(trial) if how == "complete" else None)
+        for trial in trials.by_hash(self.study).values():
+            for rung, value in trials.rungs(trial).items():
+                self.halving.record(trials.first_number(trial), rung, value)
+            how = trials.outcome(trial) or ""
+            self.progress.note(how, trials.score(trial) if how == "complete" else None)
 
     def _say_why_it_ended(self, in_time: bool) -> None:
         tried = trials.spent(self.study)
@@ -116,6 +120,8 @@ class Exploration:
 
     def _next(self) -> None:
         """Ask for one trial, and give it to a worker unless it is answered without one."""
+        if self.halving.promotes:
+            self._promote()
         trial = self.study.ask()
         baseline = trial.user_attrs.get(BASELINE)
         outside = trial.user_attrs.get(OUTSIDE, False)
@@ -124,7 +130,9 @@ class Exploration:
         digest = candidate_hash(candidate)
         trial.set_user_attr("hash", digest)
         trial.set_user_attr("candidate", to_json(candidate))
-        if self._answered(trial, digest, candidate, is_baseline=baseline is not None):
+        if trials.CONTINUES in trial.user_attrs:
+            self._continue(trial, trials.by_hash(self.study)[digest])
+        elif self._answered(trial, digest, candidate, is_baseline=baseline is not None):
             self._fruitless += 1
             return
         self._fruitless = 0
@@ -137,8 +145,33 @@ class Exploration:
             save=str(self.checkpoint(digest)),
             provenance={**self.provenance, "trial": trial.number},
             timed="latency" in self.settings.objectives,
+            paused=str(self._kept(digest)) if self.halving.promotes else None,
         )
         self.pool.submit(Job(trial.number, task))
+
+    def _kept(self, digest: str) -> Path:
+        """Where the training of a candidate that was stopped is kept."""
+        return self.checkpoint(digest).with_suffix(".state")
+
+    def _promote(self) -> None:
+        """Queue the candidate that goes on after it was stopped, where there is one and nothing else is queued."""
+        if self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            return
+        busy = {trial.user_attrs["hash"] for trial in self._running.values()}
+        trial = promotable(self.study, self.halving, self._kept, busy)
+        if trial is not None:
+            kept = {name: trial.user_attrs[name] for name in (BASELINE, OUTSIDE) if name in trial.user_attrs}
+            attrs = {trials.CONTINUES: trials.first_number(trial), **kept}
+            self.study.enqueue_trial(trial.params, user_attrs=attrs)
+            self.progress.taken_up()
+
+    def _continue(self, trial: optuna.Trial, earlier: FrozenTrial) -> None:
+        """Give a trial what is known of the one that it continues."""
+        for rung, value in trials.rungs(earlier).items():
+            trials.report(self.study, trial, rung, value)
+            self._reported.add((trial.number, rung))
+        for name in ("params", "macs"):
+            trial.set_user_attr(name, earlier.user_attrs[name])
 
     def _answered(self, trial: optuna.Trial, digest: str, candidate: Recipe, is_baseline: bool) -> bool:
         """Whether a trial ends without a worker: known already, outside the constraints, or not to be built."""
@@ -186,8 +219,10 @@ class Exploration:
                 self.progress.note("infeasible", None)
             else:
                 trials.end(self.study, trial, "lost", reason=message.reason)
-                if self._lost >= LOST_LIMIT:
-                    raise UserError(f"{LOST_LIMIT} candidates in a row took their worker down: {message.reason}")
+            if not isinstance(message, Done):
+                self._kept(trial.user_attrs["hash"]).unlink(missing_ok=True)
+            if isinstance(message, Lost) and self._lost >= LOST_LIMIT:
+                raise UserError(f"{LOST_LIMIT} candidates in a row took their worker down: {message.reason}")
 
     def _rung(self, trial: optuna.Trial, message: Rung) -> None:
         rung = (trial.number, message.step)
@@ -196,7 +231,7 @@ class Exploration:
             return
         self._reported.add(rung)
         trials.report(self.study, trial, message.step, message.value)
-        goes_on = self.halving.goes_on(trial.number, message.step, message.value)
+        goes_on = self.halving.goes_on(trials.first_number(trial), message.step, message.value)
         if not goes_on:
             self._stopped.add(trial.number)
             others = estimated_costs(self.settings.objectives, trial.user_attrs)
@@ -210,6 +245,10 @@ class Exploration:
         attrs = {name: result[name] for name in ("steps", "seconds", "step_seconds", "peak_mb", "latency_ms", "logs")}
         if result["warnings"]:
             attrs["warnings"] = list(result["warnings"].values())
+        if trials.CONTINUES in trial.user_attrs:
+            attrs["seconds"] += trials.by_hash(self.study)[trial.user_attrs["hash"]].user_attrs["seconds"]
+        if how == "complete":
+            self._kept(trial.user_attrs["hash"]).unlink(missing_ok=True)
         values = (result["miou"], *costs(self.settings.objectives, {**trial.user_attrs, **attrs}))
         trials.end(self.study, trial, how, values, **attrs)
         for template, text in result["warnings"].items():

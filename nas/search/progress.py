@@ -36,6 +36,10 @@ class Progress:
         if value is not None and (self.best is None or value > self.best):
             self.best = value
 
+    def taken_up(self) -> None:
+        """A trial that had been pruned goes on."""
+        self.ended["pruned"] -= 1
+
     def show(self, done: int, running: int, note: str = "") -> None:
         """Bring the line up to date; `done` counts from the start of the run, earlier sessions included."""
         note = f", {note}" if note else ""
@@ -57,7 +61,7 @@ class Progress:
 
     def summary(self) -> str:
         """How the trials ended."""
-        return ", ".join(f"{count} {how}" for how, count in sorted(self.ended.items()))
+        return ", ".join(f"{count} {how}" for how, count in sorted(self.ended.items()) if count)
 
     def _best(self) -> str:
         return "no score yet" if self.best is None else f"best {self.best:.3f}"

@@ -8,7 +8,19 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["OUTCOMES", "by_hash", "candidate_of", "end", "outcome", "report", "rungs", "score", "spent", "unfinished"]
+__all__ = [
+    "OUTCOMES",
+    "by_hash",
+    "candidate_of",
+    "end",
+    "first_number",
+    "outcome",
+    "report",
+    "rungs",
+    "score",
+    "spent",
+    "unfinished",
+]
 
 OUTCOMES = ("complete", "pruned", "infeasible", "failed", "lost", "duplicate")
 """Each trial ends as exactly one of these. Optuna itself knows COMPLETE, PRUNED and FAIL."""
@@ -19,6 +31,10 @@ reports serve one objective only."""
 
 RUNGS = "rungs"
 """Attribute of a trial of several objectives: the first of them by step."""
+
+CONTINUES = "continues"
+"""Attribute of a trial that trains on what an earlier one began: the number of the first. Optuna lets no trial that
+has ended go on, so there are two of the same candidate; the later one counts, and costs no budget."""
 
 FREE = "free"
 """Attribute of a trial that used no worker, and so costs no budget."""
@@ -82,9 +98,16 @@ def spent(study: optuna.Study) -> int:
 
 
 def costs_budget(trial: FrozenTrial) -> bool:
-    """Whether a trial has ended and a worker has trained it."""
-    how = outcome(trial)
-    return how is not None and how not in ("lost", "duplicate") and not trial.user_attrs.get(FREE, False)
+    """Whether a trial has ended and a worker has trained it, and it was not begun by an earlier one."""
+    how, attrs = outcome(trial), trial.user_attrs
+    return (
+        how is not None and how not in ("lost", "duplicate") and not attrs.get(FREE, False) and CONTINUES not in attrs
+    )
+
+
+def first_number(trial: FrozenTrial | optuna.Trial) -> int:
+    """The number of the trial that began a candidate: an earlier one where this one continues it."""
+    return int(trial.user_attrs.get(CONTINUES, trial.number))
 
 
 def unfinished(study: optuna.Study) -> list[optuna.Trial]:
@@ -94,9 +117,11 @@ def unfinished(study: optuna.Study) -> list[optuna.Trial]:
 
 
 def by_hash(study: optuna.Study) -> dict[str, FrozenTrial]:
-    """The first finished trial of each candidate that a worker trained."""
+    """The first finished trial of each candidate that a worker trained, or the last one that continued it."""
     found: dict[str, FrozenTrial] = {}
     for trial in study.get_trials(deepcopy=False):
         if costs_budget(trial) and "hash" in trial.user_attrs:
             found.setdefault(trial.user_attrs["hash"], trial)
+        elif CONTINUES in trial.user_attrs and outcome(trial) in STATES:
+            found[trial.user_attrs["hash"]] = trial
     return found

@@ -38,6 +38,7 @@ class Task:
         save: where to write the checkpoint when the training ends in full, or None.
         provenance: what else the checkpoint is to say of itself.
         timed: whether the network's latency is asked for.
+        paused: where the training is kept when it is stopped, and taken up if it is there; or None.
     """
 
     candidate: str
@@ -47,6 +48,7 @@ class Task:
     save: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     timed: bool = False
+    paused: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class TrainWork:
         candidate = from_json(task.candidate)
         plan = Plan(task.steps, task.rungs, task.seed, self._device)
         with _warnings() as warnings:
-            trained = train(candidate, self._data, plan, report)
+            trained = train(candidate, self._data, plan, report, Path(task.paused) if task.paused else None)
         device = torch.device(self._device)
         latency = latency_ms(trained.network, self._data.size, device) if task.timed else None
         if task.save and trained.steps == task.steps:

@@ -23,10 +23,30 @@ def test_halving_of_four_candidates_one_after_the_other() -> None:
     assert [e.score for e in ends[:2]] == [0.7, 0.9]
 
 
+def test_a_rule_that_promotes_takes_stopped_candidates_up_before_new_ones() -> None:
+    firsts = (0.5, 0.4, 0.1, 0.9, 0.45, 0.3)
+    ends = replay(make_rule("promotion", (1, 4), 0), np.array([(first, first) for first in firsts]), budget=20)
+    # The first two are not compared with anything. Of six the best two go on, and 0 is one of them, as is 3: the
+    # others stay where they are, though 4 was once second of five.
+    assert [(end.number, end.complete) for end in ends] == [
+        (0, True),
+        (1, True),
+        (2, False),
+        (3, True),
+        (4, False),
+        (5, False),
+    ]
+    firsts = (0.1, 0.2, 0.9, 0.8, 0.3, 0.3)
+    ends = replay(make_rule("promotion", (1, 4), 0), np.array([(first, first) for first in firsts]), budget=20)
+    # 3 is second of four and is stopped; it goes on when two of six do, with what it had: 1 of its 4 steps.
+    assert [(end.number, end.complete) for end in ends][3:] == [(3, False), (4, False), (5, False), (3, True)]
+    assert ends[-1].spent == 3 + 3 * 0.25 + 0.75
+
+
 def test_workers_share_the_budget() -> None:
     scores = np.ones((10, 2))
     ends = replay(make_rule("none", (1, 4), 0), scores, budget=4, workers=2)
-    assert ends == [End(2.0, 1.0, True), End(2.0, 1.0, True), End(4.0, 1.0, True), End(4.0, 1.0, True)]
+    assert ends == [End(0, 2.0, 1.0, True), End(1, 2.0, 1.0, True), End(2, 4.0, 1.0, True), End(3, 4.0, 1.0, True)]
 
 
 def test_a_row_of_random_search_is_the_running_best() -> None:

@@ -20,6 +20,7 @@ from nas.search.stopping import (
     Hyperband,
     NoStopping,
     ParetoHalving,
+    Promotion,
     StoppingRule,
     make_rule,
     make_stopping,
@@ -36,6 +37,10 @@ class TestHalving(StoppingContract):
 
 class TestHyperband(StoppingContract):
     make = Hyperband
+
+
+class TestPromotion(StoppingContract):
+    make = Promotion
 
 
 class TestAdaptive(StoppingContract):
@@ -70,7 +75,9 @@ def test_every_rule_is_made_by_its_name(name: str) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match=r"--stopping hope: .* choose from halving, adaptive, curve, hyperband, none"):
+    with pytest.raises(
+        UserError, match=r"--stopping hope: .* choose from halving, promotion, adaptive, curve, hyperband, none"
+    ):
         make_stopping("hope", 180, 0)
 
 

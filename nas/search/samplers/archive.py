@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.samplers.genome import Column
 from nas.search.samplers.scores import Gains, fitness, foretold, reports
+from nas.search.trials import CONTINUES
 
 __all__ = ["Archive"]
 
@@ -37,6 +38,7 @@ class Archive:
         self.columns: dict[str, Column] = {}
         self._first: dict[str, tuple[int, int]] = {}
         self._read: set[int] = set()
+        self._places: dict[int, int] = {}
         self._gains = Gains()
         self._objectives = len(study.directions)
         self._fitness: list[tuple[float, ...]] = []
@@ -61,10 +63,17 @@ class Archive:
     def _add(self, trial: FrozenTrial, study: Study) -> None:
         reached = fitness(trial, study)
         worst = (-np.inf,) * (1 + self._objectives)
-        self.trials.append(trial)
         failed = trial.state == TrialState.FAIL or (reached is not None and bool(np.isnan(reached).any()))
+        place = self._places.get(trial.user_attrs.get(CONTINUES, -1))
+        if place is not None and not failed:
+            known = max(reports(self.trials[place], study), default=0)
+            self._gains.add({step: value for step, value in reports(trial, study).items() if step >= known})
+            self.trials[place], self._fitness[place] = trial, reached or worst
+            return
         if not failed:
             self._gains.add(reports(trial, study))
+        self._places[trial.number] = len(self.trials)
+        self.trials.append(trial)
         self._fitness.append((np.nan,) * len(worst) if failed else reached or worst)
         self._raw.append(self._row(trial.params, trial.distributions, trial.number))
 

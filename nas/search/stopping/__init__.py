@@ -11,6 +11,7 @@ from nas.search.stopping.halving import AsyncHalving
 from nas.search.stopping.hyperband import Hyperband
 from nas.search.stopping.none import NoStopping
 from nas.search.stopping.pareto import ParetoHalving
+from nas.search.stopping.promotion import Promotion
 from nas.search.stopping.rule import RungRule, StoppingRule, rungs_of
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Hyperband",
     "NoStopping",
     "ParetoHalving",
+    "Promotion",
     "RungRule",
     "StoppingRule",
     "make_rule",
@@ -28,7 +30,7 @@ __all__ = [
     "rungs_of",
 ]
 
-STOPPING = ("halving", "adaptive", "curve", "hyperband", "none")
+STOPPING = ("halving", "promotion", "adaptive", "curve", "hyperband", "none")
 """The names known."""
 
 
@@ -54,6 +56,7 @@ def make_rule(name: str, rungs: tuple[int, ...], seed: int) -> StoppingRule:
     """
     makers: dict[str, Callable[[], StoppingRule]] = {
         "halving": lambda: AsyncHalving(rungs),
+        "promotion": lambda: Promotion(rungs),
         "adaptive": lambda: AdaptiveHalving(rungs, seed),
         "curve": lambda: CurveRule(rungs),
         "hyperband": lambda: Hyperband(rungs),

@@ -25,15 +25,20 @@ class StoppingRule(Protocol):
 
     Attributes:
         rungs: the steps at which a candidate reports, ascending; the last one is the end of its training.
+        promotes: whether a candidate that was stopped is kept, and goes on once it passes after all.
     """
 
     rungs: tuple[int, ...]
+    promotes: bool
 
     def record(self, number: int, rung: int, value: float) -> None:
         """Take note of what an earlier sitting saw: a trial's number, the rung, and its score there."""
 
     def goes_on(self, number: int, rung: int, value: float) -> bool:
         """Record a score (the larger the better) and say whether the candidate trains on."""
+
+    def passes(self, number: int, rung: int, value: float) -> bool:
+        """Whether a candidate goes on from a rung before the last; its score is recorded already."""
 
     def describe(self) -> str:
         """What is known of how truly the rungs rank, in a few words."""
@@ -44,6 +49,8 @@ class RungRule:
 
     The last rung and what is no rung let everyone on. A score that is NaN lets nobody on and is not kept.
     """
+
+    promotes = False
 
     def __init__(self, rungs: tuple[int, ...]) -> None:
         self.rungs = rungs

@@ -1,0 +1,111 @@
+"""Candidates that go on after they were stopped: which, what becomes of their trials, and in a whole search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from nas.search import Run, trials
+from nas.search.promotion import promotable
+from nas.search.samplers import SurrogateSampler
+from nas.search.samplers.archive import Archive
+from nas.search.stopping import AsyncHalving, Promotion
+from tests.search.conftest import SHORT, Shell
+
+RUNGS = (1, 3, 9)
+
+
+def stopped(study: optuna.Study, x: float, reports: dict[int, float], **attrs: int) -> optuna.trial.FrozenTrial:
+    """A trial that ended early."""
+    trial = study.ask()
+    trial.suggest_float("x", 0, 100)
+    for name, content in {"hash": f"{x}", **attrs}.items():
+        trial.set_user_attr(name, content)
+    for rung, value in reports.items():
+        trials.report(study, trial, rung, value)
+    trials.end(study, trial, "pruned")
+    return study.trials[-1]
+
+
+def scene(scores: list[dict[int, float]], folder: Path) -> tuple[optuna.Study, Promotion]:
+    """A study of stopped trials whose trainings are kept, and a rule that has seen them."""
+    study, rule = optuna.create_study(direction="maximize"), Promotion(RUNGS)
+    for i, reports in enumerate(scores):
+        stopped(study, i, reports)
+        (folder / str(i)).touch()
+        for rung, value in reports.items():
+            rule.record(i, rung, value)
+    return study, rule
+
+
+def test_the_best_third_so_far_goes_on_the_highest_rung_first(tmp_path: Path) -> None:
+    scores = [{1: 0.1}, {1: 0.5, 3: 0.6}, {1: 0.7}, {1: 0.6, 3: 0.5}, {1: 0.2}, {1: 0.8, 3: 0.7}]
+    study, rule = scene(scores, tmp_path)
+    kept = tmp_path.joinpath
+
+    def found(*busy: str) -> int | None:
+        trial = promotable(study, rule, kept, busy)
+        return None if trial is None else trial.number
+
+    # Of three at rung 3 one goes on; of six at rung 1 two: trials 5, which is past it, and 2.
+    assert found() == 5
+    assert found("5") == 2
+    assert found("5", "2") is None
+    kept("5").unlink()  # without its training nothing can be taken up
+    assert found() == 2
+
+
+def test_a_trial_that_went_on_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    study, _ = scene([{1: 0.4}, {1: 0.5}, {1: 0.6}], tmp_path)
+    first = study.trials[2]
+    study.enqueue_trial(first.params, user_attrs={trials.CONTINUES: 2})
+    trial = study.ask()
+    trial.suggest_float("x", 0, 100)
+    trial.set_user_attr("hash", "2")
+    for rung, value in ((1, 0.6), (3, 0.7), (9, 0.8)):
+        trials.report(study, trial, rung, value)
+    assert trials.spent(study) == 3 and trials.by_hash(study)["2"].number == 2
+    trials.end(study, trial, "complete", 0.8)
+    assert trials.spent(study) == 3
+    assert [t.number for t in trials.by_hash(study).values()] == [0, 1, 3]
+    assert trials.first_number(study.trials[3]) == 2
+    for reading in ([4], [3, 4]):  # all at once, or after the first had been read
+        archive = Archive(study)
+        for upto in reading:
+            part = optuna.create_study(direction="maximize")
+            part.add_trials(study.trials[:upto])
+            archive.update(part)
+        assert [t.number for t in archive.trials] == [0, 1, 3]
+        assert archive.fitnesses()[2].tolist() == [float("inf"), 0.8]
+        assert archive.codes().shape == (3, 1)
+    study.sampler = SurrogateSampler(seed=0)
+    study.ask().suggest_float("x", 0, 100)
+
+
+def test_halving_stops_for_good_and_promotion_does_not() -> None:
+    assert Promotion(RUNGS).promotes and not AsyncHalving(RUNGS).promotes
+
+
+@pytest.mark.slow
+def test_a_search_takes_stopped_candidates_up_again_and_spends_its_budget_once(shell: Shell) -> None:
+    options = ("--space", "small.py", "--stopping", "promotion", "--sampler", "random", "--name", "one", "--seed", "1")
+    ended = shell.run("search", *options, "--budget", "16", *SHORT)
+    assert ended.returncode == 0, ended.stderr
+    extended = shell.run("search", "--resume", "runs/one", "--budget", "24")
+    assert extended.returncode == 0, extended.stderr
+    run = Run(shell.folder / "runs" / "one")
+    found = run.study().get_trials(deepcopy=False)
+    went_on = [t for t in found if trials.CONTINUES in t.user_attrs]
+    assert trials.spent(run.study()) == 24
+    assert went_on, "nobody was taken up again"
+    for trial in went_on:
+        first = found[trial.user_attrs[trials.CONTINUES]]
+        before, after = trials.rungs(first), trials.rungs(trial)
+        assert trials.outcome(first) == "pruned" and first.params == trial.params
+        assert {rung: after[rung] for rung in before} == before and max(after) > max(before)
+        assert trial.user_attrs["seconds"] > first.user_attrs["seconds"]
+    last = trials.by_hash(run.study())
+    kept = {path.name.split("-")[0] for path in (run.folder / "checkpoints").glob("*.state")}
+    assert kept == {digest for digest, trial in last.items() if trials.outcome(trial) == "pruned"}
