@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from nas.search.samplers.genome import INACTIVE, Column, alike
 
-__all__ = ["Embedding", "Feature", "Process", "learn"]
+__all__ = ["Embedded", "Embedding", "Feature", "Process", "learn"]
 
 NOISE_FLOOR = 1e-4
 
@@ -20,6 +20,9 @@ logarithm, and the noise."""
 
 KNOTS, BUMP = np.linspace(0.0, 1.0, 6), 0.2
 """Centres and width of the bumps that the effect of a number is made of."""
+
+Embedded = tuple[np.ndarray, np.ndarray]
+"""The points and the effects of candidates."""
 
 
 @dataclass(frozen=True)
@@ -70,24 +73,37 @@ class Embedding:
         ]
         self.of_point = np.repeat(np.arange(self.count), widths)
         self.of_effect = np.repeat(np.arange(self.count), [w if w > 1 else len(KNOTS) for w in widths])
+        self._lay_out()
 
-    def __call__(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """N x P codes as N x D points and N x E effects."""
-        points, effects = [np.zeros((len(codes), 0))], [np.zeros((len(codes), 0))]
-        for feature in self.features:
+    def _lay_out(self) -> None:
+        """Plan how all states and all places are found at once, and where each belongs."""
+        p, states, self._placed = len(self._columns), [], []
+        owners: tuple[list[int], list[int]] = [], []
+        for number, feature in enumerate(self.features):
+            column = feature.columns[0]
             if feature.kind in ("place", "share"):
-                place = self._place(feature, codes)
-                bumps = np.exp(-0.5 * ((place - KNOTS) / BUMP) ** 2)
-                points.append(place)
-                effects.append(bumps / np.linalg.norm(bumps, axis=1, keepdims=True))
-            else:
-                code = codes[:, feature.columns]
-                levels = self._columns[feature.columns[0]].levels
-                states = np.arange(-1.0, levels) if feature.kind == "same" else np.array([INACTIVE, 0.0])
-                one_hot = (code if feature.kind == "same" else np.minimum(np.ceil(code), 0.0)) == states
-                points.append(one_hot * np.sqrt(0.5))
-                effects.append(one_hot.astype(float))
-        return np.concatenate(points, axis=1), np.concatenate(effects, axis=1)
+                self._placed.append(feature)
+                owners[1].append(number)
+                continue
+            levels = range(-1, self._columns[column].levels) if feature.kind == "same" else (int(INACTIVE), 0)
+            states += [(column if feature.kind == "same" else p + column, level) for level in levels]
+            owners[0].extend([number] * len(levels))
+        self._state_source, self._state = np.array(states, dtype=int).reshape(-1, 2).T
+        self._point_order = np.argsort(owners[0] + owners[1], kind="stable")
+        bumps = [number for number in owners[1] for _ in KNOTS]
+        self._effect_order = np.argsort(owners[0] + bumps, kind="stable")
+
+    def __call__(self, codes: np.ndarray) -> Embedded:
+        """N x P codes as N x D points and N x E effects."""
+        active = np.minimum(np.ceil(codes), 0.0)
+        one_hot = (np.concatenate([codes, active], axis=1)[:, self._state_source] == self._state).astype(float)
+        places = [np.zeros((len(codes), 0)), *(self._place(feature, codes) for feature in self._placed)]
+        place = np.concatenate(places, axis=1)
+        bumps = np.exp(-0.5 * ((place[:, :, None] - KNOTS) / BUMP) ** 2)
+        bumps /= np.linalg.norm(bumps, axis=2, keepdims=True)
+        points = np.concatenate([one_hot * np.sqrt(0.5), place], axis=1)
+        effects = np.concatenate([one_hot, bumps.reshape(len(codes), -1)], axis=1)
+        return points[:, self._point_order], effects[:, self._effect_order]
 
     def _place(self, feature: Feature, codes: np.ndarray) -> np.ndarray:
         """N x 1 numbers from 0 to 1."""
@@ -197,7 +213,7 @@ class Process:
         self, embedding: Embedding, hyper: Hyper, seen: np.ndarray, scores: np.ndarray, pending: np.ndarray
     ) -> None:
         self._embedding, self._hyper = embedding, hyper
-        self._known = self._stretched(np.concatenate([seen, pending]))
+        self._known = self._stretched(embedding(np.concatenate([seen, pending])))
         kernel = self._kernel(self._known, self._known)
         kernel[np.diag_indices(len(kernel))] += hyper.noise + NOISE_FLOOR
         self._lower = np.linalg.cholesky(kernel)
@@ -205,19 +221,23 @@ class Process:
         block = self._lower[: len(seen), : len(seen)]
         self._alpha = cho_solve((block, True), scores, check_finite=False)
 
-    def _stretched(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        points, effects = self._embedding(codes)
+    def _stretched(self, embedded: Embedded) -> Embedded:
+        points, effects = embedded
         weights = self._hyper.weights
         shares = weights / weights.sum()
         return points * np.sqrt(weights[self._embedding.of_point]), effects * np.sqrt(shares[self._embedding.of_effect])
 
-    def _kernel(self, one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    def _kernel(self, one: Embedded, other: Embedded) -> np.ndarray:
         (p, e), (q, f) = one, other
         return self._hyper.joint * matern(_squared(p, q))[0] + self._hyper.additive * e @ f.T
 
     def __call__(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means and standard deviations, without the noise, of M x P candidates."""
-        cross = self._kernel(self._known, self._stretched(codes))
+        return self.at(self._embedding(codes))
+
+    def at(self, embedded: Embedded) -> tuple[np.ndarray, np.ndarray]:
+        """The same of candidates that are embedded already."""
+        cross = self._kernel(self._known, self._stretched(embedded))
         half = solve_triangular(self._lower, cross, lower=True, check_finite=False)
         variance = self._hyper.joint + self._hyper.additive - (half * half).sum(0)
         return self._alpha @ cross[: len(self._alpha)], np.sqrt(np.maximum(variance, 1e-12))

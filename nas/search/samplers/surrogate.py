@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 from scipy.special import log_ndtr, ndtr
 
 from nas.search.samplers.priors import Priors
-from nas.search.samplers.process import Embedding, Hyper, Process, learn
+from nas.search.samplers.process import Embedded, Embedding, Hyper, Process, learn
 from nas.search.samplers.proposing import ProposingSampler
 from nas.search.samplers.scores import gaussian_ranks
 from nas.search.samplers.view import View
@@ -49,6 +49,9 @@ Scored = Callable[[View, np.ndarray], np.ndarray]
 Worth = Callable[[np.ndarray], np.ndarray]
 """A number for each of M x P candidates."""
 
+Estimate = Callable[[Embedded], np.ndarray]
+"""The same of M embedded candidates."""
+
 
 class SurrogateSampler(ProposingSampler):
     """Bayesian optimization by a Gaussian process on the parameters by name, in any space, conditional or not.
@@ -81,16 +84,17 @@ class SurrogateSampler(ProposingSampler):
         if len(view.scored) < START:
             leant = self._priors.lean(view.drawn(DRAWN), view.names, view.columns, view.rng)
             pool = view.unseen(view.rules.complete(leant, view.rng))[:ELITE]
-            return pool[np.argmax(chance(pool))] if len(pool) else None
+            return pool[np.argmax(chance(embedding(pool)))] if len(pool) else None
         improvement, faith = self._improvement(view, embedding), FAITH / len(view.scored)
         least = RISKY * len(view.scored) / (len(view.scored) + len(view.failed))
 
         def worth(codes: np.ndarray) -> np.ndarray:
             believed = self._priors.log_density(codes, view.names, view.columns)
-            likely = chance(codes)
+            embedded = embedding(codes)
+            likely = chance(embedded)
             # Once the best of what succeeds is found, only what fails promises more: without this it is asked for.
             last = np.where(likely < least, BEHIND, 0.0)
-            return improvement(codes) + np.log(likely) + faith * believed + last
+            return improvement(embedded) + np.log(likely) + faith * believed + last
 
         return _most(worth, view)
 
@@ -98,34 +102,34 @@ class SurrogateSampler(ProposingSampler):
         believed = self._priors.draw(self._seed, trial, name, distribution)
         return super().draw(study, trial, name, distribution) if believed is None else believed
 
-    def _improvement(self, view: View, embedding: Embedding) -> Worth:
+    def _improvement(self, view: View, embedding: Embedding) -> Estimate:
         """The logarithm of the expected improvement on the best score seen."""
         hyper = self._hyper(f"score {view.direction}", view, embedding, view.scored, _ranks)
         keep = view.subset(view.scores, KEEP)
         process = Process(embedding, hyper, view.codes[view.scored[keep]], view.scores[keep], view.running)
         best = view.scores.max()
 
-        def worth(codes: np.ndarray) -> np.ndarray:
-            mean, deviation = process(codes)
+        def estimate(embedded: Embedded) -> np.ndarray:
+            mean, deviation = process.at(embedded)
             return _log_improvement((mean - best) / deviation) + np.log(deviation)
 
-        return worth
+        return estimate
 
-    def _chance(self, view: View, embedding: Embedding) -> Worth:
+    def _chance(self, view: View, embedding: Embedding) -> Estimate:
         """The chance not to fail, by a process on success and failure as scores."""
         rows = np.sort(np.concatenate([view.scored, view.failed]))
         if not len(view.failed) or not len(view.scored):
-            return lambda codes: np.ones(len(codes))
+            return lambda embedded: np.ones(len(embedded[0]))
         scores, centre, spread = _outcomes(view, rows)
         hyper = self._hyper("chance", view, embedding, rows, lambda view, rows: _outcomes(view, rows)[0])
         keep = view.subset(np.zeros(len(rows)), KEEP)
         process = Process(embedding, hyper, view.codes[rows[keep]], scores[keep], view.running[:0])
 
-        def worth(codes: np.ndarray) -> np.ndarray:
-            mean, deviation = process(codes)
+        def estimate(embedded: Embedded) -> np.ndarray:
+            mean, deviation = process.at(embedded)
             return np.maximum(ndtr((mean + centre / spread) / np.sqrt(deviation**2 + hyper.noise)), 1e-6)
 
-        return worth
+        return estimate
 
     def _hyper(self, what: str, view: View, embedding: Embedding, rows: np.ndarray, scored: Scored) -> Hyper:
         """Hyper-parameters learnt from the first of the rows: anew for every so many, as learning takes long."""
