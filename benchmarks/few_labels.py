@@ -115,6 +115,8 @@ def train_winner(recipe: Recipe, data: FewLabelData, seed: int, seconds: float) 
         if abs(spent / seconds - 1.0) < EQUAL:
             break
         steps = max(int(steps * seconds / spent), 1)
+    else:
+        print(f"seed {seed}: three trainings did not come within {EQUAL:.0%} of {seconds:.0f} s", flush=True)
     return trained.network, spent, trained.steps
 
 

@@ -100,14 +100,23 @@ class Run:
         """The final table.
 
         Raises:
-            UserError: when the run has not reached its end.
+            UserError: when the run has not reached its end, or its table was damaged.
         """
         import pandas as pd
 
         path = self.folder / "ranking.csv"
         if not path.exists():
             raise UserError(f"{self.folder} has no ranking yet: finish it with nas-search --resume {self.folder}")
-        return pd.read_csv(path, index_col="rank")
+        try:
+            table = pd.read_csv(path, index_col="rank")
+            missing = [name for name in ("name", "hash", "miou") if name not in table]
+        except ValueError as error:  # pandas' own errors, and bytes that are no text
+            raise UserError(
+                f"{path} is no ranking ({str(error).splitlines()[0]}): delete it, and resume the run"
+            ) from None
+        if missing:
+            raise UserError(f"{path} is no ranking (it has no column {missing[0]}): delete it, and resume the run")
+        return table
 
     def frame(self) -> pd.DataFrame:
         """A row a trial: outcome, score, costs, and a column a parameter path."""

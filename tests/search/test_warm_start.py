@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nas.errors import UserError
 from nas.search import Run
+from nas.search.settings import Settings
 from tests.search.conftest import SHORT, Shell
 
 
@@ -36,6 +38,17 @@ def test_the_best_of_another_run_are_tried_after_the_baselines(shell: Shell) -> 
     assert set(winners) - set(usable) <= fpn
     assert not fpn & set(tried)
     assert tried[1 : 1 + len(usable)] == usable
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"rank,name\n1,x\n", b"\xff\xfe\x00", b'rank,"x\n1'])
+def test_a_damaged_ranking_is_told_in_a_line(shell: Shell, content: bytes) -> None:
+    run = shell.folder / "runs" / "one"
+    run.mkdir(parents=True)
+    Settings("small.py").write(run)
+    (run / "ranking.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"ranking.csv is no ranking .*: delete it, and resume the run") as error:
+        _ = Run(run).ranking
+    assert "\n" not in str(error.value)
 
 
 def test_an_unusable_run_is_refused_in_a_line(shell: Shell) -> None:
