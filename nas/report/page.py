@@ -9,7 +9,6 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.errors import UserError
 from nas.export.files import replacing
 from nas.report import figures
 from nas.report.facts import TrialFacts, agreements, find_winner, read_importance, read_table, read_trials
@@ -70,7 +69,7 @@ def write_report(run: Run) -> Path:
         UserError: when the study or the ranking cannot be read.
     """
     trials = read_trials(run)
-    table = _readable_table(run)
+    table = read_table(run)
     title = f"Search {run.folder.resolve().name}"
     drawn = [_front(run), _figures(trials), _choices(trials)]
     sections = [
@@ -91,15 +90,6 @@ def write_report(run: Run) -> Path:
     with replacing(path) as temporary:
         temporary.write_text("\n".join(page), encoding="utf-8")
     return path
-
-
-def _readable_table(run: Run) -> pd.DataFrame | None:
-    try:
-        return read_table(run)
-    except ValueError as error:  # pandas' parser errors are some
-        raise UserError(
-            f"{run.folder / 'ranking.csv'} cannot be read ({error}): remove it and resume the run"
-        ) from None
 
 
 def _script() -> str:

@@ -112,10 +112,10 @@ class Run:
             missing = [name for name in ("name", "hash", "miou") if name not in table]
         except ValueError as error:  # pandas' own errors, and bytes that are no text
             raise UserError(
-                f"{path} is no ranking ({str(error).splitlines()[0]}): delete it, and resume the run"
+                f"{path} cannot be read ({str(error).splitlines()[0]}): remove it and resume the run"
             ) from None
         if missing:
-            raise UserError(f"{path} is no ranking (it has no column {missing[0]}): delete it, and resume the run")
+            raise UserError(f"{path} cannot be read (it has no column {missing[0]}): remove it and resume the run")
         return table
 
     def frame(self) -> pd.DataFrame:

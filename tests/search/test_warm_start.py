@@ -46,7 +46,7 @@ def test_a_damaged_ranking_is_told_in_a_line(shell: Shell, content: bytes) -> No
     run.mkdir(parents=True)
     Settings("small.py").write(run)
     (run / "ranking.csv").write_bytes(content)
-    with pytest.raises(UserError, match=r"ranking.csv is no ranking .*: delete it, and resume the run") as error:
+    with pytest.raises(UserError, match=r"ranking.csv cannot be read .*: remove it and resume the run") as error:
         _ = Run(run).ranking
     assert "\n" not in str(error.value)
 
