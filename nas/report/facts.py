@@ -87,13 +87,18 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Winner:
-    """The first of the ranking; the test scores are None where no checkpoint tells them."""
+    """Who won; the test scores are None where no checkpoint tells them.
+
+    Attributes:
+        smaller: whether it won as the smallest of those within a standard error of the first.
+    """
 
     name: str
     recipe: Parts
     test_miou: float | None
     test_iou: tuple[tuple[str, float | None], ...]
     problem: str
+    smaller: bool = False
 
 
 def read_trials(run: Run) -> list[TrialFacts]:
@@ -228,8 +233,8 @@ def read_table(run: Run) -> pd.DataFrame | None:
 
 
 def find_winner(table: pd.DataFrame, run: Run, trials: Sequence[TrialFacts]) -> Winner:
-    """The first of the table, with its recipe and its test scores."""
-    first = table.iloc[0]
+    """The winner of the table, with its recipe and its test scores."""
+    first = (table[table["winner"]] if "winner" in table else table).iloc[0]
     recipe: Parts = next((t.recipe for t in trials if t.digest == first["hash"] and t.recipe), ())
     iou: tuple[tuple[str, float | None], ...] = ()
     miou, problem = None, ""
@@ -246,4 +251,4 @@ def find_winner(table: pd.DataFrame, run: Run, trials: Sequence[TrialFacts]) -> 
             problem = f"{run.best_checkpoint.name} is not of this winner: finish the run with --resume"
     except UserError as error:
         problem = str(error)
-    return Winner(str(first["name"]), recipe, miou, iou, problem)
+    return Winner(str(first["name"]), recipe, miou, iou, problem, smaller=first["hash"] != table["hash"].iloc[0])

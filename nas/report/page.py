@@ -15,7 +15,7 @@ from nas.report.facts import TrialFacts, agreements, find_winner, read_importanc
 from nas.report.front import figures as front_figures
 from nas.report.front import read_front, shown
 from nas.report.numbers import count, duration, finite, score, score_with_interval
-from nas.report.text import next_commands
+from nas.report.text import SMALLER, next_commands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,7 +166,11 @@ def _winner(table: pd.DataFrame | None, run: Run, trials: Sequence[TrialFacts]) 
         else f"Its test score is unknown. {winner.problem}".strip()
     )
     recipe = "".join(f"<dt>{escape(n)}</dt><dd class='recipe'>{escape(v)}</dd>" for n, v in winner.recipe)
-    parts = [f"<h2>Winner: {escape(winner.name)}</h2>\n<p>{escape(told)}</p>", f"<dl>{recipe}</dl>" if recipe else ""]
+    why = f"It is {SMALLER}. " if winner.smaller else ""
+    parts = [
+        f"<h2>Winner: {escape(winner.name)}</h2>\n<p>{escape(why + told)}</p>",
+        f"<dl>{recipe}</dl>" if recipe else "",
+    ]
     if winner.test_iou:
         rows = [[name, score(value)] for name, value in winner.test_iou]
         table_html = _html_table("Test IoU by class", ["class", "IoU"], rows, numbers={1})

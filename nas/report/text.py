@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from nas.search.importance import Importance
     from nas.search.run import Run
 
-__all__ = ["files", "next_commands", "ranking_text"]
+__all__ = ["SMALLER", "files", "next_commands", "ranking_text"]
 
 WIDTH = 80
+
+SMALLER = "the smallest network of those that tie with the first, within a standard error"
 
 HEADS = ("rank", "name", "mIoU ± 95 %", "tie", "seeds", "search", "params", "s/training")
 
@@ -90,6 +92,8 @@ def _winner(winner: Winner) -> str:
     if winner.test_miou is not None:
         lines[0] += f", mIoU {score(winner.test_miou)} on the test split, which is read this once"
     lines = _wrap(lines[0])
+    if winner.smaller:
+        lines += _wrap(f"  {SMALLER}")
     if winner.problem:
         lines += _wrap(f"Its test score is unknown: {winner.problem}")
     for name, content in winner.recipe:

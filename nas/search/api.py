@@ -302,11 +302,12 @@ class _Searching:
             progress.close()
         table = rank(entrants, results, study)
         table.drop(columns="values").to_csv(self.run.folder / "ranking.csv")
-        scores = table["values"].iloc[0]
+        first = table[table["winner"]].iloc[0]
+        scores = first["values"]
         if not scores:
-            raise UserError(f"every final training failed ({table['error'].iloc[0]}): see search.log")
+            raise UserError(f"every final training failed ({first['error']}): see search.log")
         seed = max(scores, key=lambda s: scores[s])
-        winner = self.run.checkpoint(table["hash"].iloc[0], int(seed))
+        winner = self.run.checkpoint(first["hash"], int(seed))
         self._test(winner, pool)
         if len(study.directions) == 1:
             study.set_user_attr(ATTRIBUTE, importance(study).to_data())

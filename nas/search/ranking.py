@@ -21,7 +21,7 @@ from nas.search.settings import Settings
 from nas.search.work import Task
 from nas.space import Recipe, candidate_hash, to_json
 
-__all__ = ["Contender", "confidence_interval", "contenders", "kendall_tau", "rank", "repeat"]
+__all__ = ["Contender", "confidence_interval", "contenders", "kendall_tau", "rank", "repeat", "winner"]
 
 KEPT = ("seconds", "peak_mb", "latency_ms")
 
@@ -146,9 +146,10 @@ def confidence_interval(values: list[float]) -> float:
 
 
 def rank(entrants: list[Contender], results: dict[str, dict[str, dict[str, Any]]], study: optuna.Study) -> pd.DataFrame:
-    """The table, best first: mean validation mIoU, its interval, whether it ties with the first, and costs.
+    """The table, best first: mean validation mIoU, its interval, whether it ties with the first, costs, and who wins.
 
-    A contender ties with the first when the 95 % interval of their difference, seed by seed, holds 0.
+    A contender ties with the first when the 95 % interval of their difference, seed by seed, holds 0. The winner is
+    that of `winner`, or where there are several objectives the first.
     """
     known = trials.by_hash(study)
     rows = []
@@ -178,8 +179,28 @@ def rank(entrants: list[Contender], results: dict[str, dict[str, dict[str, Any]]
     table = pd.DataFrame(rows).sort_values("miou", ascending=False, na_position="last", ignore_index=True)
     first = table["values"].iloc[0]
     table.insert(4, "tie", [i > 0 and _ties(first, values) for i, values in enumerate(table["values"])])
+    place = winner(table) if len(study.directions) == 1 else 0
+    table.insert(5, "winner", [i == place for i in range(len(table))])
     table.index = pd.RangeIndex(1, len(table) + 1, name="rank")
     return table
+
+
+def winner(table: pd.DataFrame) -> int:
+    """The place of the smallest network among those that tie with the first and are within a standard error of it.
+
+    A difference that the seeds cannot tell is no reason to carry a larger network: this is the one-standard-error
+    rule (Breiman et al. 1984, section 3.4.3). The error of a mean is pooled over all contenders, since a few seeds
+    say little about it. Without seeds to compare, the first wins.
+    """
+    seeds = [list(values.values()) for values in table["values"]]
+    if len(seeds[0]) < 2:
+        return 0
+    compared = [values for values in seeds if len(values) > 1]
+    squares = sum((len(values) - 1) * statistics.variance(values) for values in compared)
+    error = math.sqrt(squares / sum(len(values) - 1 for values in compared) / len(seeds[0]))
+    close = table["tie"] & (table["miou"] >= table["miou"].iloc[0] - error)
+    sizes = table["params"].astype(float).where(close | (table.index == table.index[0])).fillna(math.inf)
+    return int(np.argmin(sizes))
 
 
 def _median(values: list[float]) -> float:

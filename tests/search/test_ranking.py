@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
 from scipy import stats
 
-from nas.search.ranking import Contender, confidence_interval, kendall_tau, rank
+from nas.search.ranking import Contender, confidence_interval, kendall_tau, rank, winner
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 11, 14, 40])
@@ -59,3 +60,37 @@ def test_table_is_ordered_and_names_ties() -> None:
     assert table["error"].iloc[3] == "out of memory"
     results["c"]["1"]["miou"] = 0.56
     assert rank(entrants, results, study)["tie"].tolist()[:2] == [False, True]
+
+
+def final(*contenders: tuple[float | None, list[float]]) -> pd.DataFrame:
+    """A table of parameters and scores by seed, the tie with the first as given by a paired t-test."""
+    values = [dict(enumerate(scores)) for _, scores in contenders]
+    means = [float(np.mean(scores)) if scores else math.nan for _, scores in contenders]
+    first = contenders[0][1]
+    ties = [
+        i > 0 and len(scores) > 1 and stats.ttest_rel(first[: len(scores)], scores).pvalue >= 0.05
+        for i, (_, scores) in enumerate(contenders)
+    ]
+    params = [params for params, _ in contenders]
+    return pd.DataFrame({"values": values, "miou": means, "tie": ties, "params": params})
+
+
+def test_the_smallest_within_a_standard_error_wins() -> None:
+    first, close, far = [0.40, 0.42, 0.44], [0.42, 0.40, 0.43], [0.37, 0.41, 0.39]
+    # Pooled: variances .0004, .00023 and .0004 give .00034; over 3 seeds an error of .011: the third is .03 behind.
+    assert winner(final((9e5, first), (4e5, close), (1e5, far))) == 1
+    assert winner(final((3e5, first), (4e5, close), (1e5, far))) == 0
+    assert winner(final((4e5, first), (4e5, close))) == 0  # alike in size: the first
+    assert winner(final((4e5, first), (None, close))) == 0  # of unknown size
+    wide = [0.30, 0.43, 0.51]  # its spread makes the error .032
+    assert winner(final((9e5, first), (4e5, close), (1e5, far), (2e5, wide))) == 2
+
+
+def test_a_network_that_is_surely_worse_does_not_win_for_its_size() -> None:
+    first = [0.30, 0.40, 0.50]
+    assert winner(final((9e5, first), (1e5, [score - 0.01 - 0.0001 * i for i, score in enumerate(first)]))) == 0
+
+
+def test_without_seeds_to_compare_the_first_wins() -> None:
+    assert winner(final((9e5, [0.4]), (1e5, [0.4]))) == 0
+    assert winner(final((9e5, []), (1e5, []))) == 0
