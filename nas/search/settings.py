@@ -12,7 +12,7 @@ from nas.search.objectives import checked_objectives
 
 __all__ = ["Settings"]
 
-PASSES, SCENES_PASSES = 60, 7
+PASSES, SCENES_PASSES = 60, 5
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Settings:
         screen: how many candidates are drawn before anything is trained, the most promising tenth being tried next;
             or None.
         steps: optimizer steps of a full training; None for 60 passes over the labelled images at 8 a step,
-            or 7 on the embedded scenes, which are there to try things on.
+            or 5 on the embedded scenes, which are there to try things on.
         best: candidates that are trained again at the end, beside the baselines.
         repeats: seeds each of them is trained on.
         workers: processes on a machine without a GPU; None for one a core.
