@@ -18,7 +18,7 @@ from scipy.stats import kendalltau
 from benchmarks.provenance import RESULTS, provenance
 from benchmarks.tables import folder_of_tables
 from nas.errors import UserError
-from nas.search.stopping import STOPPING, StoppingRule, make_rule, rungs_of
+from nas.search.stopping import STOPPING, StoppingRule, make_rule, promoted, rungs_of
 
 __all__ = ["Curves", "End", "load_curves", "main", "measure", "replay"]
 
@@ -112,23 +112,15 @@ def replay(rule: StoppingRule, scores: np.ndarray, budget: float, workers: int =
             continue
         ends.append(End(number, spent, score if last else math.nan, last))
         if not last and not math.isnan(score):
-            stopped[number] = place, score
-        promoted = _promoted(rule, stopped) if rule.promotes else None
-        if promoted is not None:
-            place, _ = stopped.pop(promoted)
-            heapq.heappush(busy, (clock + rungs[place + 1] - rungs[place], promoted, place + 1))
+            stopped[number] = rungs[place], score
+        again = promoted(rule, stopped) if rule.promotes else None
+        if again is not None:
+            place = rungs.index(stopped.pop(again)[0])
+            heapq.heappush(busy, (clock + rungs[place + 1] - rungs[place], again, place + 1))
         elif fresh < len(scores):
             heapq.heappush(busy, (clock + rungs[0], fresh, 0))
             fresh += 1
     return ends
-
-
-def _promoted(rule: StoppingRule, stopped: dict[int, tuple[int, float]]) -> int | None:
-    """The stopped candidate that goes on after all: that of the highest rung, and there of the best score."""
-    for number, (place, score) in sorted(stopped.items(), key=lambda item: item[1], reverse=True):
-        if rule.passes(number, rule.rungs[place], score):
-            return number
-    return None
 
 
 def measure(name: str, curves: Curves, seed: int, workers: int = 1) -> dict[str, float | str | int]:

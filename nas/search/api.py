@@ -302,13 +302,12 @@ class _Searching:
             progress.close()
         table = rank(entrants, results, study)
         table.drop(columns="values").to_csv(self.run.folder / "ranking.csv")
-        first = table[table["winner"]].iloc[0]
-        scores = first["values"]
+        winner = table[table["winner"]].iloc[0]
+        scores = winner["values"]
         if not scores:
-            raise UserError(f"every final training failed ({first['error']}): see search.log")
+            raise UserError(f"every final training failed ({winner['error']}): see search.log")
         seed = max(scores, key=lambda s: scores[s])
-        winner = self.run.checkpoint(first["hash"], int(seed))
-        self._test(winner, pool)
+        self._test(self.run.checkpoint(winner["hash"], int(seed)), pool)
         if len(study.directions) == 1:
             study.set_user_attr(ATTRIBUTE, importance(study).to_data())
         self._report(table)

@@ -26,9 +26,12 @@ from nas.search.stopping import StoppingRule
 from nas.search.work import Task
 from nas.space import Recipe, candidate_hash, close, from_trial, to_json
 
-__all__ = ["Exploration", "return_unfinished"]
+__all__ = ["FRUITLESS", "Exploration", "broken_constraint", "return_unfinished"]
 
 log = logging.getLogger("nas")
+
+INHERITED = (BASELINE, OUTSIDE, trials.CONTINUES)
+"""Attributes that a trial passes on to one that is queued in its place."""
 
 FRUITLESS = 100
 """Draws in a row that give nothing to train, after which the space is taken to be exhausted."""
@@ -41,9 +44,7 @@ def return_unfinished(study: optuna.Study) -> int:
     """End the trials of a process that is gone as lost, and queue their candidates again."""
     left = trials.unfinished(study)
     for trial in left:
-        kept = {
-            name: value for name, value in trial.user_attrs.items() if name in (BASELINE, OUTSIDE, trials.CONTINUES)
-        }
+        kept = {name: trial.user_attrs[name] for name in INHERITED if name in trial.user_attrs}
         trials.end(study, trial, "lost", reason="the search stopped while it was being trained")
         study.enqueue_trial(trial.params, user_attrs=kept)
     return len(left)
@@ -160,8 +161,8 @@ class Exploration:
         busy = {trial.user_attrs["hash"] for trial in self._running.values()}
         trial = promotable(self.study, self.halving, self._kept, busy)
         if trial is not None:
-            kept = {name: trial.user_attrs[name] for name in (BASELINE, OUTSIDE) if name in trial.user_attrs}
-            attrs = {trials.CONTINUES: trials.first_number(trial), **kept}
+            kept = {name: trial.user_attrs[name] for name in INHERITED if name in trial.user_attrs}
+            attrs = {**kept, trials.CONTINUES: trials.first_number(trial)}
             self.study.enqueue_trial(trial.params, user_attrs=attrs)
             self.progress.taken_up()
 
@@ -187,7 +188,7 @@ class Exploration:
             trials.end(self.study, trial, "duplicate", known.values, known.state, **of)
             return True
         try:
-            broken = None if is_baseline else _broken(self.space, candidate)
+            broken = None if is_baseline else broken_constraint(self.space, candidate)
             if broken is not None:
                 trials.end(self.study, trial, "infeasible", reason=f"constraint {broken} is not met", free=True)
                 return True
@@ -272,7 +273,7 @@ class Exploration:
                 self.checkpoint(trial.user_attrs["hash"]).unlink(missing_ok=True)
 
 
-def _broken(space: Recipe, candidate: Recipe) -> int | None:
+def broken_constraint(space: Recipe, candidate: Recipe) -> int | None:
     """The number of the first constraint that a candidate does not meet."""
     tests: Iterable[tuple[int, Callable[[Recipe], bool]]] = enumerate(space.constraints)
     return next((i for i, test in tests if not test(candidate)), None)

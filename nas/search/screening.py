@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nas.search.explore import FRUITLESS, broken_constraint
 from nas.space import candidate_hash, draw, genes_of
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ __all__ = ["promising", "queue_promising"]
 
 SHARE = 0.1
 """The part of the drawn candidates that is tried."""
-
-FRUITLESS = 100
-"""Draws in a row that give nothing new within the constraints, after which no more are made."""
 
 
 def queue_promising(
@@ -77,6 +75,6 @@ def promising(costs: list[dict[str, Any]], count: int) -> list[int]:
 def _costs(space: Recipe, candidate: Recipe, cost_of: Callable[[Recipe], dict[str, Any]]) -> dict[str, Any] | None:
     """The costs of a candidate, or None for one that breaks a constraint or cannot be built."""
     try:
-        return cost_of(candidate) if all(test(candidate) for test in space.constraints) else None
+        return cost_of(candidate) if broken_constraint(space, candidate) is None else None
     except Exception:  # a space may hold parts of anyone's making
         return None

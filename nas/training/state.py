@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
+from nas.export.files import replacing
 from nas.training.images import Epochs
 
 __all__ = ["TrainingState"]
@@ -46,10 +47,8 @@ class TrainingState:
             "waiting": [epochs.waiting.clone() for epochs in self.epochs],
             "random": [self.generator.get_state(), torch.get_rng_state(), cuda],
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".part")
-        torch.save(state, beside)
-        beside.replace(path)
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
 
     def read(self, path: Path) -> int:
         """Restore the state; the step after which it was kept."""

@@ -11,7 +11,7 @@ from nas.search.stopping.halving import AsyncHalving
 from nas.search.stopping.hyperband import Hyperband
 from nas.search.stopping.none import NoStopping
 from nas.search.stopping.pareto import ParetoHalving
-from nas.search.stopping.promotion import Promotion
+from nas.search.stopping.promotion import Promotion, promoted
 from nas.search.stopping.rule import RungRule, StoppingRule, rungs_of
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "StoppingRule",
     "make_rule",
     "make_stopping",
+    "promoted",
     "rungs_of",
 ]
 

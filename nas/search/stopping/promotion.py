@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from nas.search.stopping.halving import AsyncHalving
+from collections.abc import Mapping
 
-__all__ = ["Promotion"]
+from nas.search.stopping.halving import AsyncHalving
+from nas.search.stopping.rule import StoppingRule
+
+__all__ = ["Promotion", "promoted"]
+
+
+def promoted(rule: StoppingRule, stopped: Mapping[int, tuple[int, float]]) -> int | None:
+    """The stopped candidate that passes by now: that of the highest rung, and there of the best score.
+
+    Args:
+        stopped: rung and score there, by the number that the rule knows a candidate by.
+    """
+    best_first = sorted(stopped.items(), key=lambda item: item[1], reverse=True)
+    return next((number for number, (rung, score) in best_first if rule.passes(number, rung, score)), None)
 
 
 class Promotion(AsyncHalving):
