@@ -12,7 +12,6 @@ from nas.errors import UserError
 from nas.report.numbers import finite
 from nas.search import trials as lives
 from nas.search.importance import ATTRIBUTE, Importance
-from nas.search.ranking import kendall_tau
 from nas.search.work import know_components
 from nas.space import SpaceError, candidate_hash, field_values, from_json
 from nas.space.describe import text
@@ -206,13 +205,15 @@ def agreements(trials: Sequence[TrialFacts]) -> list[Agreement]:
 
     So is the last rung, whose scores are the final ones.
     """
+    from scipy.stats import kendalltau
+
     complete = [(t, t.score) for t in trials if t.outcome == "complete" and t.score is not None]
     found = []
     for rung in sorted({rung for t, _ in complete for rung in t.rungs}):
         pairs = [(t.rungs[rung], final) for t, final in complete if rung in t.rungs]
         if len(pairs) >= 3 and any(early != final for early, final in pairs):
-            tau = kendall_tau([early for early, _ in pairs], [final for _, final in pairs])
-            found.append(Agreement(rung, tau, len(pairs)))
+            tau = kendalltau(*zip(*pairs, strict=True)).statistic
+            found.append(Agreement(rung, float(tau), len(pairs)))
     return found
 
 

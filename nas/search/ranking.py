@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
+from scipy.special import stdtrit
 
 from nas.pool import Done, Ended, Failed, Infeasible, Job, Lost, Pool
 from nas.search import trials
@@ -21,15 +22,12 @@ from nas.search.settings import Settings
 from nas.search.work import Task
 from nas.space import Recipe, candidate_hash, to_json
 
-__all__ = ["Contender", "confidence_interval", "contenders", "kendall_tau", "rank", "repeat", "winner"]
+__all__ = ["Contender", "confidence_interval", "contenders", "rank", "repeat", "winner"]
 
 KEPT = ("seconds", "peak_mb", "latency_ms")
 
 REPEATS = "repeats"
 """Study attribute: results by candidate hash, then by seed."""
-
-# Student's t, two-sided 95 %, by degrees of freedom; 1.96 is the limit.
-_T95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 
 
 @dataclass(frozen=True)
@@ -141,8 +139,7 @@ def confidence_interval(values: list[float]) -> float:
     n = len(values)
     if n < 2:
         return math.nan
-    t = _T95[n - 2] if n - 2 < len(_T95) else 1.96 + 2.4 / (n - 1)
-    return t * statistics.stdev(values) / math.sqrt(n)
+    return float(stdtrit(n - 1, 0.975)) * statistics.stdev(values) / math.sqrt(n)
 
 
 def rank(entrants: list[Contender], results: dict[str, dict[str, dict[str, Any]]], study: optuna.Study) -> pd.DataFrame:
@@ -212,18 +209,3 @@ def _ties(first: dict[str, float], other: dict[str, float]) -> bool:
     if len(differences) < 2:
         return bool(differences)
     return statistics.fmean(differences) <= confidence_interval(differences)
-
-
-def kendall_tau(one: list[float], other: list[float]) -> float:
-    """Kendall's tau-b of two scorings of the same things; NaN where either has no order."""
-    concordant = discordant = tied_one = tied_other = 0
-    for i in range(len(one)):
-        for j in range(i):
-            a, b = one[i] - one[j], other[i] - other[j]
-            concordant += a * b > 0
-            discordant += a * b < 0
-            tied_one += a == 0 and b != 0
-            tied_other += b == 0 and a != 0
-    total = concordant + discordant
-    scale = math.sqrt((total + tied_one) * (total + tied_other))
-    return (concordant - discordant) / scale if scale else math.nan

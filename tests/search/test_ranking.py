@@ -10,25 +10,18 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from nas.search.ranking import Contender, confidence_interval, kendall_tau, rank, winner
+from nas.search.ranking import Contender, confidence_interval, rank, winner
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 11, 14, 40])
 def test_interval_is_students(n: int) -> None:
     values = np.random.default_rng(n).normal(0.3, 0.05, n)
     expected = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)
-    assert confidence_interval(values.tolist()) == pytest.approx(expected, rel=0.01)
+    assert confidence_interval(values.tolist()) == pytest.approx(expected)
 
 
 def test_interval_of_one_value_is_unknown() -> None:
     assert math.isnan(confidence_interval([0.3]))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_kendall_tau_is_scipys(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    one, other = rng.integers(0, 6, 15).tolist(), rng.integers(0, 6, 15).tolist()
-    assert kendall_tau(one, other) == pytest.approx(stats.kendalltau(one, other).statistic)
 
 
 def test_table_is_ordered_and_names_ties() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import warnings
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -126,13 +128,22 @@ def taught(rule: AdaptiveHalving, noise: float, candidates: int = 80, seed: int 
     return rule
 
 
-def test_agreement_is_scipys_tau_over_the_latest_that_have_both() -> None:
+def test_agreement_is_kendalls_tau_over_the_latest_that_have_both() -> None:
     rule = taught(AdaptiveHalving((2, 18)), 1.0, candidates=130)
     rule.record(500, 2, 0.3)  # without a final score
     early, final = rule.seen[2], rule.seen[18]
-    expected = stats.kendalltau([early[n] for n in range(30, 130)], [final[n] for n in range(30, 130)]).statistic
-    assert rule.agreement(2) == (pytest.approx(expected), 100)
-    assert math.isnan(AdaptiveHalving((2, 18)).agreement(2)[0])
+    couples = list(combinations(range(30, 130), 2))
+    alike = sum((early[a] > early[b]) == (final[a] > final[b]) for a, b in couples)
+    assert rule.agreement(2) == (pytest.approx(2 * alike / len(couples) - 1), 100)
+
+
+@pytest.mark.parametrize("candidates", [0, 1])
+def test_agreement_of_less_than_two_is_unknown_and_gives_no_warning(candidates: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tau, pairs = taught(AdaptiveHalving((2, 18)), 1.0, candidates).agreement(2)
+    assert math.isnan(tau)
+    assert pairs == candidates
 
 
 def test_agreement_is_up_to_date_whichever_score_came_last() -> None:

@@ -81,11 +81,11 @@ class RungRule:
     def agreement(self, rung: int) -> tuple[float, int]:
         """Kendall's tau between a rung's order and the final one, NaN while unknown, and over how many candidates."""
         there = len(self.seen[rung].keys() & self.seen[self.rungs[-1]].keys())
-        if self._taus.get(rung, (0, 0.0))[0] != there:
-            from nas.search.ranking import kendall_tau
+        if there > 1 and self._taus.get(rung, (0, 0.0))[0] != there:
+            from scipy.stats import kendalltau
 
-            early, final = zip(*self.pairs(rung, LATEST), strict=True)
-            self._taus[rung] = there, kendall_tau(list(early), list(final))
+            tau = kendalltau(*zip(*self.pairs(rung, LATEST), strict=True)).statistic
+            self._taus[rung] = there, float(tau)
         return self._taus.get(rung, (0, math.nan))[1], min(there, LATEST)
 
     def describe(self) -> str:
