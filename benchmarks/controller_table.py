@@ -62,6 +62,8 @@ def means_table(rows: pd.DataFrame) -> str:
 def write_report(path: Path, evaluations: int, workers: int) -> str:
     """Write the Markdown tables and the figure beside the CSV file; the Markdown is returned.
 
+    They have the file's name, with that of the workers where there are several: `controllers_8_workers.md`.
+
     Raises:
         UserError: when there is no such file, or no search of that many evaluations and workers in it.
     """
@@ -76,8 +78,9 @@ def write_report(path: Path, evaluations: int, workers: int) -> str:
     kept = [*(f"{w}_{m}" for w, marks in (("regret", MARKS), ("rank", RANKED)) for m in marks)]
     rows = rows.reindex(columns=list(dict.fromkeys([*rows.columns, *kept])))
     text = _markdown(rows, evaluations, workers)
-    path.with_suffix(".md").write_text(text, encoding="utf-8")
-    _draw(rows, path.with_suffix(".html"))
+    report = path if workers == 1 else path.with_stem(f"{path.stem}_{workers}_workers")
+    report.with_suffix(".md").write_text(text, encoding="utf-8")
+    _draw(rows, report.with_suffix(".html"))
     return text
 
 

@@ -232,6 +232,10 @@ def test_a_run_goes_on_where_it_stopped_and_is_reported(folder: Path, capsys: py
     ]
     assert line.count("|") == 6 and line.endswith("| 2 |")
     assert "plotly" in out.with_suffix(".html").read_text(encoding="utf-8")
+    main([*call, "--seeds", "1", "--workers", "3", "--out", str(out)])
+    main(["--report", "--evaluations", "12", "--workers", "3", "--out", str(out)])
+    assert "workers: 3" in (folder / "rows_3_workers.md").read_text(encoding="utf-8")
+    assert out.with_suffix(".md").read_text(encoding="utf-8") == text
 
 
 def test_rows_of_another_kind_are_left_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
