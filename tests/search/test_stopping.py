@@ -94,9 +94,19 @@ def test_the_best_third_so_far_goes_on() -> None:
 def test_halving_keeps_the_best_so_far_and_what_a_sorted_list_would(values: list[float], eta: int) -> None:
     halving = AsyncHalving((1, 9), eta=eta)
     for i, value in enumerate(values):
-        seen = sorted(values[: i + 1], reverse=True)
-        expected = i + 1 < eta or value >= seen[max(len(seen) // eta, 1) - 1]
+        lately = sorted(values[max(i + 1 - eta * eta, 0) : i + 1], reverse=True)
+        expected = i + 1 < eta or value >= lately[max(len(lately) // eta, 1) - 1]
         assert halving.goes_on(i, 1, value) == expected
+        assert expected or value < max(values[: i + 1])
+
+
+def test_of_candidates_that_improve_halving_still_stops_many() -> None:
+    def share_let_on(rule: AsyncHalving) -> float:
+        rng = random.Random(0)
+        return sum(rule.goes_on(i, 1, 0.1 * i + rng.gauss(0, 1)) for i in range(200)) / 200
+
+    assert share_let_on(AsyncHalving((1, 9))) < 0.5
+    assert share_let_on(Promotion((1, 9))) > 0.9  # which compares with all
 
 
 def test_hyperband_deals_its_brackets_in_proportion() -> None:

@@ -16,7 +16,7 @@ class Hyperband(AsyncHalving):
     which bracket it belongs to, in Hyperband's proportions (Li et al. 2018, algorithm 1) and evenly mixed.
     Nothing waits (Li et al. 2020, section 3.3).
 
-    All brackets compare with all scores at a rung. That is sound, because a score after so many steps means the
+    All brackets compare with the same scores at a rung. That is sound, because a score after so many steps means the
     same whatever bracket it was trained in, and numbers have nothing to do with scores; and it is of use, because a
     bracket of its own would be compared with a few candidates only. It has a price: later brackets meet the
     survivors of earlier ones, so fewer than 1 / eta of theirs go on.

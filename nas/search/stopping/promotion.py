@@ -24,7 +24,11 @@ class Promotion(AsyncHalving):
     """Halving in which nobody is stopped for good (ASHA as published, Li et al. 2020, algorithm 2).
 
     As more candidates are seen, more make up the best 1 / eta at a rung: those that by now belong to them train on
-    from where they were stopped, before a new candidate is begun.
+    from where they were stopped, before a new candidate is begun. All that ever reached the rung are compared: by
+    the latest ones alone, a few poor ones in a row would promote whoever was stopped before.
     """
 
     promotes = True
+
+    def compared(self, rung: int) -> list[float]:
+        return list(self.seen[rung].values())
