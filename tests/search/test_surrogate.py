@@ -17,7 +17,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from nas.search.samplers import SurrogateSampler
 from nas.search.samplers.genome import INACTIVE, Column, Rules
-from nas.search.samplers.process import NOISE_FLOOR, Embedding, Hyper, Process, _cost, learn
+from nas.search.samplers.process import NOISE_FLOOR, Embedding, Hyper, Process, _cost, learn, matern
 from nas.search.samplers.scores import Gains, foretold, gaussian_ranks
 from nas.search.samplers.surrogate import _log_improvement
 
@@ -44,6 +44,17 @@ def test_the_process_predicts_what_another_library_does() -> None:
     ours = Process(numbers(3), Hyper(weights, joint, 0.0, noise), seen, scores, seen[:0])
     assert ours(asked)[0] == pytest.approx(mean, abs=1e-8)
     assert ours(asked)[1] ** 2 + noise + NOISE_FLOOR == pytest.approx(deviation**2, abs=1e-8)
+
+
+def test_two_draws_are_as_alike_in_a_wide_space_as_in_a_narrow_one() -> None:
+    rng = np.random.default_rng(7)
+    correlations = []
+    for count in (6, 60):
+        weights = learn((np.zeros((count, 0)), np.zeros((count, 0))), np.zeros(1)).weights
+        one, other = rng.random((2, 200, count))
+        squared = (weights * (one - other) ** 2).sum(1)
+        correlations.append(matern(squared)[0].mean())
+    assert correlations[1] == pytest.approx(correlations[0], rel=0.1)
 
 
 def test_the_additive_part_is_linear_regression_on_the_effects() -> None:

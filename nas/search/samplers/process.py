@@ -14,9 +14,11 @@ __all__ = ["Embedded", "Embedding", "Feature", "Process", "learn"]
 
 NOISE_FLOOR = 1e-4
 
-WEIGHT, WEIGHT_SPREAD, NOISE = 2.0, 1.5, 0.02
-"""Before anything is seen: the root of the sum of squares of the features' weights, the spread of each one's
-logarithm, and the noise."""
+WEIGHT, WEIGHT_SPREAD, NOISE = 6.6, 1.5, 0.02
+"""Before anything is seen: the sum of the features' weights, the spread of each one's logarithm, and the noise.
+
+It is the sum that is given, so that two draws from a wide space are as alike as two from a narrow one: with many
+features, a scale of each its own would have any two candidates tell nothing of each other (Hvarfner et al. 2024)."""
 
 KNOTS, BUMP = np.linspace(0.0, 1.0, 6), 0.2
 """Centres and width of the bumps that the effect of a number is made of."""
@@ -162,7 +164,7 @@ def learn(pairs: tuple[np.ndarray, np.ndarray], scores: np.ndarray, iterations: 
         scores: N.
     """
     count = len(pairs[0])
-    weight = np.log(WEIGHT / np.sqrt(max(count, 1)))
+    weight = np.log(WEIGHT / max(count, 1))
     centre = np.array([weight] * count + [np.log(0.5), np.log(0.5), np.log(NOISE)])
     spread = np.array([WEIGHT_SPREAD] * count + [1.0, 1.0, 1.5])
     bounds = [(c - 4 * s, c + 4 * s) for c, s in zip(centre, spread, strict=True)]
