@@ -1,0 +1,92 @@
+"""benchmarks.incumbents: the best so far at equal seconds, and the command as it is typed."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.incumbent_table import after, write_report
+
+ROOT = Path(__file__).parents[2]
+
+SPACE = """
+from nas import *
+
+space = Recipe(
+    encoder=Encoder(stages=(Stage(width=Choice(4, 6, 8), block=Plain(convs=1)),)),
+    decoder=UNet(),
+    norm=Choice("batch", "group"),
+    loss=CrossEntropy(),
+    method=Supervised(),
+    optimizer=Adam(lr=Float(1e-3, 1e-2, log=True)),
+    schedule=Poly(),
+    augment=Augment(),
+    labelled_batch=2,
+)
+"""
+
+
+def rows(**incumbents: list[float]) -> pd.DataFrame:
+    found = [
+        {"sampler": sampler, "seed": 0, "trial": i, "outcome": "complete", "spent": 10.0 * (i + 1), "incumbent": score}
+        for sampler, scores in incumbents.items()
+        for i, score in enumerate(scores)
+    ]
+    return pd.DataFrame(found).assign(data="scenes", steps=3, miou=0.1, seconds=10.0)
+
+
+def test_the_incumbent_is_that_of_the_time_asked_for() -> None:
+    search = rows(random=[0.1, 0.3, 0.3])
+    assert math.isnan(after(search, 9.9))
+    assert [after(search, seconds) for seconds in (10, 19, 20, 99)] == [0.1, 0.1, 0.3, 0.3]
+
+
+def test_samplers_are_compared_at_the_seconds_that_all_came_to(tmp_path: Path) -> None:
+    path = tmp_path / "incumbents.csv"
+    rows(random=[0.1, 0.2, 0.2, 0.9], tpe=[0.3, 0.4]).to_csv(path, index=False)
+    text = write_report(path)
+    assert "| sampler | 5 s | 10 s | 15 s | 20 s |" in text
+    assert "| random | - | 10.0 (10.0) | 10.0 (10.0) | 20.0 (20.0) | 4 | 4 | 40 |" in text
+    assert path.with_suffix(".md").read_text() == text
+    assert "plotly" in path.with_suffix(".html").read_text()
+
+
+def typed(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "space.py").write_text(SPACE)
+    command = [sys.executable, "-m", "benchmarks.incumbents", "--space", "space.py", "--size", "16x24", "--steps", "9"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    asked = [*command, "--out", "out.csv", "--seed", "0", *arguments]
+    return subprocess.run(asked, cwd=folder, capture_output=True, text=True, env=environment, timeout=300)
+
+
+def test_the_command_as_it_is_typed(tmp_path: Path) -> None:
+    asked = ("--sampler", "random", "surrogate", "--budget", "3")
+    ended = typed(tmp_path, *asked)
+    assert ended.returncode == 0, ended.stderr
+    table = pd.read_csv(tmp_path / "out.csv")
+    for _, search in table.groupby("sampler"):
+        assert len(search) == 3 and search["spent"].is_monotonic_increasing
+        assert search["spent"].iloc[-1] == pytest.approx(search["seconds"].sum(), abs=1e-3)
+        best = search.loc[search["outcome"] == "complete", "miou"].max()
+        assert search["incumbent"].iloc[-1] == pytest.approx(best)
+
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/study.db")}
+    again = typed(tmp_path, *asked)
+    assert again.returncode == 0 and again.stdout == ended.stdout
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/study.db")} == written
+
+    other = typed(tmp_path, "--sampler", "random", "--budget", "4")
+    assert other.returncode == 2 and "Traceback" not in other.stderr
+    assert "another budget" in other.stderr.splitlines()[-1]
+
+
+def test_bad_input_is_told_in_a_line(tmp_path: Path) -> None:
+    ended = typed(tmp_path, "--sampler", "magic")
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert "magic" in ended.stderr
