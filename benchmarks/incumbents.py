@@ -67,9 +67,10 @@ def main() -> None:
     parser.add_argument("--labels")
     parser.add_argument("--size", type=size, help="HxW")
     parser.add_argument("--steps", type=int, help="of a full training; the default is that of nas-search")
+    parser.add_argument("--workers", type=int, help="trainings at once; the default is that of nas-search")
     parser.add_argument("--out", type=Path, default=RESULTS / "incumbents.csv", help="a CSV file; .md and .html beside")
     options = parser.parse_args()
-    asked = {name: getattr(options, name) for name in ("budget", "data", "labels", "size", "steps")}
+    asked = {name: getattr(options, name) for name in ("budget", "data", "labels", "size", "steps", "workers")}
     try:
         # Who wins is not asked here, only what the search itself came to: no repeats.
         asked |= {"space": str(find_space_file(options.space)), "best": 1, "repeats": 1}

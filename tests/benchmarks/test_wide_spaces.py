@@ -1,0 +1,54 @@
+"""benchmarks.wide_spaces: what its random functions are, and the command as it is typed."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.wide_spaces import RandomFunction, drawn_genes, hand_made, space
+from nas.space.choosers import draw, genes_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_function_is_its_seed_s() -> None:
+    genes = drawn_genes()[:5]
+    one, again, other = (RandomFunction(seed) for seed in (3, 3, 4))
+    assert [one(g) for g in genes] == [again(g) for g in genes] != [other(g) for g in genes]
+
+
+def test_scores_are_in_deviations_of_random_candidates_and_the_hand_made_are_good() -> None:
+    rng = random.Random(99)
+    fresh = [genes_of(space(), draw(rng))[1] for _ in range(200)]
+    means, good = [], []
+    for seed in range(6):
+        function = RandomFunction(seed)
+        scores = [function(genes) for genes in fresh]
+        means.append(np.mean(scores))
+        assert np.std(scores) == pytest.approx(1.0, rel=0.3)
+        good.append(max(function(genes) for genes in hand_made()))
+    assert np.mean(means) == pytest.approx(0.0, abs=0.15)
+    assert np.mean(good) > 0.5
+
+
+def test_the_command_as_it_is_typed(tmp_path: Path) -> None:
+    out = tmp_path / "wide.csv"
+    command = [sys.executable, "-m", "benchmarks.wide_spaces", "--evaluations", "12", "--out", str(out)]
+    asked = [*command, "--sampler", "random", "surrogate", "--seeds", "1"]
+    ended = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    table = pd.read_csv(out)
+    assert sorted(table["sampler"]) == ["random", "surrogate"] and table["best_20"].isna().all()
+    assert out.with_suffix(".md").read_text() in ended.stdout and "| random | 1 |" in ended.stdout
+    subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    assert len(pd.read_csv(out)) == 2
+
+    ended = subprocess.run([*command, "--sampler", "magic"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert "magic" in ended.stderr
