@@ -162,8 +162,11 @@ def measured(measure: Callable[[J], Row], jobs: Iterable[J], processes: int) -> 
         yield from map(measure, jobs)
         return
     with ProcessPoolExecutor(processes) as pool:
-        for ended in as_completed([pool.submit(measure, job) for job in jobs]):
-            yield ended.result()
+        try:
+            for ended in as_completed([pool.submit(measure, job) for job in jobs]):
+                yield ended.result()
+        finally:  # after an error, what has not begun would be computed for nobody
+            pool.shutdown(cancel_futures=True)
 
 
 def jobs_of(options: argparse.Namespace, folder: Path) -> list[Job]:

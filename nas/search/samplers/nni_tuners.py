@@ -85,9 +85,12 @@ class NNISampler(IndependentSampler):
                 self._proposed[trial.number] = self._generated(trial.number)
 
     def _generated(self, number: int) -> dict[str, Any]:
-        """What the tuner proposes; nothing when it has proposed all there is."""
+        """What the tuner proposes; nothing when it has proposed all there is, or waits for what it proposed."""
         import nni
 
+        # With its whole population out, NNI's evolution has none to mutate, and would raise a RuntimeError.
+        if not getattr(self._tuner, "population", True):
+            return {}
         try:
             return self._tuner.generate_parameters(number)
         except nni.NoMoreTrialError:
