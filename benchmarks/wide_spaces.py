@@ -181,6 +181,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="searches at once")
     parser.add_argument("--out", type=Path, default=RESULTS / "wide_spaces.csv", help="a CSV file; its .md beside it")
     options = parser.parse_args()
+    if options.evaluations < MARKS[0]:
+        parser.error(f"--evaluations {options.evaluations}: give {MARKS[0]} or more")
     try:
         for name in options.sampler:
             make_sampler(name, 0)

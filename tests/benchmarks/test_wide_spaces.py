@@ -49,6 +49,7 @@ def test_the_command_as_it_is_typed(tmp_path: Path) -> None:
     subprocess.run(asked, cwd=ROOT, check=True, capture_output=True, timeout=300)
     assert len(pd.read_csv(out)) == 2
 
-    ended = subprocess.run([*command, "--sampler", "magic"], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert ended.returncode == 2 and "Traceback" not in ended.stderr
-    assert "magic" in ended.stderr
+    for wrong in ("--sampler", "magic"), ("--evaluations", "9"):
+        ended = subprocess.run([*command, *wrong], cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert ended.returncode == 2 and "Traceback" not in ended.stderr
+        assert wrong[1] in ended.stderr.splitlines()[-1]
