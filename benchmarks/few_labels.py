@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.provenance import RESULTS, provenance
+from benchmarks.sizes import height_and_width, size
 from nas.errors import UserError
 from nas.export import load_checkpoint
 from nas.space import Recipe
@@ -150,15 +151,14 @@ def main() -> None:
     parser.add_argument("winner", type=Path, help="best.safetensors of a run, or the run's folder")
     parser.add_argument("--data", required=True, help="camvid:PATH")
     parser.add_argument("--labels", default="1/8")
-    parser.add_argument("--size", default="96x128")
+    parser.add_argument("--size", type=size, default="96x128", help="HxW")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=40, help="the peer's epochs")
     parser.add_argument("--out", type=Path, default=RESULTS / "few_labels.csv")
     options = parser.parse_args()
-    height, width = (int(side) for side in options.size.split("x"))
     try:
         recipe = load_checkpoint(options.winner).candidate
-        data = load_data(options.data, labels=options.labels, size=(height, width))
+        data = load_data(options.data, labels=options.labels, size=height_and_width(options.size))
     except UserError as error:
         parser.error(str(error))
     rows = []

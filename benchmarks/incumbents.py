@@ -18,8 +18,8 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.incumbent_table import write_report
-from benchmarks.methods import size
 from benchmarks.provenance import RESULTS, provenance
+from benchmarks.sizes import height_and_width, size
 from nas.errors import UserError
 from nas.search import Run, resume, search
 from nas.space import find_space_file
@@ -75,8 +75,7 @@ def main() -> None:
         # Who wins is not asked here, only what the search itself came to: no repeats.
         asked |= {"space": str(find_space_file(options.space)), "best": 1, "repeats": 1}
         if options.size:
-            height, width = options.size.split("x")
-            asked["size"] = (int(height), int(width))
+            asked["size"] = height_and_width(options.size)
         about = provenance("torch", "optuna", "fewlabel-nas")
         found = []
         for seed, sampler in itertools.product(options.seed, options.sampler):

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from benchmarks.method_recipes import METHODS, recipe
+from benchmarks.sizes import height_and_width
 from nas.space import Recipe
 from nas.training import Plan, train
 from search_spaces.unet import space as unet
@@ -41,7 +42,7 @@ def measure(methods: Sequence[str], size: str) -> pd.DataFrame:
     strikes them alike. Memory is that of a process which trains nothing else.
     """
     torch.set_num_threads(1)
-    height, width = (int(side) for side in size.split("x"))
+    height, width = height_and_width(size)
     data = _noise(height, width)
     names = [BASE, *methods, *([TOGETHER] if set(methods) >= set(METHODS) else [])]
     seconds = {name: float("inf") for name in names}

@@ -13,7 +13,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import re
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from benchmarks.method_costs import print_costs
 from benchmarks.method_recipes import METHODS, recipe
 from benchmarks.method_table import write_tables
 from benchmarks.provenance import RESULTS, provenance
+from benchmarks.sizes import height_and_width, size
 from nas.errors import UserError
 from nas.training import Plan, evaluate, train
 from tasks.data import FewLabelData, load_data
@@ -75,15 +75,7 @@ def train_cell(cell: Cell, spec: str) -> dict[str, Any]:
 
 def load(spec: str, labels: str, size: str) -> FewLabelData:
     """The data of a cell."""
-    height, width = (int(side) for side in size.split("x"))
-    return load_data(spec, labels=labels, size=(height, width), progress=False)
-
-
-def size(text: str) -> str:
-    """A size HxW as it is written."""
-    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size: write height x width, such as 96x128")
-    return text
+    return load_data(spec, labels=labels, size=height_and_width(size), progress=False)
 
 
 def missing(cells: list[Cell], table: Path) -> list[Cell]:
