@@ -10,7 +10,8 @@ import optuna
 
 from nas.search.importance import Effect, Importance, Interaction
 from nas.search.samplers.archive import Archive
-from nas.search.samplers.process import Embedding, Process, learn
+from nas.search.samplers.embedding import Embedding
+from nas.search.samplers.process import Process, learn
 from nas.search.samplers.view import View
 from nas.search.variance import Levels, Split, pair_table, split
 

@@ -192,11 +192,14 @@ class Rules:
     def complete(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """M x P candidates without what is not reached, and with a draw for what is reached and missing."""
         codes = codes.copy()
+        states: dict[int, np.ndarray] = {}
         for p, column in enumerate(self.columns):
             missing = codes[:, p] == INACTIVE
             if p in self._parent:
                 q, table = self._parent[p]
-                reached = table[self._states(codes[:, q], self.columns[q])]
+                if q not in states:
+                    states[q] = self._states(codes[:, q], self.columns[q])
+                reached = table[states[q]]
                 codes[~reached, p] = INACTIVE
                 missing &= reached
             if missing.any() and (p in self._parent or not self.conditional[p]):

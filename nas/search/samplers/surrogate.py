@@ -11,8 +11,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 from scipy.special import log_ndtr, ndtr
 
+from nas.search.samplers.embedding import Embedded, Embedding
 from nas.search.samplers.priors import Priors
-from nas.search.samplers.process import Embedded, Embedding, Hyper, Process, learn
+from nas.search.samplers.process import Hyper, Process, learn
 from nas.search.samplers.proposing import ProposingSampler
 from nas.search.samplers.scores import gaussian_ranks
 from nas.search.samplers.view import View
@@ -119,7 +120,7 @@ class SurrogateSampler(ProposingSampler):
         """The chance not to fail, by a process on success and failure as scores."""
         rows = np.sort(np.concatenate([view.scored, view.failed]))
         if not len(view.failed) or not len(view.scored):
-            return lambda embedded: np.ones(len(embedded[0]))
+            return lambda embedded: np.ones(len(embedded.states))
         scores, centre, spread = _outcomes(view, rows)
         hyper = self._hyper("chance", view, embedding, rows, lambda view, rows: _outcomes(view, rows)[0])
         keep = view.subset(np.zeros(len(rows)), KEEP)

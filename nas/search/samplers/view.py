@@ -65,8 +65,8 @@ class View:
         children = parents[self.rng.integers(len(parents), size=count)]
         free = (children != INACTIVE) & np.array([column.levels != 1 for column in self.columns])
         keys = np.where(free, self.rng.random(children.shape), 2.0)
-        wanted = self.rng.choice(changes, size=(count, 1))
-        changed = (np.argsort(np.argsort(keys, axis=1), axis=1) < wanted) & free
+        wanted = np.minimum(self.rng.choice(changes, size=(count, 1)), len(self.columns))
+        changed = (keys <= np.take_along_axis(np.sort(keys, axis=1), wanted - 1, axis=1)) & free
         for p, column in enumerate(self.columns):
             rows = np.flatnonzero(changed[:, p])
             children[rows, p] = column.mutated(children[rows, p], self.rng)
