@@ -7,12 +7,11 @@ import heapq
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import optuna
@@ -21,7 +20,7 @@ import pandas as pd
 from benchmarks.controller_table import MARKS, RANKED, means_table, write_report
 from benchmarks.peers import ExhaustedError, distributions_here
 from benchmarks.provenance import RESULTS, provenance
-from benchmarks.rows import append, known
+from benchmarks.rows import Row, append, known, measured
 from benchmarks.searchers import Searcher, default_samplers, make_searcher
 from benchmarks.tables import DESCRIPTIONS, Table, folder_of_tables, load_table
 from nas.errors import UserError
@@ -47,9 +46,6 @@ COLUMNS = (
     "slowest_ask_seconds",
     *ABOUT,
 )
-
-Row = dict[str, Any]
-J = TypeVar("J")
 
 
 @dataclass(frozen=True)
@@ -154,19 +150,6 @@ def measure(job: Job) -> Row:
         "ask_seconds": float(np.mean(found.asking)),
         "slowest_ask_seconds": float(np.max(found.asking)),
     }
-
-
-def measured(measure: Callable[[J], Row], jobs: Iterable[J], processes: int) -> Iterator[Row]:
-    """The rows of the jobs, each as soon as it is there."""
-    if processes == 1:
-        yield from map(measure, jobs)
-        return
-    with ProcessPoolExecutor(processes) as pool:
-        try:
-            for ended in as_completed([pool.submit(measure, job) for job in jobs]):
-                yield ended.result()
-        finally:  # after an error, what has not begun would be computed for nobody
-            pool.shutdown(cancel_futures=True)
 
 
 def jobs_of(options: argparse.Namespace, folder: Path) -> list[Job]:

@@ -17,10 +17,9 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from benchmarks.controllers import Row, measured
 from benchmarks.peers import distributions_here
 from benchmarks.provenance import RESULTS, provenance
-from benchmarks.rows import append, known
+from benchmarks.rows import Row, append, known, measured
 from benchmarks.searchers import Searcher, make_searcher
 from benchmarks.tables import Places, Table, folder_of_tables, load_table
 from nas.errors import UserError

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from nas.errors import UserError
 
-__all__ = ["append", "known"]
+__all__ = ["Row", "append", "known", "measured"]
+
+Row = dict[str, Any]
+J = TypeVar("J")
 
 
 def known(path: Path, columns: Sequence[str], key: Sequence[str]) -> set[tuple[str, ...]]:
@@ -25,6 +29,19 @@ def known(path: Path, columns: Sequence[str], key: Sequence[str]) -> set[tuple[s
     if list(rows.columns) != list(columns):
         raise UserError(f"{path} holds other columns than this version writes: move it away, or give another --out")
     return {tuple(row) for row in rows[list(key)].to_numpy().tolist()}
+
+
+def measured(measure: Callable[[J], Row], jobs: Iterable[J], processes: int) -> Iterator[Row]:
+    """The rows of the jobs, each as soon as it is there."""
+    if processes == 1:
+        yield from map(measure, jobs)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        try:
+            for ended in as_completed([pool.submit(measure, job) for job in jobs]):
+                yield ended.result()
+        finally:  # after an error, what has not begun would be computed for nobody
+            pool.shutdown(cancel_futures=True)
 
 
 def append(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> None:

@@ -23,9 +23,8 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from benchmarks.controllers import Row, measured
 from benchmarks.provenance import RESULTS, provenance
-from benchmarks.rows import append, known
+from benchmarks.rows import Row, append, known, measured
 from nas.errors import UserError
 from nas.search.ranking import confidence_interval
 from nas.search.samplers import make_sampler
