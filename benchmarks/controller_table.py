@@ -93,7 +93,8 @@ def _mean(values: pd.Series) -> tuple[float, float]:
 def _markdown(rows: pd.DataFrame, evaluations: int, workers: int) -> str:
     means = summary(rows)
     ranks, at = [f"rank_{mark}" for mark in RANKED], [f"after {mark}" for mark in RANKED]
-    tables, seeds = rows["table"].nunique(), rows["seed"].nunique()
+    tables, each = rows["table"].nunique(), rows.groupby("sampler")["seed"].nunique()
+    seeds = f"{each.max()}" if each.min() == each.max() else f"{each.min()} to {each.max()}"
     by_table = [("Evaluations to the best 0.1 %", "to_best_0.1%"), ("Rank of the best found after 100", "rank_100")]
     parts = [
         "# Evaluations that a sampler needs",
