@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -34,14 +35,14 @@ def _markdown(rows: pd.DataFrame) -> str:
     lines = [
         f"# The best network so far, {rows['data'].iloc[0]}, {rows['steps'].iloc[0]} steps",
         "",
-        "Search-validation mIoU in % after equal seconds of training: the mean over seeds, and each seed.",
+        "Search-validation mIoU in % after equal seconds of training and at the end: mean over seeds, and each seed.",
         "",
-        "| sampler | " + " | ".join(f"{mark} s" for mark in marks) + " | candidates | to their end | seconds |",
-        "|---" * (len(marks) + 4) + "|",
+        "| sampler | " + " | ".join(f"{mark} s" for mark in marks) + " | end | candidates | to their end | seconds |",
+        "|---" * (len(marks) + 5) + "|",
     ]
     for sampler in rows["sampler"].unique():
         own = [found for (name, _), found in searches.items() if name == sampler]
-        cells = [_cell([after(found, mark) for found in own]) for mark in marks]
+        cells = [_cell([after(found, mark) for found in own]) for mark in (*marks, math.inf)]
         complete = sum((found["outcome"] == "complete").sum() for found in own) / len(own)
         count, seconds = sum(map(len, own)) / len(own), sum(found["spent"].iloc[-1] for found in own) / len(own)
         lines.append(f"| {sampler} | {' | '.join(cells)} | {count:.0f} | {complete:.0f} | {seconds:.0f} |")

@@ -51,8 +51,8 @@ def test_samplers_are_compared_at_the_seconds_that_all_came_to(tmp_path: Path) -
     path = tmp_path / "incumbents.csv"
     rows(random=[0.1, 0.2, 0.2, 0.9], tpe=[0.3, 0.4]).to_csv(path, index=False)
     text = write_report(path)
-    assert "| sampler | 5 s | 10 s | 15 s | 20 s |" in text
-    assert "| random | - | 10.0 (10.0) | 10.0 (10.0) | 20.0 (20.0) | 4 | 4 | 40 |" in text
+    assert "| sampler | 5 s | 10 s | 15 s | 20 s | end |" in text
+    assert "| random | - | 10.0 (10.0) | 10.0 (10.0) | 20.0 (20.0) | 90.0 (90.0) | 4 | 4 | 40 |" in text
     assert path.with_suffix(".md").read_text() == text
     assert "plotly" in path.with_suffix(".html").read_text()
 
