@@ -57,7 +57,7 @@ class Embedding:
 
     Attributes:
         features: those of labels, then those of places.
-        count: of features.
+        labels, count: how many features are of labels, and how many there are.
         of_state: the feature of each column of `Embedded.states`.
     """
 
@@ -79,7 +79,7 @@ class Embedding:
         shares = [Feature("share", tuple(group), level) for group, levels in self._groups for level in range(levels)]
         self._placed = [*self._numbers, *(p for p, _ in self._ranked)]
         self.features = [*states, *(Feature("place", (p,)) for p in self._placed), *shares]
-        self.count = len(self.features)
+        self.labels, self.count = len(states), len(self.features)
         self._list_states(states)
 
     def _list_states(self, features: list[Feature]) -> None:
@@ -115,13 +115,12 @@ class Embedding:
         """Squared distances and likenesses by feature, F x T each, for the T pairs above the diagonal."""
         embedded, upper = self(codes), np.triu_indices(len(codes), 1)
         distance, likeness = np.zeros((2, self.count, len(upper[0])))
-        for feature in range(self.count - embedded.places.shape[1]):
+        for feature in range(self.labels):
             states = embedded.states[:, self.of_state == feature]
             likeness[feature] = (states @ states.T)[upper]
             distance[feature] = 1.0 - likeness[feature]
         bumps = embedded.bumps.reshape(len(codes), -1, len(KNOTS))
-        for place in range(embedded.places.shape[1]):
-            feature = self.count - embedded.places.shape[1] + place
+        for place, feature in enumerate(range(self.labels, self.count)):
             likeness[feature] = (bumps[:, place] @ bumps[:, place].T)[upper]
             distance[feature] = squared_distances(embedded.places[:, [place]], embedded.places[:, [place]])[upper]
         return distance, likeness

@@ -118,13 +118,13 @@ class Process:
         self._alpha = cho_solve((block, True), scores, check_finite=False)
 
     def _stretched(self, embedded: Embedded) -> Embedded:
-        roots, of_place = np.sqrt(self._hyper.weights), self._embedding.count - embedded.places.shape[1]
-        return embedded.scaled(roots[self._embedding.of_state], roots[of_place:])
+        roots = np.sqrt(self._hyper.weights)
+        return embedded.scaled(roots[self._embedding.of_state], roots[self._embedding.labels :])
 
     def _kernel(self, one: Embedded, other: Embedded) -> np.ndarray:
-        weights, of_place = self._hyper.weights, self._embedding.count - one.places.shape[1]
-        same = one.states @ other.states.T
-        squared = np.maximum(weights[:of_place].sum() - same, 0.0) + squared_distances(one.places, other.places)
+        weights, same = self._hyper.weights, one.states @ other.states.T
+        differing = np.maximum(weights[: self._embedding.labels].sum() - same, 0.0)
+        squared = differing + squared_distances(one.places, other.places)
         alike = (same + one.bumps @ other.bumps.T) / weights.sum()
         return self._hyper.joint * matern(squared) + self._hyper.additive * alike
 
