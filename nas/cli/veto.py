@@ -22,6 +22,7 @@ def count_vetoes(checkpoint: Checkpoint, images: ImageSet, device: torch.device)
     import numpy as np
     import torch
 
+    from nas.training.compute import likeliest
     from nas.training.images import Images
     from tasks.methods.veto import VetoCounts, Vetoed
 
@@ -35,7 +36,7 @@ def count_vetoes(checkpoint: Checkpoint, images: ImageSet, device: torch.device)
         for start in range(0, len(split), BATCH):
             indices = np.arange(start, min(start + BATCH, len(split)))
             pixels = split.images(indices).float().div_(255)
-            counts.add(network.segment(pixels).argmax(1), split.masks(indices), network.permitted(pixels))
+            counts.add(likeliest(network.segment(pixels)), split.masks(indices), network.permitted(pixels))
     return counts
 
 

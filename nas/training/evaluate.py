@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from nas.models import Network
-from nas.training.images import Images, memory_layout
+from nas.training.compute import likeliest, memory_layout
+from nas.training.images import Images
 from nas.training.metrics import Confusion, Scores
 from nas.training.protocols import Split
 
@@ -22,10 +23,11 @@ def evaluate(network: Network, split: Split | Images, classes: int, device: torc
     confusion = Confusion(classes, device)
     was_training = network.training
     # The layout of training: convolutions then round alike, and the same network scores the same.
-    network.eval().to(memory_format=memory_layout(device))  # type: ignore[call-overload]
+    layout = memory_layout(network, device)
+    network.eval().to(memory_format=layout)  # type: ignore[call-overload]
     for start in range(0, len(images), BATCH):
         indices = np.arange(start, min(start + BATCH, len(images)))
-        pixels = images.images(indices).float().div_(255).contiguous(memory_format=memory_layout(device))
-        confusion.add(network(pixels).argmax(1), images.masks(indices))
+        pixels = images.images(indices).float().div_(255).contiguous(memory_format=layout)
+        confusion.add(likeliest(network(pixels)), images.masks(indices))
     network.train(was_training)
     return confusion.scores()

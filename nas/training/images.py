@@ -7,14 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["Epochs", "Images", "memory_layout"]
+__all__ = ["Epochs", "Images"]
 
 DEVICE_BYTES = 4 << 30
-
-
-def memory_layout(device: torch.device) -> torch.memory_format:
-    """Channels last on GPUs, whose tensor cores want it; planar on CPUs, where group norm is far faster so."""
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
 
 
 class Images:

@@ -19,9 +19,10 @@ from nas.models import Network, build_network, running_statistics_frozen
 from nas.space import PretrainThenFinetune, Recipe
 from nas.training.augment import colour_jitter
 from nas.training.batch import VOID, Batch
+from nas.training.compute import autocast, memory_layout
 from nas.training.ema import ema_update, young_decay
 from nas.training.evaluate import evaluate
-from nas.training.images import Epochs, Images, memory_layout
+from nas.training.images import Epochs, Images
 from nas.training.memory import peak_megabytes, reset_peak
 from nas.training.metrics import Scores
 from nas.training.protocols import Data, Split
@@ -109,7 +110,7 @@ class _Training:
         for task in candidate.pretext:
             name = type(task).__name__
             self.network.heads[name] = task.head(self.network.encoder.channels, self.network.encoder.reductions)
-        self.layout = memory_layout(self.device)
+        self.layout = memory_layout(self.network, self.device)
         self.network.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.own = candidate.method.build(self.network, self.classes)
         if self.own is not None:
@@ -214,7 +215,7 @@ class _Training:
         return True, True
 
     def _segmentation(self, batch: Batch, step: int) -> None:
-        with self._autocast():
+        with autocast(self.device):
             logits = self.network(batch.images)
             supervised = self.criterion(logits, batch.masks)
             added, logged = self.candidate.method.loss(self.own, self.network, batch, logits, step / self.plan.steps)
@@ -235,7 +236,7 @@ class _Training:
             # Fewer images than tasks: they are used again.
             chosen = order[torch.arange(i, wanted, len(tasks)) % len(order)]
             share = images[chosen.to(images.device)]
-            with self._autocast(), self._statistics():
+            with autocast(self.device), self._statistics():
                 inputs, targets = task.make_batch(share, batch.generator)
                 name = type(task).__name__
                 prediction = self.network.heads[name](self.network.features(inputs))
@@ -246,12 +247,6 @@ class _Training:
     def _statistics(self) -> AbstractContextManager[object]:
         clean = self.candidate.pretext_statistics == "clean"
         return running_statistics_frozen(self.network) if clean else nullcontext()
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        """bfloat16 on GPUs that have it, and full precision elsewhere: neither needs its losses scaled."""
-        if self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-            return torch.autocast("cuda", torch.bfloat16)
-        return nullcontext()
 
     def _check_finite(self, step: int) -> None:
         for name, value in self.logs.items():

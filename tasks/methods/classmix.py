@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.training.batch import cross_entropy
+from nas.training.compute import likeliest
 from tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels
 from tasks.methods.mixing import class_masks, mixed, partners
 from tasks.methods.teacher import Teacher
@@ -36,12 +37,12 @@ class ClassMix(ConfidentTeacherMethod):
     ) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy with the teacher's classes on mixed images, times its share of confident pixels."""
         probabilities = cast(Teacher, own).predict(images)
-        pasted = class_masks(probabilities.argmax(1), probabilities.shape[1], batch.generator)
+        pasted = class_masks(likeliest(probabilities), probabilities.shape[1], batch.generator)
         mask = partners(pasted)
         target = mixed(probabilities, mask)
         # A mix is of pixels as they are, so the running statistics may learn from it.
         student = network(mixed(images, mask))
-        difference = cross_entropy(student, target.argmax(1))
+        difference = cross_entropy(student, likeliest(target))
         confident = confident_pixels(target, self.confidence).float().mean()
         logged = torch.stack([difference.detach(), confident]).tolist()
         return self.weight * confident * difference, {"loss.consistency": logged[0], "confident": logged[1]}

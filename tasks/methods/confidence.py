@@ -51,6 +51,7 @@ def confident_cross_entropy(logits: Tensor, probabilities: Tensor, confidence: f
         probabilities: what is learnt from, N x K x H x W, without gradient.
         confidence: the least probability of a pixel's likeliest class.
     """
-    confident = confident_pixels(probabilities, confidence)
-    labels = probabilities.argmax(1).where(confident, VOID)
+    sureness, classes = probabilities.max(1)
+    confident = sureness >= confidence
+    labels = classes.where(confident, VOID)
     return cross_entropy(logits, labels) * confident.float().mean()

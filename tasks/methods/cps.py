@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.training.batch import cross_entropy
+from nas.training.compute import likeliest
 from tasks.methods.mean_teacher import ramp
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 
@@ -58,7 +59,7 @@ class CPS(SemiSupervised):
         supervised = batch.criterion(twin_logits.float(), batch.masks)
         on_labelled = _cross_supervision(logits, twin_logits)
         cross = on_labelled + _cross_supervision(mine, its)
-        agreement = (mine.argmax(1) == its.argmax(1)).float().mean()
+        agreement = (likeliest(mine) == likeliest(its)).float().mean()
         factor = self.weight * ramp(progress, self.rampup)
         logged = torch.stack([supervised.detach(), cross.detach(), agreement]).tolist()
         return supervised + factor * cross, {
@@ -105,4 +106,4 @@ def _start_anew(module: nn.Module) -> None:
 
 def _cross_supervision(one: Tensor, other: Tensor) -> Tensor:
     """Cross-entropy of each's logits with the other's classes, added up."""
-    return cross_entropy(one, other.argmax(1)) + cross_entropy(other, one.argmax(1))
+    return cross_entropy(one, likeliest(other)) + cross_entropy(other, likeliest(one))

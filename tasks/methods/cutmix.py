@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nas.models import Network
 from nas.space.component import SpaceError
 from nas.training.batch import cross_entropy
+from nas.training.compute import likeliest
 from tasks.methods.confidence import ConfidentTeacherMethod
 from tasks.methods.mixing import boxes, mixed
 from tasks.methods.teacher import Teacher, squared_difference
@@ -56,6 +57,6 @@ class CutMix(ConfidentTeacherMethod):
         if self.target == "soft":
             difference = squared_difference(student, target)
         else:
-            difference = cross_entropy(student, target.argmax(1))
+            difference = cross_entropy(student, likeliest(target))
         logged = torch.stack([difference.detach(), confident]).tolist()
         return self.weight * confident * difference, {"loss.consistency": logged[0], "confident": logged[1]}

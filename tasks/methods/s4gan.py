@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nas.models import Network
 from nas.space.component import SpaceError
 from nas.training.batch import VOID, cross_entropy
+from nas.training.compute import likeliest
 from tasks.draws import channel_dropout
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 
@@ -246,7 +247,7 @@ def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
 
 def self_training(logits: Tensor, passed: Tensor) -> Tensor:
     """Cross-entropy with the own classes over the images, N bool, that passed; 0 if none did (equation 5)."""
-    labels = logits.detach().argmax(1)
+    labels = likeliest(logits.detach())
     return cross_entropy(logits, labels.where(passed[:, None, None], VOID))
 
 

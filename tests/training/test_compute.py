@@ -1,0 +1,72 @@
+"""How a network computes: layout and precision change its speed, not what it says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nas import ASPP, Encoder, Norms, Recipe, Stage, UNet
+from nas.models import NORMS, build_network
+from nas.training.compute import autocast, likeliest, memory_layout
+
+CPU = torch.device("cpu")
+
+
+def network(norm: str | Norms, decoder: object = None) -> torch.nn.Module:
+    torch.manual_seed(0)
+    stages = tuple(Stage(width=width) for width in (8, 16, 16))
+    return build_network(Recipe(encoder=Encoder(stages=stages), decoder=decoder or UNet(), norm=norm), 5)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("decoder", [UNet(), ASPP(width=8)])
+def test_the_layout_changes_nothing_but_rounding(norm: str, decoder: object) -> None:
+    images = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(1))
+    planar = network(norm, decoder)
+    last = network(norm, decoder).to(memory_format=torch.channels_last)
+    outputs = []
+    for net, pixels in ((planar, images), (last, images.contiguous(memory_format=torch.channels_last))):
+        logits = net(pixels)
+        logits.square().mean().backward()
+        outputs.append([logits.detach(), *(p.grad for p in net.parameters() if p.grad is not None)])
+    assert len(outputs[0]) == len(outputs[1])
+    for one, other in zip(*outputs, strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+LAST = ["batch", "layer", "switch", Norms("layer", "batch")]
+PLANAR = ["group", "instance", Norms("batch", "group"), Norms("instance", "batch")]
+
+
+@pytest.mark.parametrize("norm, planar", [*((n, False) for n in LAST), *((n, True) for n in PLANAR)])
+def test_grouped_statistics_are_planar_on_a_cpu(norm: str | Norms, planar: bool) -> None:
+    wanted = torch.contiguous_format if planar else torch.channels_last
+    assert memory_layout(network(norm), CPU) == wanted
+    assert memory_layout(network(norm), torch.device("cuda")) == torch.channels_last
+
+
+def test_a_pretext_head_leaves_the_layout_alone() -> None:
+    net = network("batch")
+    net.heads["jigsaw"] = torch.nn.GroupNorm(4, 8)
+    assert memory_layout(net, CPU) == torch.channels_last
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_bfloat16_where_the_hardware_has_it(has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for unit in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{unit}_supported", lambda: has, raising=False)
+    with autocast(CPU):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if has else torch.float32)
+
+
+def test_full_precision_where_torch_cannot_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    for unit in ("avx512_bf16", "amx_tile"):
+        monkeypatch.delattr(torch.cpu, f"_is_{unit}_supported", raising=False)
+    with autocast(CPU):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_the_likeliest_class_is_that_of_argmax() -> None:
+    scores = torch.rand(3, 7, 5, 6, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(likeliest(scores), scores.argmax(1))
