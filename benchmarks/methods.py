@@ -112,7 +112,7 @@ def main() -> None:
     )
     parser.add_argument("--labels", nargs="+", default=["1/8"], help="shares of labels, such as 1/32 1/8")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--size", type=size, default="96x128", help="HxW")
     parser.add_argument("--data", default=os.environ.get("NAS_CAMVID"), help="camvid:PATH; else $NAS_CAMVID")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at once, one thread each")
