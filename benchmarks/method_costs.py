@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,16 @@ import pandas as pd
 import torch
 
 from benchmarks.method_recipes import METHODS, recipe
+from benchmarks.provenance import RESULTS, provenance
 from benchmarks.sizes import height_and_width
 from nas.space import Recipe
 from nas.training import Plan, train
 from search_spaces.unet import space as unet
 from tasks.data import FewLabelData, ImageSet
 
-__all__ = ["measure", "print_costs"]
+__all__ = ["measure", "noise", "print_costs"]
+
+TABLE = RESULTS / "method_costs.csv"
 
 CLASSES = 11
 STEPS, ROUNDS = 6, 3
@@ -28,9 +32,11 @@ TOGETHER = "all pretext tasks"
 LONGER = "all pretext tasks, 4 times the steps"
 
 
-def print_costs(methods: Sequence[str], size: str) -> None:
-    """Measure and print."""
-    print(measure(methods, size).to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+def print_costs(methods: Sequence[str], size: str, path: Path = TABLE) -> None:
+    """Measure, print and write to a CSV file."""
+    table = measure(methods, size)
+    print(table.to_string(index=False, float_format="{:.2f}".format))
+    table.assign(size=size, **provenance("torch")).to_csv(path, index=False, float_format="%.4f")
 
 
 def measure(methods: Sequence[str], size: str) -> pd.DataFrame:
@@ -43,7 +49,7 @@ def measure(methods: Sequence[str], size: str) -> pd.DataFrame:
     """
     torch.set_num_threads(1)
     height, width = height_and_width(size)
-    data = _noise(height, width)
+    data = noise(height, width)
     names = [BASE, *methods, *([TOGETHER] if set(methods) >= set(METHODS) else [])]
     seconds = {name: float("inf") for name in names}
     for _ in range(ROUNDS):
@@ -76,10 +82,10 @@ def _train(name: str, data: FewLabelData, steps: int) -> dict[str, Any]:
 def _peak(name: str, height: int, width: int) -> float:
     torch.set_num_threads(1)
     steps = 4 * STEPS if name == LONGER else STEPS
-    return float(_train(name, _noise(height, width), steps)["peak_mb"])
+    return float(_train(name, noise(height, width), steps)["peak_mb"])
 
 
-def _noise(height: int, width: int) -> FewLabelData:
+def noise(height: int, width: int) -> FewLabelData:
     """Images and labels of noise: what a step costs does not hang on what is in the picture."""
     rng = np.random.default_rng(0)
 
