@@ -232,7 +232,9 @@ class Exploration:
             return
         self._reported.add(rung)
         trials.report(self.study, trial, message.step, message.value)
-        goes_on = self.halving.goes_on(trials.first_number(trial), message.step, message.value)
+        passes = self.halving.goes_on(trials.first_number(trial), message.step, message.value)
+        # A baseline is trained in full for the final table anyway: here, sampler and rule learn from it.
+        goes_on = passes or BASELINE in trial.user_attrs
         if not goes_on:
             self._stopped.add(trial.number)
             others = estimated_costs(self.settings.objectives, trial.user_attrs)

@@ -98,6 +98,23 @@ def test_a_finished_run_is_extended(finished: tuple[Shell, Any]) -> None:
     assert_budget_spent_once(Run(shell.folder / "runs" / "one"), 9)
 
 
+def test_a_poor_baseline_is_not_stopped_and_is_trained_once_a_seed(shell: Shell) -> None:
+    rates = (5e-3, 4e-3, 3e-3, 1e-9)  # at the last nothing is learnt: halving stops it at its first rung
+    hopeless = f"baselines=tuple(replace(first, optimizer=Adam(lr=lr)) for lr in {rates})"
+    shell.space.write_text(shell.space.read_text().replace("baselines=(first,)", hopeless))
+    options = ("--budget", "4", "--workers", "1", "--name", "one")
+    ended = shell.run("search", "--space", "small.py", *options, *SHORT)
+    assert ended.returncode == 0, ended.stderr
+    run = Run(shell.folder / "runs" / "one")
+    trained = counted(run)
+    assert [(t.user_attrs["baseline"], outcome(t)) for t in trained] == [(i, "complete") for i in range(4)]
+    rung = min(trained[0].intermediate_values)
+    assert min(trained, key=lambda t: t.intermediate_values[rung]) is trained[3]
+    row = run.ranking.set_index("name").loc["baseline 3"]
+    first_seed = run.study().user_attrs["repeats"][row["hash"]]["0"]
+    assert first_seed["miou"] == trained[3].value == row["search_miou"]
+
+
 @pytest.mark.slow
 def test_one_worker_and_one_seed_give_the_same_ranking_twice(shell: Shell) -> None:
     tables = []
