@@ -293,7 +293,7 @@ class _Searching:
         entrants = contenders(study, space, self.run.settings.best)
         if not entrants:
             raise UserError("no candidate was trained to its end, so there is nothing to rank: see search.log")
-        progress = Progress(0, "Ranking over seeds", "training")
+        progress = Progress(0, "Ranking over seeds")
         try:
             results = repeat(
                 study, pool, entrants, self.run.settings, self.run.checkpoint, self._provenance(), progress

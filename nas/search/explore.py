@@ -93,12 +93,18 @@ class Exploration:
                 break
             for message in self.pool.messages(timeout=1.0):
                 self._hear(message)
-            self.progress.show(trials.spent(self.study), len(self._running), self.halving.describe())
+            running = len(self._running)
+            self.progress.show(trials.spent(self.study), running, self.halving.describe(), self._underway())
         self._say_why_it_ended(in_time)
 
     def _wanted(self) -> bool:
         begun = sum(trials.CONTINUES not in trial.user_attrs for trial in self._running.values())
         return trials.spent(self.study) + begun < self.settings.budget
+
+    def _underway(self) -> float:
+        """How much of the running trials is done, each counting from 0 to 1, by their last rungs."""
+        reached = dict(sorted(self._reported))
+        return sum(reached.get(number, 0) for number in self._running) / self.settings.full_steps
 
     def _remember(self) -> None:
         """Take up where an earlier session of the run stopped."""

@@ -18,17 +18,18 @@ LOG_EVERY = 30.0
 class Progress:
     """Counts how trials ended and shows the best score and the time left, on standard error."""
 
-    def __init__(self, total: int, what: str, unit: str = "candidate") -> None:
+    def __init__(self, total: int, what: str) -> None:
         from tqdm import tqdm
 
         self.total, self.what = total, what
         self.ended: Counter[str] = Counter()
         self.best: float | None = None
-        self._started = time.monotonic()
+        self._started = self._moved = self._logged = time.monotonic()
         self._first: int | None = None
-        self._logged = self._started
+        self._reached = 0.0
+        shape = "{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
         live = sys.stderr.isatty()
-        self._bar: Any = tqdm(total=total, desc=what, unit=unit, ncols=80, leave=False) if live else None
+        self._bar: Any = tqdm(total=total, desc=what, bar_format=shape, ncols=80, leave=False) if live else None
 
     def note(self, how: str, value: float | None) -> None:
         """A trial ended."""
@@ -40,14 +41,23 @@ class Progress:
         """A trial that had been pruned goes on."""
         self.ended["pruned"] -= 1
 
-    def show(self, done: int, running: int, note: str = "") -> None:
-        """Bring the line up to date; `done` counts from the start of the run, earlier sessions included."""
+    def show(self, done: int, running: int, note: str = "", underway: float = 0.0) -> None:
+        """Bring the line up to date.
+
+        Args:
+            done: trials that ended since the start of the run, earlier sessions included.
+            running: trials that are being trained.
+            note: what else is to be said.
+            underway: how much of the running ones is done, each counting from 0 to 1.
+        """
         note = f", {note}" if note else ""
         if self._first is None:
             self._first = done
+        if done + underway != self._reached:
+            self._reached, self._moved = done + underway, time.monotonic()
         if self._bar is not None:
-            self._bar.n = done
-            self._bar.set_postfix_str(self._best() + note, refresh=False)
+            self._bar.total, self._bar.n = self.total, done
+            self._bar.set_postfix_str(f"{self._left()} left, {self._best()}{note}", refresh=False)
             self._bar.refresh()
         elif time.monotonic() - self._logged >= LOG_EVERY:
             self._logged = time.monotonic()
@@ -67,10 +77,11 @@ class Progress:
         return "no score yet" if self.best is None else f"best {self.best:.3f}"
 
     def _left(self) -> str:
+        """The time left as it looked when something last moved on, less the time since: it does not grow meanwhile."""
         from tqdm import tqdm
 
-        done = (self._bar.n if self._bar is not None else sum(self.ended.values())) - (self._first or 0)
+        done = self._reached - (self._first or 0)
         if done <= 0:
             return "?"
-        each = (time.monotonic() - self._started) / done
-        return tqdm.format_interval(each * (self.total - (self._first or 0) - done))
+        left = (self._moved - self._started) / done * (self.total - self._reached)
+        return tqdm.format_interval(max(left - (time.monotonic() - self._moved), 0.0))

@@ -14,11 +14,12 @@ import optuna
 import pandas as pd
 from scipy.special import stdtrit
 
-from nas.pool import Done, Ended, Failed, Infeasible, Job, Lost, Pool
+from nas.pool import Done, Ended, Failed, Infeasible, Job, Lost, Pool, Rung
 from nas.search import trials
 from nas.search.objectives import as_points, standing
 from nas.search.progress import Progress
 from nas.search.settings import Settings
+from nas.search.stopping import rungs_of
 from nas.search.work import Task
 from nas.space import Recipe, candidate_hash, to_json
 
@@ -94,23 +95,28 @@ def repeat(
         for i, (c, seed) in enumerate((c, s) for c in entrants for s in seeds if str(s) not in results[c.digest])
     ]
     waiting = {job.id: job.payload for job in jobs}
+    rungs = rungs_of(settings.full_steps)
+    underway: dict[int, float] = {}
     for number, (contender, seed) in waiting.items():
         path = str(checkpoint(contender.digest, seed))
         timed = "latency" in settings.objectives
-        task = Task(contender.candidate, settings.full_steps, (settings.full_steps,), seed, path, provenance, timed)
+        task = Task(contender.candidate, settings.full_steps, rungs, seed, path, provenance, timed)
         pool.submit(Job(number, task))
     progress.total = len(jobs)
     while waiting:
         for message in pool.messages(timeout=1.0):
             if isinstance(message, Done | Failed | Infeasible | Lost) and message.job.id in waiting:
                 contender, seed = waiting.pop(message.job.id)
+                underway.pop(message.job.id, None)
                 results[contender.digest][str(seed)] = _plain(message)
                 study.set_user_attr(REPEATS, results)
                 score = message.result["miou"] if isinstance(message, Done) else None
                 progress.note("failed" if score is None else "trained", score)
-            elif not isinstance(message, Ended) and hasattr(message, "step"):
+            elif isinstance(message, Rung):
+                underway[message.job.id] = message.step / settings.full_steps
                 pool.answer(message.job.id, True)
-        progress.show(len(jobs) - len(waiting), min(len(waiting), pool.slots))
+        running = min(len(waiting), pool.slots)
+        progress.show(len(jobs) - len(waiting), running, underway=sum(underway.values()))
     return results
 
 
