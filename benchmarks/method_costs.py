@@ -6,7 +6,6 @@ import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,11 +31,11 @@ TOGETHER = "all pretext tasks"
 LONGER = "all pretext tasks, 4 times the steps"
 
 
-def print_costs(methods: Sequence[str], size: str, path: Path = TABLE) -> None:
+def print_costs(methods: Sequence[str], size: str) -> None:
     """Measure, print and write to a CSV file."""
     table = measure(methods, size)
     print(table.to_string(index=False, float_format="{:.2f}".format))
-    table.assign(size=size, **provenance("torch")).to_csv(path, index=False, float_format="%.4f")
+    table.assign(size=size, **provenance("torch")).to_csv(TABLE, index=False, float_format="%.4f")
 
 
 def measure(methods: Sequence[str], size: str) -> pd.DataFrame:

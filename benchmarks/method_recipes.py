@@ -8,16 +8,12 @@ from nas import (
     CPS,
     MLMT,
     S4GAN,
-    AdamW,
     Augment,
     ClassMix,
     Colorization,
     Component,
-    Cosine,
-    CrossEntropy,
     CutMix,
     Denoising,
-    Encoder,
     FixMatch,
     Fusion,
     Inpainting,
@@ -25,30 +21,18 @@ from nas import (
     MeanTeacher,
     PseudoLabel,
     Recipe,
-    Residual,
     Rotation,
-    Stage,
     Supervised,
-    UNet,
     UniMatch,
 )
+from search_spaces.multitask import fast
 
 __all__ = ["METHODS", "recipe"]
 
 # Small enough for some hundred trainings on a CPU: 0.4 M parameters, its finest features at half the resolution.
-# Supervised training on few labels is at its best after some 2,500 of 4,000 steps; unlabelled images help later.
-SMALL_UNET = Recipe(
-    encoder=Encoder(stages=tuple(Stage(block=Residual(), width=w) for w in (24, 32, 64, 96)), stem_stride=2),
-    decoder=UNet(up="transposed"),
-    norm="batch",
-    loss=CrossEntropy(weighting="sqrt_median"),
-    method=Supervised(),
-    optimizer=AdamW(lr=3e-3, weight_decay=0.05),
-    schedule=Cosine(),
-    augment=Augment(scale=(0.75, 1.5)),
-    labelled_batch=4,
-    unlabelled_batch=4,
-)
+# Supervised training on few labels is about at its best after 2,500 of 4,000 steps. Colours are jittered by the
+# methods alone.
+SMALL_UNET = replace(fast, augment=Augment(scale=(0.75, 1.5)), labelled_batch=4, unlabelled_batch=4)
 
 _METHODS: dict[str, Component] = {
     "supervised": Supervised(),
