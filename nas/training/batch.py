@@ -9,12 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["VOID", "Batch", "Criterion", "cross_entropy"]
+__all__ = ["VOID", "Batch", "Criterion", "Logs", "cross_entropy"]
 
 VOID = 255
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """Logits N x K x H x W and labels N x H x W, 255 where void, to a scalar."""
+
+Logs = dict[str, Tensor | float]
+"""Numbers by name. A tensor is a detached scalar and stays on its device: to read it at every step would be to wait."""
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from nas.models import Network
-from nas.training.batch import Batch
+from nas.training.batch import Batch, Logs
 
 __all__ = ["Data", "Loss", "Method", "PretextTask", "Split"]
 
@@ -71,7 +71,7 @@ class Method(Protocol):
     def build(self, network: Network, classes: int) -> nn.Module | None: ...
     def loss(
         self, own: nn.Module | None, network: Network, batch: Batch, logits: torch.Tensor, progress: float
-    ) -> tuple[torch.Tensor, dict[str, float]]: ...
+    ) -> tuple[torch.Tensor, Logs]: ...
     def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None: ...
     def predictor(self, own: nn.Module | None, network: Network) -> Network:
         """What is evaluated and exported; `network` is the trained one, or the average of its weights."""

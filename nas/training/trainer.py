@@ -18,7 +18,7 @@ from torch import nn
 from nas.models import Network, build_network, running_statistics_frozen
 from nas.space import PretrainThenFinetune, Recipe
 from nas.training.augment import colour_jitter
-from nas.training.batch import VOID, Batch
+from nas.training.batch import VOID, Batch, Logs
 from nas.training.compute import autocast, memory_layout
 from nas.training.ema import ema_update, young_decay
 from nas.training.evaluate import evaluate
@@ -122,7 +122,7 @@ class _Training:
         self.criterion = candidate.loss.build(class_pixels(data.labelled, self.classes)).to(self.device)
         self.optimizer = candidate.optimizer.build(nn.ModuleList(m for m in (self.network, self.own) if m is not None))
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.logs: dict[str, torch.Tensor | float] = {}
+        self.logs: Logs = {}
         self.epochs = Epochs(len(self.labelled), candidate.labelled_batch, self.generator)
         wanted = candidate.unlabelled_batch if self._uses_unlabelled() else 0
         self.unlabelled_epochs = Epochs(len(self.unlabelled), wanted, self.generator)

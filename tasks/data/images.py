@@ -86,7 +86,7 @@ def decode(
     kept = [place for place, fault in enumerate(faults) if fault is None]
     if len(kept) < len(items):
         first = next(fault for fault in faults if fault is not None)
-        _log.warning("%d unlabelled images skipped, the first: %s", len(items) - len(kept), first)
+        _log.warning("unlabelled images skipped: %d, the first: %s", len(items) - len(kept), first)
         for fault in faults:
             if fault is not None:
                 _log.info("skipped: %s", fault)

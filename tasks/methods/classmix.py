@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import Tensor, nn
 
 from nas.models import Network
 from nas.training.batch import cross_entropy
 from nas.training.compute import likeliest
-from tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels
+from tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels, share
 from tasks.methods.mixing import class_masks, mixed, partners
 from tasks.methods.teacher import Teacher
 
 if TYPE_CHECKING:
-    from nas.training.batch import Batch
+    from nas.training.batch import Batch, Logs
 
 __all__ = ["ClassMix"]
 
@@ -34,7 +33,7 @@ class ClassMix(ConfidentTeacherMethod):
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """Cross-entropy with the teacher's classes on mixed images, times its share of confident pixels."""
         probabilities = cast(Teacher, own).predict(images)
         pasted = class_masks(likeliest(probabilities), probabilities.shape[1], batch.generator)
@@ -43,6 +42,5 @@ class ClassMix(ConfidentTeacherMethod):
         # A mix is of pixels as they are, so the running statistics may learn from it.
         student = network(mixed(images, mask))
         difference = cross_entropy(student, likeliest(target))
-        confident = confident_pixels(target, self.confidence).float().mean()
-        logged = torch.stack([difference.detach(), confident]).tolist()
-        return self.weight * confident * difference, {"loss.consistency": logged[0], "confident": logged[1]}
+        confident = share(confident_pixels(target, self.confidence))
+        return self.weight * confident * difference, {"loss.consistency": difference.detach(), "confident": confident}

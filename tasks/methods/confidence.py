@@ -12,7 +12,7 @@ from nas.training.batch import VOID, cross_entropy
 from tasks.methods.semi_supervised import check_range
 from tasks.methods.teacher import TeacherMethod
 
-__all__ = ["ConfidentTeacherMethod", "confident_cross_entropy", "confident_pixels"]
+__all__ = ["ConfidentTeacherMethod", "confident_cross_entropy", "confident_pixels", "share"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,12 @@ def confident_pixels(probabilities: Tensor, confidence: float) -> Tensor:
     return probabilities.amax(1) >= confidence
 
 
-def confident_cross_entropy(logits: Tensor, probabilities: Tensor, confidence: float) -> Tensor:
+def share(pixels: Tensor) -> Tensor:
+    """The share of pixels, bool of any shape, that are true: a float32 scalar."""
+    return pixels.float().mean()
+
+
+def confident_cross_entropy(logits: Tensor, probabilities: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the logits with the likeliest classes where those are confident, a mean over all pixels.
 
     While few are confident the term so stays small, and grows as the predictions it learns from mature (Sohn
@@ -50,8 +55,11 @@ def confident_cross_entropy(logits: Tensor, probabilities: Tensor, confidence: f
         logits: what is trained, N x K x H x W.
         probabilities: what is learnt from, N x K x H x W, without gradient.
         confidence: the least probability of a pixel's likeliest class.
+
+    Returns:
+        The loss and the share of confident pixels, scalars.
     """
     sureness, classes = probabilities.max(1)
     confident = sureness >= confidence
-    labels = classes.where(confident, VOID)
-    return cross_entropy(logits, labels) * confident.float().mean()
+    found = share(confident)
+    return cross_entropy(logits, classes.where(confident, VOID)) * found, found

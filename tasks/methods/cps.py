@@ -17,7 +17,7 @@ from tasks.methods.mean_teacher import ramp
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 
 if TYPE_CHECKING:
-    from nas.training.batch import Batch
+    from nas.training.batch import Batch, Logs
 
 __all__ = ["CPS", "Twin"]
 
@@ -50,7 +50,7 @@ class CPS(SemiSupervised):
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """The twin's supervised loss, and the cross supervision of labelled plus that of unlabelled images."""
         twin = cast(Twin, own).network
         # The twin passes over the same images in the same order, as its running statistics are to be no other's.
@@ -61,9 +61,10 @@ class CPS(SemiSupervised):
         cross = on_labelled + _cross_supervision(mine, its)
         agreement = (likeliest(mine) == likeliest(its)).float().mean()
         factor = self.weight * ramp(progress, self.rampup)
-        logged = torch.stack([supervised.detach(), cross.detach(), agreement]).tolist()
         return supervised + factor * cross, {
-            **dict(zip(("loss.twin", "loss.cross", "agreement"), logged, strict=True)),
+            "loss.twin": supervised.detach(),
+            "loss.cross": cross.detach(),
+            "agreement": agreement,
             "cross_weight": factor,
         }
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import Tensor, nn
 
 from nas.models import Network
 from nas.space.component import SpaceError
 from nas.training.batch import cross_entropy
 from nas.training.compute import likeliest
-from tasks.methods.confidence import ConfidentTeacherMethod
+from tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels, share
 from tasks.methods.mixing import boxes, mixed
 from tasks.methods.teacher import Teacher, squared_difference
 
 if TYPE_CHECKING:
-    from nas.training.batch import Batch
+    from nas.training.batch import Batch, Logs
 
 __all__ = ["CutMix"]
 
@@ -47,16 +46,15 @@ class CutMix(ConfidentTeacherMethod):
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """Consistency on mixed images, times the share of pixels the teacher is confident of."""
         box = boxes(len(images), images.shape[-2], images.shape[-1], batch.generator).to(images.device)
         target = mixed(cast(Teacher, own).predict(images), box)
         # A mix is of pixels as they are, so the running statistics may learn from it.
         student = network(mixed(images, box))
-        confident = (target.amax(1) > self.confidence).float().mean()
+        confident = share(confident_pixels(target, self.confidence))
         if self.target == "soft":
             difference = squared_difference(student, target)
         else:
             difference = cross_entropy(student, likeliest(target))
-        logged = torch.stack([difference.detach(), confident]).tolist()
-        return self.weight * confident * difference, {"loss.consistency": logged[0], "confident": logged[1]}
+        return self.weight * confident * difference, {"loss.consistency": difference.detach(), "confident": confident}

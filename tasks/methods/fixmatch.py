@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
-from tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy, confident_pixels
+from tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy
 from tasks.methods.mean_teacher import strong_view
 from tasks.methods.teacher import Teacher
 
 if TYPE_CHECKING:
-    from nas.training.batch import Batch
+    from nas.training.batch import Batch, Logs
 
 __all__ = ["FixMatch"]
 
@@ -30,13 +29,11 @@ class FixMatch(ConfidentTeacherMethod):
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """Cross-entropy of the strong view with the weak view's confident classes, a mean over all pixels."""
         target = cast(Teacher, own).predict(images)
         # Jittered colours and noise are not what the running statistics will meet at evaluation.
         with running_statistics_frozen(network):
             student = network(strong_view(images, batch.generator))
-        loss = confident_cross_entropy(student, target, self.confidence)
-        confident = confident_pixels(target, self.confidence).float().mean()
-        logged = torch.stack([loss.detach(), confident]).tolist()
-        return self.weight * loss, {"loss.consistency": logged[0], "confident": logged[1]}
+        loss, confident = confident_cross_entropy(student, target, self.confidence)
+        return self.weight * loss, {"loss.consistency": loss.detach(), "confident": confident}

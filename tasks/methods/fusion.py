@@ -15,7 +15,7 @@ from tasks.methods.s4gan import S4GAN
 from tasks.methods.semi_supervised import SemiSupervised
 
 if TYPE_CHECKING:
-    from nas.training.batch import Batch
+    from nas.training.batch import Batch, Logs
 
 __all__ = ["Fused", "Fusion"]
 
@@ -64,7 +64,7 @@ class Fusion(SemiSupervised):
 
     def loss(
         self, own: nn.Module | None, network: Network, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """The sum of both methods' losses, and the numbers of both."""
         both = cast(Fused, own)
         segmentation, of_it = self.segmentation.loss(both.segmentation, network, batch, logits, progress)

@@ -15,7 +15,7 @@ from tasks.methods.semi_supervised import check_range
 from tasks.methods.teacher import Teacher, TeacherMethod, squared_difference
 
 if TYPE_CHECKING:
-    from nas.training.batch import Batch
+    from nas.training.batch import Batch, Logs
 
 __all__ = ["MeanTeacher", "ramp", "strong_view"]
 
@@ -40,7 +40,7 @@ class MeanTeacher(TeacherMethod):
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """Ramped squared difference between the student's and the teacher's class probabilities."""
         target = cast(Teacher, own).predict(images)
         # Jittered colours and noise are not what the running statistics will meet at evaluation.
@@ -49,7 +49,7 @@ class MeanTeacher(TeacherMethod):
         difference = squared_difference(student, target)
         factor = self.weight * ramp(progress, self.rampup)
         return factor * difference, {
-            "loss.consistency": difference.item(),
+            "loss.consistency": difference.detach(),
             "consistency_weight": factor,
         }
 

@@ -18,7 +18,7 @@ from tasks.methods.semi_supervised import SemiSupervised, check_range
 from tasks.methods.veto import Classifier, Vetoed
 
 if TYPE_CHECKING:
-    from nas.training.batch import Batch
+    from nas.training.batch import Batch, Logs
 
 __all__ = ["MLMT", "Branch", "classification_loss", "present"]
 
@@ -57,7 +57,7 @@ class MLMT(SemiSupervised):
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """Classification of labelled images, and ramped squared difference of the scores of unlabelled ones."""
         branch = cast(Branch, own)
         one, other = strong_view(images, batch.generator), strong_view(images, batch.generator)
@@ -70,10 +70,9 @@ class MLMT(SemiSupervised):
         classification = classification_loss(classified, batch.masks)
         difference = (student - target).square().mean()
         factor = self.weight * ramp(progress, self.rampup)
-        logged = torch.stack([classification.detach(), difference.detach()]).tolist()
         return classification + factor * difference, {
-            "loss.branch": logged[0],
-            "loss.branch_consistency": logged[1],
+            "loss.branch": classification.detach(),
+            "loss.branch_consistency": difference.detach(),
             "branch_weight": factor,
         }
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
-from tasks.methods.confidence import confident_cross_entropy, confident_pixels
+from tasks.methods.confidence import confident_cross_entropy
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 
 if TYPE_CHECKING:
-    from nas.training.batch import Batch
+    from nas.training.batch import Batch, Logs
 
 __all__ = ["PseudoLabel"]
 
@@ -46,14 +46,12 @@ class PseudoLabel(SemiSupervised):
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """Cross-entropy with the own classes over the confident pixels, a mean over all; 0 in the warm-up."""
         if progress < self.warmup:
             return logits.new_zeros((), dtype=torch.float32), {}
         # The images are as they are met at evaluation, so the running statistics may learn from them.
         predicted = network(images)
         probabilities = predicted.detach().float().softmax(1)
-        loss = confident_cross_entropy(predicted, probabilities, self.confidence)
-        confident = confident_pixels(probabilities, self.confidence).float().mean()
-        logged = torch.stack([loss.detach(), confident]).tolist()
-        return self.weight * loss, {"loss.pseudo_label": logged[0], "confident": logged[1]}
+        loss, confident = confident_cross_entropy(predicted, probabilities, self.confidence)
+        return self.weight * loss, {"loss.pseudo_label": loss.detach(), "confident": confident}

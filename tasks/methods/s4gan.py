@@ -20,7 +20,7 @@ from tasks.draws import channel_dropout
 from tasks.methods.semi_supervised import SemiSupervised, check_range
 
 if TYPE_CHECKING:
-    from nas.training.batch import Batch
+    from nas.training.batch import Batch, Logs
 
 __all__ = ["S4GAN", "Adversary", "Discriminator", "feature_matching", "passing", "self_training", "truth_map"]
 
@@ -81,7 +81,7 @@ class S4GAN(SemiSupervised):
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """The adversarial term and self-training, whose gradients reach the network alone."""
         adversary = cast(Adversary, own)
         predicted = network(images).float()
@@ -95,10 +95,12 @@ class S4GAN(SemiSupervised):
         passed = passing(judged.scores, self.threshold, self.threshold_kind)
         training = self_training(predicted, passed)
         rate = passed.float().mean()
-        values = torch.stack([judged.value, training.detach(), rate]).tolist()
-        adversary.watch(values[2], f"{self.threshold_kind} threshold {self.threshold:g}")
-        logged = dict(zip((f"loss.{self.adversarial}", "loss.self_training", "pass_rate"), values, strict=True))
-        return self.matching * adversarial + self.self_training * training, logged
+        adversary.watch(rate.item(), f"{self.threshold_kind} threshold {self.threshold:g}")
+        return self.matching * adversarial + self.self_training * training, {
+            f"loss.{self.adversarial}": judged.value,
+            "loss.self_training": training.detach(),
+            "pass_rate": rate,
+        }
 
     def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None:
         """One step of the discriminator, on the maps of the last loss."""

@@ -11,7 +11,7 @@ from nas.models import Network
 from nas.space.component import Component, SpaceError
 
 if TYPE_CHECKING:
-    from nas.training.batch import Batch
+    from nas.training.batch import Batch, Logs
 
 __all__ = ["SemiSupervised", "check_range"]
 
@@ -41,7 +41,7 @@ class SemiSupervised(Component):
 
     def loss(
         self, own: nn.Module | None, network: Network, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """A float32 scalar added to the supervised loss, and numbers to log; 0 without unlabelled images.
 
         Args:
@@ -57,7 +57,7 @@ class SemiSupervised(Component):
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """`loss` where there are unlabelled images, `images`, in a weak view, U x 3 x H x W."""
         raise NotImplementedError
 

@@ -12,7 +12,7 @@ from nas.models import Network
 from tasks.methods.semi_supervised import SemiSupervised
 
 if TYPE_CHECKING:
-    from nas.training.batch import Batch
+    from nas.training.batch import Batch, Logs
 
 __all__ = ["Supervised"]
 
@@ -25,6 +25,6 @@ class Supervised(SemiSupervised):
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """Zero."""
         return logits.new_zeros((), dtype=torch.float32), {}

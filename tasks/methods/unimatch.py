@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
 from tasks.draws import channel_dropout
-from tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy, confident_pixels
+from tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy
 from tasks.methods.mean_teacher import strong_view
 from tasks.methods.mixing import boxes, mixed
 from tasks.methods.teacher import Teacher
 
 if TYPE_CHECKING:
-    from nas.training.batch import Batch
+    from nas.training.batch import Batch, Logs
 
 __all__ = ["UniMatch", "channels_dropped"]
 
@@ -38,25 +38,24 @@ class UniMatch(ConfidentTeacherMethod):
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Logs]:
         """Cross-entropies with the confident classes, means over all pixels: 1/2 features + 1/4 + 1/4 views."""
         size = (images.shape[-2], images.shape[-1])
         target = cast(Teacher, own).predict(images)
         # Neither jittered colours nor features with holes are what the running statistics will meet at evaluation.
         with running_statistics_frozen(network):
             dropped = network.decode(channels_dropped(network.features(images), batch.generator), size)
-            features = confident_cross_entropy(dropped, target, self.confidence)
+            features, confident = confident_cross_entropy(dropped, target, self.confidence)
             views = features.new_zeros(())
             for share in VIEWS:
                 box = boxes(len(images), *size, batch.generator).to(images.device)
                 student = network(mixed(strong_view(images, batch.generator), box))
-                views = views + share * confident_cross_entropy(student, mixed(target, box), self.confidence)
-        confident = confident_pixels(target, self.confidence).float().mean()
-        logged = torch.stack([views.detach(), features.detach(), confident]).tolist()
+                view, _ = confident_cross_entropy(student, mixed(target, box), self.confidence)
+                views = views + share * view
         return self.weight * (FEATURES * features + views), {
-            "loss.views": logged[0] / sum(VIEWS),
-            "loss.features": logged[1],
-            "confident": logged[2],
+            "loss.views": views.detach() / sum(VIEWS),
+            "loss.features": features.detach(),
+            "confident": confident,
         }
 
 

@@ -302,7 +302,7 @@ def test_cps_is_symmetrical_but_for_the_twins_labels() -> None:
         added, logged = method.loss(own, network, batch, logits, 1.0)  # type: ignore[arg-type]
         # Less the twin's own supervision, whose gradient reaches the twin alone.
         added.backward()
-        found.append((logged["loss.cross"], network.layer.weight.grad.clone()))  # type: ignore[union-attr]
+        found.append((float(logged["loss.cross"]), network.layer.weight.grad.clone()))  # type: ignore[union-attr]
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
 
     # By hand: the gradient of cross-entropy with fixed labels is (probability - one-hot) x input.

@@ -142,7 +142,7 @@ def test_unlabelled_folder_and_a_broken_image(make_folder, write_image, caplog) 
     assert data.unlabelled.names == ("unlabelled/u0", "unlabelled/u2")
     assert data.unlabelled.images.shape == (2, 12, 16, 3) and data.unlabelled.images[1].any()
     assert data.unlabelled.masks is None
-    assert "1 unlabelled images skipped" in caplog.text and "u1.jpg" in caplog.text
+    assert "unlabelled images skipped: 1, the first" in caplog.text and "u1.jpg" in caplog.text
 
 
 @pytest.mark.parametrize("part", ["images", "masks"])
