@@ -95,7 +95,8 @@ def load_split(
 ) -> ImageSet:
     """One split of a data set at the checkpoint's size; the others are not decoded.
 
-    Splits do not depend on which images are labelled, so neither does this.
+    Splits do not depend on which images are labelled, but that those which a list of labels took from the
+    training's own are left out.
 
     Args:
         checkpoint: what is to be evaluated.
@@ -113,7 +114,8 @@ def load_split(
     shown = sys.stderr.isatty()
     source = _open(checkpoint, data or _stored_data(checkpoint), group_classes, shown)
     _check_classes(checkpoint.classes, source.classes, source.name)
-    items = getattr(source, split)
+    named = _labelled(checkpoint, data)
+    items = tuple(item for item in getattr(source, split) if item.name not in named)
     if not items:
         raise UserError(f"{source.name} has no images in its {split} split: use another --split")
     height, width = size or checkpoint.size
@@ -177,6 +179,14 @@ def _stored_data(checkpoint: Checkpoint) -> str:
         raise UserError("the checkpoint does not say what it was trained on: give --data KIND:PATH")
     # With unlabelled images of another set, it is that set's splits that are scored.
     return str(data.get("unlabelled") or data["spec"])
+
+
+def _labelled(checkpoint: Checkpoint, data: str | None) -> set[str]:
+    """What a list of labels named in the set that is asked for; another set's names may be the same by chance."""
+    stored = checkpoint.provenance.get("data")
+    if not isinstance(stored, dict) or stored.get("unlabelled") or data not in (None, stored.get("spec")):
+        return set()
+    return set(stored.get("labelled", ()))
 
 
 def _check_classes(known: Sequence[str], given: Sequence[str], name: str) -> None:

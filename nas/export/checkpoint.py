@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from nas import __version__
 from nas.errors import UserError
-from nas.export.files import replacing
+from nas.files import replacing
 from nas.models import Network, build_network
 from nas.space import Recipe, SpaceError, from_json, load_space, to_json
 

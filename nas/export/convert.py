@@ -18,7 +18,7 @@ from torch import Tensor
 from nas.errors import UserError
 from nas.export.card import model_card
 from nas.export.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
-from nas.export.files import replacing
+from nas.files import replacing
 from nas.models import Network
 
 __all__ = ["FORMATS", "Exported", "export"]

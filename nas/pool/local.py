@@ -44,8 +44,8 @@ _CLOSE_GRACE = 1.0
 class LocalPool:
     """A `Pool` of persistent processes, one a CPU core or `workers_per_gpu` a GPU.
 
-    A worker that dies, or that has a job and is silent for `hang_after` seconds, is killed and
-    replaced, and its job runs again once. Time spent waiting for an answer is not silence.
+    A worker that dies, or that has a job and gives no sign of life for `hang_after` seconds, is
+    killed and replaced, and its job runs again once. Time spent waiting for an answer is not silence.
 
     Processes are spawned, so a script that makes a pool needs `if __name__ == "__main__":`. Each
     inherits its environment at birth: the one GPU it sees (or none), the number of its math
@@ -190,7 +190,7 @@ class LocalPool:
         elif kind == "rung":
             slot.asking = True
             self._outbox.append(Rung(task.job, *rest))
-        else:
+        elif kind != "alive":
             slot.task = None
             del self._tasks[task.job.id]
             self._outbox.append(_ENDS[kind](task.job, *rest))

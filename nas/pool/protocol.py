@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, TypeAlias
@@ -120,8 +119,15 @@ Ended: TypeAlias = Done | Failed | Infeasible | Lost
 
 Message: TypeAlias = Started | Rung | Requeued | Ended
 
-Report: TypeAlias = Callable[[int, float], bool]
-"""`report(step, value)` waits for the search's answer and returns False once the job is to stop."""
+
+class Report(Protocol):
+    """How a job speaks to the search."""
+
+    def __call__(self, step: int, value: float) -> bool:
+        """Report a score; waits for the search's answer and returns False once the job is to stop."""
+
+    def alive(self) -> None:
+        """Say that the job goes on, so that it is not taken for hung; as often as you like."""
 
 
 class Work(Protocol):

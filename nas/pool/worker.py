@@ -14,8 +14,10 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -24,6 +26,9 @@ from nas.errors import UserError
 from nas.pool.protocol import InfeasibleError, Report, Work
 
 __all__ = ["is_out_of_memory", "one_line", "serve"]
+
+_BEAT = 1.0
+"""Seconds between two signs of life."""
 
 _MEMORY_PHRASES = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
 
@@ -51,13 +56,13 @@ def _serve_jobs(connection: Connection, work: Work, threads: int) -> None:
         payload = connection.recv_bytes()
         connection.send(("started",))
         _limit_threads(threads)
-        outcome = _attempt(work, payload, _reporter(connection))
+        outcome = _attempt(work, payload, _Reporter(connection))
         connection.send(outcome)
-        if outcome[0] != "done":
-            # An error in a CUDA kernel leaves the process unable to run another: a new one takes its place.
-            if "CUDA error" in outcome[1]:
-                return
-            _release_memory()
+        # An error in a CUDA kernel leaves the process unable to run another: a new one takes its place.
+        if outcome[0] != "done" and "CUDA error" in outcome[1]:
+            return
+        # What a large network took would otherwise be missing for those of the GPU's other workers.
+        _release_memory()
 
 
 def _exit_with_parent() -> None:
@@ -68,22 +73,37 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def _reporter(connection: Connection) -> Report:
-    go_on = True
+class _Reporter:
+    """Carries what one job says through the pipe."""
 
-    def report(step: int, value: float) -> bool:
-        nonlocal go_on
-        if go_on:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._go_on = True
+        self._spoke = time.monotonic()
+
+    def __call__(self, step: int, value: float) -> bool:
+        if self._go_on:
             rung = ("rung", int(step), float(value))
-            try:
-                connection.send(rung)
-                go_on = connection.recv()
-            except (EOFError, OSError):
-                # The pool closed: an exception here could be swallowed by the job's own handlers.
-                os._exit(1)
-        return go_on
+            with _or_exit():
+                self._connection.send(rung)
+                self._go_on = self._connection.recv()
+        return self._go_on
 
-    return report
+    def alive(self) -> None:
+        now = time.monotonic()
+        if now >= self._spoke + _BEAT:
+            self._spoke = now
+            with _or_exit():
+                self._connection.send(("alive",))
+
+
+@contextmanager
+def _or_exit() -> Iterator[None]:
+    """End the process when the pool has closed: an exception could be swallowed by the job's own handlers."""
+    try:
+        yield
+    except (EOFError, OSError):
+        os._exit(1)
 
 
 def _attempt(work: Work, payload: bytes, report: Report) -> tuple[Any, ...]:

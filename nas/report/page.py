@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.export.files import replacing
+from nas.files import replacing
 from nas.report import figures
 from nas.report.facts import TrialFacts, agreements, find_winner, read_importance, read_table, read_trials
 from nas.report.front import figures as front_figures

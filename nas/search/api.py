@@ -246,6 +246,9 @@ class _Searching:
             "group_classes": settings.group_classes,
             "seed": settings.seed,
         }
+        if str(settings.labels).strip().lower().endswith(".txt"):
+            # A list may name images of the ranking split, which are then no measure of what they trained.
+            data["labelled"] = list(self.data.labelled.names)
         return {"run": self.run.folder.name, "space": Path(settings.space).name, "data": data}
 
     def _explore(self, study: Any, space: Any, pool: Any) -> None:
@@ -281,7 +284,7 @@ class _Searching:
         if given and not unlabelled:
             log.warning("No unlabelled images: supervised training stands in for %s.", ", ".join(given))
         else:
-            for text in given.values():
+            for text in dict.fromkeys(given.values()):
                 log.warning("%s.", text)
         return set(given.values())
 

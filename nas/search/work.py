@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from nas.pool import Report
 
 __all__ = ["COMPONENTS", "DataHandle", "FinalTest", "Task", "TrainWork", "know_components"]
 
@@ -78,11 +80,11 @@ class TrainWork:
         self._device = device
         self._data = self.data.open()
 
-    def run(self, task: Task | FinalTest, report: Callable[[int, float], bool]) -> dict[str, Any]:
+    def run(self, task: Task | FinalTest, report: Report) -> dict[str, Any]:
         """Run a task; the result is plain data."""
         return self._test(task) if isinstance(task, FinalTest) else self._train(task, report)
 
-    def _train(self, task: Task, report: Callable[[int, float], bool]) -> dict[str, Any]:
+    def _train(self, task: Task, report: Report) -> dict[str, Any]:
         import torch
 
         from nas.export import save_checkpoint
@@ -92,7 +94,8 @@ class TrainWork:
         candidate = from_json(task.candidate)
         plan = Plan(task.steps, task.rungs, task.seed, self._device)
         with _warnings() as warnings:
-            trained = train(candidate, self._data, plan, report, Path(task.paused) if task.paused else None)
+            paused = Path(task.paused) if task.paused else None
+            trained = train(candidate, self._data, plan, report, paused, report.alive)
         device = torch.device(self._device)
         latency = latency_ms(trained.network, self._data.size, device) if task.timed else None
         if task.save and trained.steps == task.steps:

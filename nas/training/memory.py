@@ -17,6 +17,7 @@ _STATUS = Path("/proc/self/status")
 def reset_peak(device: torch.device) -> None:
     """Start a new stretch."""
     if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # until then its allocator knows of no device
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR.exists():
         try:

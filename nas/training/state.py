@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from nas.export.files import replacing
+from nas.files import replacing
 from nas.training.images import Epochs
 
 __all__ = ["TrainingState"]
@@ -52,12 +52,13 @@ class TrainingState:
 
     def read(self, path: Path) -> int:
         """Restore the state; the step after which it was kept."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        # Onto the CPU: an optimizer leaves its step counts where they were read, and on a GPU it would wait for each.
+        state = torch.load(path, map_location="cpu", weights_only=True)
         for name, part in self.parts.items():
             part.load_state_dict(state["parts"][name])
         for epochs, waiting in zip(self.epochs, state["waiting"], strict=True):
-            epochs.waiting = waiting.cpu()
-        own, everywhere, cuda = (numbers.cpu() for numbers in state["random"])
+            epochs.waiting = waiting
+        own, everywhere, cuda = state["random"]
         self.generator.set_state(own)
         torch.set_rng_state(everywhere)
         if self.device.type == "cuda":

@@ -79,18 +79,21 @@ def train(
     plan: Plan,
     report: Report = lambda step, miou: True,
     paused: Path | None = None,
+    alive: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train a closed recipe on few labelled and many unlabelled images.
 
     Args:
+        report: given each rung's step and validation mIoU; says whether to go on.
         paused: where a training that `report` stops is kept. One that is kept there is taken up, and ends as if it
             had never been stopped, on the same kind of device. None to keep nothing.
+        alive: called after every step.
 
     Raises:
         TrainingError: when a loss is no longer finite.
         torch.OutOfMemoryError: when the device has too little memory.
     """
-    return _Training(candidate, data, plan, paused).run(report)
+    return _Training(candidate, data, plan, paused).run(report, alive)
 
 
 class _Training:
@@ -124,10 +127,14 @@ class _Training:
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.logs: Logs = {}
         self.epochs = Epochs(len(self.labelled), candidate.labelled_batch, self.generator)
+        # Steps that train the pretext tasks alone.
+        self.pretrain = 0
+        if candidate.pretext and isinstance(candidate.curriculum, PretrainThenFinetune):
+            self.pretrain = round(candidate.curriculum.fraction * plan.steps)
         wanted = candidate.unlabelled_batch if self._uses_unlabelled() else 0
         self.unlabelled_epochs = Epochs(len(self.unlabelled), wanted, self.generator)
 
-    def run(self, report: Report) -> Trained:
+    def run(self, report: Report, alive: Callable[[], None]) -> Trained:
         started = time.perf_counter()
         validating = 0.0
         scores: Scores | None = None
@@ -136,6 +143,7 @@ class _Training:
         self.network.train()
         for step in range(begun + 1, self.plan.steps + 1):
             self._step(next(batches), step - 1)
+            alive()
             if step == self.plan.steps or (step in self.plan.rungs and self._branches(step - 1)[1]):
                 self._check_finite(step)
                 before = time.perf_counter()
@@ -206,19 +214,17 @@ class _Training:
 
     def _branches(self, step: int) -> tuple[bool, bool]:
         """Whether this step trains the pretext tasks, and whether it trains segmentation."""
-        curriculum = self.candidate.curriculum
-        if not self.candidate.pretext:
-            return False, True
-        if isinstance(curriculum, PretrainThenFinetune):
-            first = step < round(curriculum.fraction * self.plan.steps)
-            return first, not first
-        return True, True
+        if self.pretrain:
+            return step < self.pretrain, step >= self.pretrain
+        return bool(self.candidate.pretext), True
 
     def _segmentation(self, batch: Batch, step: int) -> None:
+        # What a method warms up or ramps up begins with the classes, not with the pretext tasks before them.
+        progress = (step - self.pretrain) / (self.plan.steps - self.pretrain)
         with autocast(self.device):
             logits = self.network(batch.images)
             supervised = self.criterion(logits, batch.masks)
-            added, logged = self.candidate.method.loss(self.own, self.network, batch, logits, step / self.plan.steps)
+            added, logged = self.candidate.method.loss(self.own, self.network, batch, logits, progress)
         total = supervised + added
         total.backward()
         self.logs |= {"loss.segmentation": supervised.detach(), "loss": total.detach(), **logged}
@@ -261,7 +267,8 @@ class _Training:
 def class_pixels(split: Split, classes: int) -> list[int]:
     """Labelled pixels of each class."""
     assert split.masks is not None
-    counts = np.bincount(split.masks.reshape(-1), minlength=VOID + 1)
+    # Mask by mask, as counting takes eight bytes a pixel.
+    counts = sum((np.bincount(mask.ravel(), minlength=VOID + 1) for mask in split.masks), np.zeros(VOID + 1, np.int64))
     return [int(n) for n in counts[:classes]]
 
 

@@ -22,6 +22,9 @@ Allocate = Callable[[tuple[int, ...]], Pixels]
 
 _log = logging.getLogger(__name__)
 
+NAMED = 10
+"""Broken images that a warning names; it counts all."""
+
 
 def allocator(total: int, cache_gb: float, folder: Path | None) -> Allocate:
     """What makes arrays: in memory if `total` bytes fit in `cache_gb`, as files in `folder` otherwise."""
@@ -62,7 +65,7 @@ def decode(
 ) -> ImageSet:
     """Images of `items` at `size` (H, W), with their masks where `labelled`.
 
-    Without labels a broken image is skipped, and a warning counts and names such images.
+    Without labels a broken image is skipped, and a warning counts such images and names the first ones.
 
     Raises:
         UserError: with labels, the first file that is broken or does not fit.
@@ -85,11 +88,9 @@ def decode(
     faults = threaded(fill, range(len(items)), bar)
     kept = [place for place, fault in enumerate(faults) if fault is None]
     if len(kept) < len(items):
-        first = next(fault for fault in faults if fault is not None)
-        _log.warning("unlabelled images skipped: %d, the first: %s", len(items) - len(kept), first)
-        for fault in faults:
-            if fault is not None:
-                _log.info("skipped: %s", fault)
+        found = [fault for fault in faults if fault is not None]
+        more = "" if len(found) <= NAMED else f"; and {len(found) - NAMED} more"
+        _log.warning("unlabelled images skipped: %d: %s%s", len(found), "; ".join(found[:NAMED]), more)
         for to, place in enumerate(kept):
             images[to] = images[place]
         images = images[: len(kept)]

@@ -72,7 +72,7 @@ def load_data(
         UserError: something cannot be read or does not fit; the message names it.
     """
     source = open_source(spec, progress, group_classes)
-    other = unlabelled is not None and unlabelled != spec
+    other = unlabelled is not None and _place(unlabelled) != _place(spec)
     target = open_source(unlabelled, progress, group_classes) if unlabelled is not None and other else source
     if source.classes != target.classes:
         raise UserError(_class_difference(source, target))
@@ -123,12 +123,18 @@ def _not_labelled(source: Source, labelled: set[str]) -> tuple[Item, ...]:
         raise UserError(f"{source.name}: the list of labels names all {taken} images held out for ranking: leave some")
     if taken:
         _log.warning(
-            "%s: %d of the listed labels are taken from the ranking split, which keeps %d images",
+            "%s: the list of labels takes images from the ranking split: %d, which leaves it %d",
             source.name,
             taken,
             len(left),
         )
     return left
+
+
+def _place(spec: str) -> tuple[str, str]:
+    """Kind and place of KIND:PATH, however it is spelt."""
+    kind, _, place = spec.partition(":")
+    return kind, (place or "day") if kind == "scenes" else str(Path(place).expanduser().resolve())
 
 
 def _open_ungrouped(spec: str, progress: bool) -> Source:

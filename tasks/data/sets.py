@@ -78,14 +78,6 @@ class FewLabelData:
         """Bytes of pixels in all four sets."""
         return sum(part.nbytes for part in (self.labelled, self.unlabelled, self.validation, self.test))
 
-    def class_pixels(self) -> tuple[int, ...]:
-        """How many labelled pixels each class has, void left out."""
-        masks = self.labelled.masks
-        if masks is None:
-            return (0,) * len(self.classes)
-        counts = sum((np.bincount(mask.ravel(), minlength=256) for mask in masks), np.zeros(256, np.int64))
-        return tuple(int(count) for count in counts[: len(self.classes)])
-
 
 class Item:
     """One image of a source before it is decoded; subclasses read a file or draw a scene.

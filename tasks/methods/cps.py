@@ -29,7 +29,8 @@ class CPS(SemiSupervised):
     A twin of the network starts from other random weights and is trained along with it. Each
     learns the other's classes, of every pixel, on labelled and on unlabelled images; as they err
     differently, neither only confirms itself. On labels the twin learns by the recipe's loss. The
-    network is evaluated, the twin then left behind.
+    network is evaluated, the twin then left behind. Pretext tasks that come first train the network
+    alone, and the twin catches up while the weight is ramped up.
 
     The paper starts from pretrained encoders at full weight. From random ones the classes are at
     first noise, so the weight is ramped up here.

@@ -66,7 +66,7 @@ class S4GAN(SemiSupervised):
         """Says where labels are too few."""
         images = labelled + unlabelled
         if unlabelled and labelled < FEWEST * images:
-            return f"S4GAN collapses under about 5 % labels, and here {labelled} of {images} images have them"
+            return f"S4GAN collapses under about 5 % labels; labelled here: {labelled} of {images} images"
         return super().advice(labelled, unlabelled)
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
@@ -156,6 +156,7 @@ class Adversary(nn.Module):
         # The recipe's optimizer is for what helps segmentation.
         self.discriminator.requires_grad_(False)
         self.pending: tuple[Tensor, ...] = ()
+        # Steps in a row in which all predictions passed, or, negative, none.
         self.extreme = 0
 
     def judge(
@@ -204,8 +205,11 @@ class Adversary(nn.Module):
 
     def watch(self, rate: float, threshold: str) -> None:
         """Warn, once a spell, when for PATIENCE steps no prediction passed or all did."""
-        self.extreme = self.extreme + 1 if rate in (0.0, 1.0) else 0
-        if self.extreme == PATIENCE:
+        if rate == 1.0:
+            self.extreme = max(self.extreme, 0) + 1
+        else:
+            self.extreme = min(self.extreme, 0) - 1 if rate == 0.0 else 0
+        if abs(self.extreme) == PATIENCE:
             log.warning(
                 "S4GAN: %s of the predictions passed the %s for %d steps; self-training %s",
                 "none" if rate == 0 else "all",

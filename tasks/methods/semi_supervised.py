@@ -49,7 +49,7 @@ class SemiSupervised(Component):
             network: in training mode.
             batch: the step's images; every random number is drawn from its generator.
             logits: the network's, of the labelled images, with their graph.
-            progress: the share of the training that is done, from 0 to 1.
+            progress: the share of segmentation's training that is done, from 0 to 1.
         """
         if batch.unlabelled is None or not len(batch.unlabelled):
             return logits.new_zeros((), dtype=torch.float32), {}

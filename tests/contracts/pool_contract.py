@@ -119,6 +119,13 @@ class Behaviours:
             time.sleep(3600)
         return f"{name} woke"
 
+    def work_in_silence(self, seconds: float, report: Report) -> str:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            report.alive()
+            time.sleep(0.05)
+        return "done at last"
+
     def train_for_ever(self, name: str, report: Report) -> None:
         (self.folder / f"training.{name}").touch()
         while True:
@@ -431,6 +438,12 @@ class PoolContract:
             assert len([pid for pid in workers(tmp_path) if alive(pid)]) <= 2
         assert kinds(seen, 0) == ["Started", "Requeued", "Started", "Done"]
         assert kinds(seen, 1) == ["Started", "Done"]
+
+    def test_a_job_that_is_alive_does_not_hang_however_long_it_takes(self, tmp_path: Path) -> None:
+        with self.open(Behaviours(tmp_path), slots=1, hang_after=2.5) as pool:
+            pool.submit(Job(0, ("work_in_silence", 6.0)))
+            seen = drain(pool, 1)
+        assert kinds(seen, 0) == ["Started", "Done"]
 
     def test_a_worker_that_waits_for_an_answer_does_not_hang(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=1, hang_after=1.0) as pool:

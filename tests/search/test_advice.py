@@ -21,7 +21,7 @@ def test_few_labels_for_s4gan_are_warned_of(shell: Shell) -> None:
     shell.space.write_text(FUSED)
     ended = shell.run("search", "--space", "small.py", "--budget", "2", "--name", "one", "--labels", "10", *SHORT)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("S4GAN collapses under about 5 % labels, and here 10 of 360 images have them.") == 1
+    assert ended.stdout.count("S4GAN collapses under about 5 % labels; labelled here: 10 of 360 images.") == 1
     trained = [t for t in Run(shell.folder / "runs" / "one").study().trials if "baseline" not in t.user_attrs]
     assert any("collapses" in text for t in trained for text in t.user_attrs.get("warnings", []))
 

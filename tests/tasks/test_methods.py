@@ -267,7 +267,7 @@ def test_a_quantile_passes_some_however_low_the_scores() -> None:
 def test_s4gan_warns_of_few_labels() -> None:
     assert S4GAN().advice(5, 95) is None
     advice = S4GAN().advice(12, 388)
-    assert advice == "S4GAN collapses under about 5 % labels, and here 12 of 400 images have them"
+    assert advice == "S4GAN collapses under about 5 % labels; labelled here: 12 of 400 images"
     assert "no unlabelled images" in str(S4GAN().advice(12, 0))
 
 
@@ -332,6 +332,20 @@ def test_a_threshold_that_filters_nothing_is_warned_of_once(caplog: pytest.LogCa
     assert [r.getMessage() for r in caplog.records] == [
         "S4GAN: none of the predictions passed the absolute threshold 0.6 for 100 steps; "
         'self-training is idle, lower it or use threshold_kind="quantile"'
+    ]
+
+
+def test_none_and_all_are_spells_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
+    adversary = Adversary(classes=2, lr=1e-4)
+    with caplog.at_level(logging.WARNING):
+        for rate in [0.0, 1.0] * 100 + [0.0] * 60 + [1.0] * 99 + [0.5] * 5:
+            adversary.watch(rate, "absolute threshold 0.6")
+        assert not caplog.records
+        for _ in range(150):
+            adversary.watch(1.0, "absolute threshold 0.6")
+    assert [r.getMessage() for r in caplog.records] == [
+        "S4GAN: all of the predictions passed the absolute threshold 0.6 for 100 steps; "
+        "self-training filters nothing, raise it or unlabelled_batch"
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -28,6 +28,7 @@ from tasks import (
     MeanTeacher,
     Supervised,
 )
+from tasks.methods.semi_supervised import SemiSupervised
 
 RECIPE = Recipe(
     encoder=Encoder(stages=(Stage(width=8), Stage(width=12))),
@@ -100,6 +101,33 @@ def test_transfer_trains_pretext_first_and_segmentation_after(data: Any) -> None
     assert "loss.jigsaw" in first.logs
     assert "loss.segmentation" in first.logs
     assert "loss.segmentation" in short(candidate, data, steps=4).logs
+
+
+@dataclass(frozen=True)
+class Diary(SemiSupervised):
+    """A method that writes down how far each of its steps is said to be."""
+
+    seen: ClassVar[list[float]] = []
+
+    def unlabelled_loss(self, own: Any, network: Any, images: Any, batch: Any, logits: Any, progress: float) -> Any:
+        self.seen.append(progress)
+        return logits.new_zeros(()), {}
+
+
+def test_progress_is_that_of_segmentation_not_of_the_pretext_tasks_before_it(data: Any) -> None:
+    Diary.seen.clear()
+    candidate = replace(RECIPE, method=Diary(), pretext=ALL_PRETEXT)
+    short(replace(candidate, curriculum=PretrainThenFinetune(fraction=0.5)), data, steps=8)
+    assert Diary.seen == [0.0, 0.25, 0.5, 0.75]
+    Diary.seen.clear()
+    short(candidate, data, steps=4)
+    assert Diary.seen == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_every_step_is_a_sign_of_life(data: Any) -> None:
+    beats: list[int] = []
+    train(RECIPE, data, Plan(5, (5,)), alive=lambda: beats.append(1))
+    assert len(beats) == 5
 
 
 def test_clean_statistics_are_those_of_uncorrupted_images(data: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nas.errors import UserError
+from nas.training import class_pixels
 from tasks.data import load_data, open_source
 
 
@@ -26,6 +27,13 @@ def test_classes_are_found_by_scanning(make_folder) -> None:
     assert data.unlabelled.images.shape == (0, 12, 16, 3)
 
 
+def test_a_set_is_no_other_domain_however_it_is_spelt(make_folder) -> None:
+    root = make_folder()
+    same = load(root, "2", unlabelled=f"folder:{root}/../{root.name}/")
+    assert same.name == "folder:mine"
+    assert not set(same.labelled.names) & set(same.unlabelled.names)
+
+
 def test_pixels_are_those_written(make_folder) -> None:
     data = load(make_folder())
     number = ["aa", "ab", "ac", "ad", "ae", "af", "ag", "ah", "ai", "aj", "ak", "al"].index(data.labelled.names[0])
@@ -35,7 +43,7 @@ def test_pixels_are_those_written(make_folder) -> None:
     np.testing.assert_array_equal(data.labelled.masks[0, 1:], mask[1:])
     assert (data.labelled.masks[0, 0] == 255).all()
     counts = [int((data.labelled.masks == index).sum()) for index in range(3)]
-    assert data.class_pixels() == tuple(counts)
+    assert class_pixels(data.labelled, len(data.classes)) == counts
 
 
 def test_binary_masks_of_0_and_255(make_folder, write_mask) -> None:
@@ -142,7 +150,7 @@ def test_unlabelled_folder_and_a_broken_image(make_folder, write_image, caplog) 
     assert data.unlabelled.names == ("unlabelled/u0", "unlabelled/u2")
     assert data.unlabelled.images.shape == (2, 12, 16, 3) and data.unlabelled.images[1].any()
     assert data.unlabelled.masks is None
-    assert "unlabelled images skipped: 1, the first" in caplog.text and "u1.jpg" in caplog.text
+    assert "unlabelled images skipped: 1: " in caplog.text and "u1.jpg" in caplog.text
 
 
 @pytest.mark.parametrize("part", ["images", "masks"])

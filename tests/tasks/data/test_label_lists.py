@@ -65,7 +65,7 @@ def test_a_list_may_take_from_ranking_and_from_the_gaps(cityscapes: Path, tmp_pa
     parts = (data.labelled, data.unlabelled, data.validation, data.test)
     assert [len(part) for part in parts] == [3, 17, 11, 2]
     assert len({name for part in parts for name in part.names}) == 33
-    assert "1 of the listed labels are taken from the ranking split, which keeps 11 images" in caplog.text
+    assert "the list of labels takes images from the ranking split: 1, which leaves it 11" in caplog.text
 
 
 def test_the_test_split_stays_shut_and_ranking_is_not_emptied(cityscapes: Path, tmp_path: Path) -> None:
