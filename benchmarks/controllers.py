@@ -22,7 +22,7 @@ from benchmarks.peers import ExhaustedError, distributions_here
 from benchmarks.provenance import RESULTS, provenance
 from benchmarks.rows import Row, append, known, measured
 from benchmarks.searchers import Searcher, default_samplers, make_searcher
-from benchmarks.tables import DESCRIPTIONS, Table, folder_of_tables, load_table
+from benchmarks.tables import AS_KNOWN, DESCRIPTIONS, Reading, Table, folder_of_tables, load_table
 from nas.errors import UserError
 
 HOPELESS = 50
@@ -83,7 +83,8 @@ def replay(searcher: Searcher, table: Table, evaluations: int, workers: int = 1,
                 break
             done.asking.append(time.perf_counter() - started)
             if places in table.scores:
-                took = table.seconds.get(places) or rng.uniform(0.5, 1.5)
+                took = table.seconds.get(places, 0.0)
+                took = took if took > 0 else rng.uniform(0.5, 1.5)
                 heapq.heappush(busy, (clock + took, len(done.asking), handle, table.scores[places]))
             else:
                 searcher.tell(handle, None)
@@ -106,24 +107,30 @@ class Job:
     seed: int
     evaluations: int
     workers: int
+    reading: Reading = AS_KNOWN
+
+    @property
+    def table(self) -> Table:
+        """What is searched."""
+        return loaded(self.path, self.target, self.reading)
 
     @property
     def key(self) -> tuple[str, ...]:
         """As the rows of the results hold it."""
-        table = loaded(self.path, self.target).name
+        table = self.table.name
         return (self.sampler, table, str(self.seed), str(self.workers), str(self.evaluations))
 
 
 @lru_cache(maxsize=16)
-def loaded(path: Path, target: str | None) -> Table:
+def loaded(path: Path, target: str | None, reading: Reading) -> Table:
     """A table, read once a process."""
-    return load_table(path, target)
+    return load_table(path, target, reading)
 
 
 def measure(job: Job) -> Row:
     """One row of the results: regrets and ranks of the best so far, evaluations to the best 0.1 %, seconds an ask."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    table = loaded(job.path, job.target)
+    table = job.table
     searcher = make_searcher(job.sampler, table, job.seed, job.evaluations)
     found = replay(searcher, table, job.evaluations, job.workers, job.seed)
     if not found.scores:
@@ -161,7 +168,10 @@ def jobs_of(options: argparse.Namespace, folder: Path) -> list[Job]:
             raise UserError("give --table FILE, or --all")
         path = Path(options.table)
         path = path if path.is_file() else folder / path
-        return [Job(name, path, options.target, options.seed, **shared) for name in given or ["surrogate"]]
+        reading = Reading(options.parameters, options.ordered, options.minimise)
+        return [
+            Job(name, path, options.target, options.seed, **shared, reading=reading) for name in given or ["surrogate"]
+        ]
     tables = [
         (path, target) for d in DESCRIPTIONS for path in sorted(folder.glob(d.file + "*")) for target in d.targets
     ]
@@ -175,6 +185,17 @@ def jobs_of(options: argparse.Namespace, folder: Path) -> list[Job]:
     ]
 
 
+def at_least(lowest: int) -> Callable[[str], int]:
+    """A whole number of at least that, as argparse reads it."""
+
+    def number(text: str) -> int:
+        if int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"{text}: give {lowest} or more")
+        return int(text)
+
+    return number
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     command = argparse.ArgumentParser(description=__doc__)
@@ -186,15 +207,18 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--table", help="a file, or its name in the folder of tables")
     command.add_argument("--target", help="the column to search for")
+    command.add_argument("--minimise", action="store_true", help="the target is better when smaller")
+    command.add_argument("--parameters", metavar="REGEX", help="the columns to choose; of a table that is not known")
+    command.add_argument("--ordered", metavar="REGEX", help="those among them whose values have an order")
     command.add_argument("--tables", type=Path, help="the folder of tables; or the environment's NAS_BENCH_TABLES")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--evaluations", type=int, default=200)
-    command.add_argument("--workers", type=int, default=1, help="simulated, asynchronous")
+    command.add_argument("--seed", type=at_least(0), default=0)
+    command.add_argument("--evaluations", type=at_least(1), default=200)
+    command.add_argument("--workers", type=at_least(1), default=1, help="simulated, asynchronous")
     command.add_argument(
         "--all", action="store_true", help="every known table, every sampler whose package is there, several seeds"
     )
-    command.add_argument("--seeds", type=int, default=20, help="with --all")
-    command.add_argument("--processes", type=int, default=1, help="searches at once")
+    command.add_argument("--seeds", type=at_least(1), default=20, help="with --all")
+    command.add_argument("--processes", type=at_least(1), default=1, help="searches at once")
     command.add_argument(
         "--out", type=Path, help="a CSV file that rows are added to  [results/controllers.csv with --all]"
     )
@@ -209,12 +233,11 @@ def jobs_to_run(options: argparse.Namespace, out: Path | None) -> list[Job]:
         UserError: when a table, a sampler or its package is not there, or the rows are of another kind.
     """
     jobs = jobs_of(options, folder_of_tables(options.tables))
-    for path, target in {(job.path, job.target) for job in jobs}:
-        loaded(path, target)
+    keys = [job.key for job in jobs]  # reads every table: a bad one is found before anything runs
     for name in options.sampler:
-        make_searcher(name, loaded(jobs[0].path, jobs[0].target), 0)
+        make_searcher(name, jobs[0].table, 0)
     there = known(out, COLUMNS, KEY) if out is not None else set()
-    return [job for job in jobs if job.key not in there]
+    return [job for job, key in zip(jobs, keys, strict=True) if key not in there]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from benchmarks.peers import distributions_here
+from benchmarks.peers import ExhaustedError, distributions_here
 from benchmarks.provenance import RESULTS, provenance
 from benchmarks.rows import Row, append, known, measured
 from benchmarks.searchers import Searcher, make_searcher
@@ -86,7 +86,9 @@ def load_protocol(path: Path) -> Protocol:
 
 
 def search(searcher: Searcher, table: Table, limit: float = LIMIT) -> Pick:
-    """Ask until the clock is up. A training that would end after the limit does not count; a repeated one costs again.
+    """Ask until the clock is up, or nothing more is proposed.
+
+    A training that would end after the limit does not count; a repeated one costs again.
 
     Raises:
         UserError: when not even one training fits.
@@ -94,7 +96,10 @@ def search(searcher: Searcher, table: Table, limit: float = LIMIT) -> Pick:
     clock, evaluations = 0.0, 0
     best: tuple[float, Places] | None = None
     while True:
-        places, handle = searcher.ask()
+        try:
+            places, handle = searcher.ask()
+        except ExhaustedError:
+            break
         if clock + table.seconds[places] > limit:
             break
         clock, evaluations, score = clock + table.seconds[places], evaluations + 1, table.scores[places]

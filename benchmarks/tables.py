@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import pandas as pd
 
 from nas.errors import UserError
 
-__all__ = ["DESCRIPTIONS", "Description", "Places", "Table", "folder_of_tables", "load_table"]
+__all__ = ["AS_KNOWN", "DESCRIPTIONS", "Description", "Places", "Reading", "Table", "folder_of_tables", "load_table"]
 
 Places = tuple[int, ...]
 """Of the values of a combination, in the order of the parameters."""
@@ -68,7 +68,32 @@ DESCRIPTIONS = (
         seconds="train_time",
     ),
 )
-"""The tables known. Of an unknown one, the columns called c0, c1, ... or op0, op1, ... are labels to choose."""
+"""The tables known."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is said of a table, in place of its description.
+
+    Attributes:
+        parameters, ordered: names of columns, as regular expressions; None for the description's.
+        minimise: whether the target is better when smaller; False for what the description says.
+    """
+
+    parameters: str | None = None
+    ordered: str | None = None
+    minimise: bool = False
+
+    def of(self, path: Path) -> Description:
+        """The description of a table. Of an unknown one, the columns c0, c1, ... or op0, op1, ... are labels."""
+        unknown = Description(path.stem, r"(c|op)\d+", ("score",))
+        about = next((d for d in DESCRIPTIONS if path.name.startswith(d.file)), unknown)
+        return replace(
+            about,
+            parameters=self.parameters or about.parameters,
+            ordered=self.ordered or about.ordered,
+            minimise=".*" if self.minimise else about.minimise,
+        )
 
 
 @dataclass(frozen=True)
@@ -101,7 +126,8 @@ class Table:
     def regret(self, score: float) -> float:
         """How far from the best, in units of the distance of the median."""
         best, median = self.sorted_scores[0], self.sorted_scores[len(self.scores) // 2]
-        return float((best - score) / (best - median))
+        # Where half of the table is the best, any unit serves.
+        return float((best - score) / ((best - median) or 1.0))
 
     def rank(self, score: float) -> int:
         """The place of a score among the table's: 1 is the best."""
@@ -126,6 +152,9 @@ class Table:
         )
 
 
+AS_KNOWN = Reading()
+
+
 def folder_of_tables(given: Path | None) -> Path:
     """The folder given, or that of the environment variable.
 
@@ -140,44 +169,69 @@ def folder_of_tables(given: Path | None) -> Path:
     return named
 
 
-def load_table(path: Path, target: str | None = None) -> Table:
-    """A table from a Parquet or CSV file.
+def load_table(path: Path, target: str | None = None, reading: Reading = AS_KNOWN) -> Table:
+    """A table from a Parquet or CSV file. A row whose target is no finite number is no part of it.
 
     Raises:
-        UserError: when the file is not there, or holds no such target or no parameter.
+        UserError: when the file is not there or no table, holds no such target or no parameter, or a combination
+            of parameters twice.
     """
-    if not path.is_file():
-        raise UserError(f"there is no table {path}")
-    frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    about = next(
-        (d for d in DESCRIPTIONS if path.name.startswith(d.file)), Description(path.stem, r"(c|op)\d+", ("score",))
-    )
+    frame, about = _read(path), reading.of(path)
     names = [c for c in frame.columns if re.fullmatch(about.parameters, c)]
     if not names:
-        raise UserError(f"{path.name}: no column is known to be a parameter")
+        raise UserError(
+            f"{path.name}: no column is known to be a parameter; say which are by --parameters REGEX, of: "
+            f"{', '.join(map(str, frame.columns[:20]))}"
+        )
     target = target or about.targets[0]
+    if target in names:
+        raise UserError(f"{path.name}: {target} is a parameter, it cannot be the target")
     score = _column(frame, target, path) * (-1.0 if re.fullmatch(about.minimise, target) else 1.0)
     values = {name: _values(frame[name]) for name in names}
-    places = np.stack([pd.Categorical(frame[name], categories=values[name]).codes for name in names], axis=1)
-    keys = [tuple(int(place) for place in row) for row in places]
-    known = score.notna().to_numpy()
-    scores = {key: float(s) for key, s, there in zip(keys, score, known, strict=True) if there}
+    keys = list(zip(*([values[name].index(v) for v in _plain(frame[name])] for name in names), strict=True))
+    if len(set(keys)) < len(keys):
+        raise UserError(
+            f"{path.name}: {len(keys) - len(set(keys))} rows repeat a combination of {', '.join(names)}: "
+            "a parameter is not among these (--parameters REGEX), or rows are to be averaged first"
+        )
+    scores = {key: float(s) for key, s in zip(keys, score, strict=True) if math.isfinite(s)}
+    if not scores:
+        raise UserError(f"{path.name}: the column {target} holds no number")
     seconds = {}
     if about.seconds is not None:
-        seconds = dict(zip(keys, _column(frame, about.seconds, path).astype(float), strict=True))
+        seconds = dict(zip(keys, _column(frame, about.seconds, path), strict=True))
     ordered = frozenset(name for name in names if re.fullmatch(about.ordered, name))
     return Table(f"{path.stem}:{target}", values, ordered, scores, seconds)
 
 
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise UserError(f"there is no table {path}")
+    try:
+        frame = pd.read_csv(path) if path.name.endswith((".csv", ".csv.gz")) else pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
+    if frame.empty:
+        raise UserError(f"{path.name} has no rows")
+    return frame
+
+
 def _column(frame: pd.DataFrame, name: str, path: Path) -> pd.Series:
-    if name in frame.columns:
-        return frame[name].astype(float)
     numbered = [c for c in frame.columns if re.fullmatch(re.escape(name) + r"_\d+", c)]
-    if not numbered:
-        raise UserError(f"{path.name} has no column {name}")
-    return frame[numbered].astype(float).mean(axis=1)
+    found = [name] if name in frame.columns else numbered
+    if not found:
+        raise UserError(f"{path.name} has no column {name}; it has: {', '.join(map(str, frame.columns[:20]))}")
+    try:
+        return frame[found].astype(float).mean(axis=1, skipna=False)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path.name}: the column {name} does not hold numbers") from error
+
+
+def _plain(column: pd.Series) -> list[Any]:
+    """The values as Python's own types, None where there is none."""
+    return [None if there else value for value, there in zip(column.tolist(), column.isna(), strict=True)]
 
 
 def _values(column: pd.Series) -> list[Any]:
-    """The values that occur, sorted, as Python's own types."""
-    return [v.item() if isinstance(v, np.generic) else v for v in sorted(column.unique())]
+    """The values that occur: None, then numbers, then text, each in order."""
+    return sorted(set(_plain(column)), key=lambda v: (v is not None, isinstance(v, str), 0 if v is None else v))

@@ -77,6 +77,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise UserError(f"--{name.replace('_', '-')} {value}: give {lowest} or more")
+        if self.seed < 0:
+            raise UserError(f"--seed {self.seed}: give 0 or more")
         checked_objectives(self.objectives)
         if self.size is not None and min(self.size) < 8:
             raise UserError(f"--size {self.size[0]}x{self.size[1]}: give 8 pixels or more each way")

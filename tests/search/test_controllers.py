@@ -19,7 +19,7 @@ from benchmarks.controller_table import MARKS, RANKED, paired, summary
 from benchmarks.controllers import Job, main, measure, replay
 from benchmarks.peers import PEERS, ExhaustedError, make_peer
 from benchmarks.searchers import default_samplers, make_searcher
-from benchmarks.tables import Places, Table, folder_of_tables, load_table
+from benchmarks.tables import Places, Reading, Table, folder_of_tables, load_table
 from nas.errors import UserError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -32,6 +32,14 @@ def folder(tmp_path: Path) -> Path:
     frame["score"] = frame["c0"] * 10.0 + frame["c1"] + (frame["c2"] == "y")
     frame["loss_0"], frame["loss_1"] = frame["score"], frame["score"] + 1.0
     frame.to_csv(tmp_path / "small.csv", index=False)
+    for name, text in {
+        "text.csv": "c0,score\n1,high\n2,low\n",
+        "void.csv": "c0,score\n1,\n2,inf\n",
+        "empty.csv": "",
+        "header.csv": "c0,score\n",
+        "broken.parquet": "no table",
+    }.items():
+        (tmp_path / name).write_text(text)
     return tmp_path
 
 
@@ -44,6 +52,22 @@ def test_a_table_is_read_with_its_targets(folder: Path) -> None:
     assert table.regret(23.0) == 0.0
     assert table.regret(float(table.sorted_scores[12])) == 1.0
     assert load_table(folder / "small.csv", "loss").scores[2, 1, 1] == 22.5
+
+
+def test_a_table_that_nobody_knows_is_read_as_it_is_said_to_be(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"width": [4, 8, 4, 8], "act": ["relu", None, None, "relu"], "err": [0.3, 0.1, 0.2, None]})
+    frame.to_parquet(tmp_path / "mine.parquet")
+    table = load_table(tmp_path / "mine.parquet", "err", Reading("width|act", "width", minimise=True))
+    assert table.values == {"width": [4, 8], "act": [None, "relu"]}
+    assert table.ordered == {"width"}
+    assert table.scores == {(0, 1): -0.3, (1, 0): -0.1, (0, 0): -0.2}
+    assert table.rank(-0.1) == 1 and table.regret(-0.1) == 0.0
+
+
+def test_where_half_a_table_is_the_best_regret_is_still_a_number(tmp_path: Path) -> None:
+    pd.DataFrame({"c0": [0, 1, 2], "score": [1.0, 1.0, 0.5]}).to_csv(tmp_path / "flat.csv", index=False)
+    table = load_table(tmp_path / "flat.csv")
+    assert (table.regret(1.0), table.regret(0.5)) == (0.0, 0.5)
 
 
 class Scripted:
@@ -296,6 +320,16 @@ def test_the_protocol_of_nasbench201(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--tables", "{}", "--table", "other.csv"], "there is no table"),
         (["--tables", "{}", "--table", "small.csv", "--target", "joy"], "small.csv has no column joy"),
         (["--tables", "{}"], "give --table FILE, or --all"),
+        (["--tables", "{}", "--table", "small.csv", "--evaluations", "0"], "0: give 1 or more"),
+        (["--tables", "{}", "--table", "small.csv", "--seed", "-1"], "-1: give 0 or more"),
+        (["--tables", "{}", "--table", "small.csv", "--target", "c1"], "c1 is a parameter"),
+        (["--tables", "{}", "--table", "small.csv", "--parameters", "c[01]"], "repeat a combination"),
+        (["--tables", "{}", "--table", "small.csv", "--parameters", "x.*"], "of: c0, c1, c2, score"),
+        (["--tables", "{}", "--table", "text.csv"], "the column score does not hold numbers"),
+        (["--tables", "{}", "--table", "void.csv"], "the column score holds no number"),
+        (["--tables", "{}", "--table", "empty.csv"], "cannot be read as a table"),
+        (["--tables", "{}", "--table", "header.csv"], "header.csv has no rows"),
+        (["--tables", "{}", "--table", "broken.parquet"], "cannot be read as a table"),
         (["--tables", "{}", "--table", "small.csv", "--sampler", "magic"], "there is no such sampler"),
     ],
 )

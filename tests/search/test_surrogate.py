@@ -19,7 +19,7 @@ from nas.search.samplers import SurrogateSampler
 from nas.search.samplers.embedding import Embedding
 from nas.search.samplers.genome import INACTIVE, Column, Rules
 from nas.search.samplers.process import NOISE_FLOOR, Hyper, Process, _cost, learn, matern
-from nas.search.samplers.scores import Gains, foretold, gaussian_ranks
+from nas.search.samplers.scores import Gains, foretold, gaussian_ranks, reports
 from nas.search.samplers.surrogate import _log_improvement
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -261,6 +261,54 @@ def test_a_parameter_may_turn_out_to_be_conditional_and_a_range_may_grow() -> No
     study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
     study.optimize(changing, n_trials=45)
     assert study.best_value > 4.0
+
+
+def test_bounds_that_depend_on_another_parameter_are_learnt() -> None:
+    def triangle(trial: optuna.Trial) -> float:
+        n = trial.suggest_int("n", 2, 10)
+        k = trial.suggest_int("k", 0, n - 1)
+        return abs(k - 3) + n
+
+    study = optuna.create_study(sampler=SurrogateSampler(seed=0))
+    study.optimize(triangle, n_trials=30)
+    # 54 combinations: without the bounds it went on to ask for what n = 2 does not allow.
+    assert len({tuple(t.params.values()) for t in study.trials}) > 25
+    assert study.best_value == 4.0
+
+
+def test_the_parameter_that_bounds_depend_on_is_found() -> None:
+    columns = [Column(IntDistribution(0, 3)), Column(CategoricalDistribution("ab")), Column(IntDistribution(0, 9))]
+    codes = np.array([[0.0, 0, 0.2], [1 / 3, 1, 0.1], [2 / 3, 0, 0.5], [2 / 3, 1, 0.9]])
+    bounds = np.array([[0.0, 0.3], [0.0, 0.3], [0.4, 1.0], [0.4, 1.0]])
+    rules = Rules(codes, columns, ["x", "kind", "y"], {2: bounds})
+    wanted = np.array([[0.0, 1, 0.8], [2 / 3, 0, 0.0], [2 / 3, 1, 0.7], [1.0, 0, 0.0]])
+    found = rules.complete(wanted, np.random.default_rng(0))
+    # The last one's x was never seen, so nothing is known of its bounds.
+    assert found[:, 2] == pytest.approx([0.3, 0.4, 0.7, 0.0])
+
+
+def test_a_sampler_serves_another_study_of_the_same_name_as_a_new_one_would() -> None:
+    def run(sampler: SurrogateSampler) -> list[dict[str, object]]:
+        study = optuna.create_study(study_name="same", sampler=sampler, direction="maximize")
+        study.optimize(three_labels, n_trials=12)
+        return [trial.params for trial in study.trials]
+
+    used = SurrogateSampler(seed=3)
+    assert run(used) == run(used) == run(SurrogateSampler(seed=3))
+
+
+def test_a_negative_seed_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="seed -1: give 0 or more"):
+        SurrogateSampler(seed=-1)
+
+
+def test_a_report_that_is_not_finite_tells_nothing_of_gains() -> None:
+    study = optuna.create_study(direction="maximize")
+    trial = study.ask()
+    for step, value in ((1, float("inf")), (2, float("-inf")), (3, 0.5), (4, float("nan"))):
+        trial.report(value, step)
+    study.tell(trial, state=TrialState.PRUNED)
+    assert reports(study.trials[0], study) == {3: 0.5}
 
 
 def test_threads_share_a_sampler_and_it_can_be_pickled() -> None:

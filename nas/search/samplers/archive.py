@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -30,12 +30,14 @@ class Archive:
     Attributes:
         trials: those that ended and are of use, in the order in which they were read.
         columns: by parameter name.
+        varied: the numbers among them whose bounds differ from trial to trial.
     """
 
     def __init__(self, study: Study) -> None:
-        self.study_name = study.study_name
+        self._study = study.study_name, study._storage
         self.trials: list[FrozenTrial] = []
         self.columns: dict[str, Column] = {}
+        self.varied: set[str] = set()
         self._first: dict[str, tuple[int, int]] = {}
         self._read: set[int] = set()
         self._places: dict[int, int] = {}
@@ -45,6 +47,11 @@ class Archive:
         self._raw: list[dict[str, float]] = []
         self._matrix = np.full((0, 0), np.nan)
         self._names: list[str] = []
+
+    def of(self, study: Study) -> bool:
+        """Whether it is this study's."""
+        name, storage = self._study
+        return name == study.study_name and storage is study._storage
 
     def update(self, study: Study) -> None:
         """Read what has ended since."""
@@ -89,6 +96,8 @@ class Archive:
                 self.columns[name] = Column(distribution)
             elif known.distribution is not distribution and known.distribution != distribution:
                 self.columns[name] = known.widened(distribution)
+                if not self.columns[name].labels:
+                    self.varied.add(name)
             self._first[name] = min(self._first.get(name, (number, place)), (number, place))
             found[name] = distribution.to_internal_repr(value)
         return found
@@ -125,6 +134,14 @@ class Archive:
         for p, name in enumerate(self._names):
             found[:, p] = self.columns[name].codes(matrix[:, p])
         return found
+
+    def bounds(self, name: str) -> np.ndarray:
+        """N x 2 codes of the least and the largest value that each trial could take of a number."""
+        found = np.full((len(self.trials), 2), np.nan)
+        for i, trial in enumerate(self.trials):
+            if isinstance(distribution := trial.distributions.get(name), IntDistribution | FloatDistribution):
+                found[i] = distribution.low, distribution.high
+        return self.columns[name].codes(found)
 
     def fitnesses(self) -> np.ndarray:
         """N x (1 + K), larger being better: whether a trial was trained in full, and its K objectives, see `foretold`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ __all__ = ["INACTIVE", "Column", "Rules", "alike"]
 
 INACTIVE = -1.0
 """The code of a parameter that a candidate does not reach."""
+
+NO_BOUNDS: Mapping[int, np.ndarray] = {}
 
 FEW = 64
 """Levels up to which a parameter's values are told apart one by one."""
@@ -150,17 +153,20 @@ def alike(columns: list[Column]) -> list[tuple[int, ...]]:
 
 
 class Rules:
-    """When a parameter is reached, learnt from the trials: the state of one earlier parameter tells.
+    """When a parameter is reached, and between which bounds, learnt from the trials: one earlier parameter tells.
 
     Args:
         codes: N x P, the trials.
         columns, names: of the parameters, each after those that it may depend on.
+        bounds: by parameter, N x 2 codes of the bounds in each trial, where they are not the same in all.
 
     Attributes:
         conditional: which parameters are not reached by every trial.
     """
 
-    def __init__(self, codes: np.ndarray, columns: list[Column], names: list[str]) -> None:
+    def __init__(
+        self, codes: np.ndarray, columns: list[Column], names: list[str], bounds: Mapping[int, np.ndarray] = NO_BOUNDS
+    ) -> None:
         self.columns = columns
         active = codes != INACTIVE
         self.conditional = ~active.all(axis=0)
@@ -180,6 +186,22 @@ class Rules:
                 parent = int(max(least, key=lambda q: (_shared(names[p], names[q]), -sizes[q])))
                 told = slice(starts[parent], starts[parent] + sizes[parent])
                 self._parent[int(p)] = (parent, on[told, p] > off[told, p])
+        self._bounds = {p: found for p, limits in bounds.items() if (found := self._bounded(p, codes, limits))}
+
+    def _bounded(self, p: int, codes: np.ndarray, limits: np.ndarray) -> tuple[int, np.ndarray] | None:
+        """The parameter by whose states the bounds of `p` are narrowest, and those bounds, S x 2."""
+        rows = codes[:, p] != INACTIVE
+        best: tuple[float, int, np.ndarray] | None = None
+        for q in range(p):
+            column = self.columns[q]
+            states = self._states(codes[rows, q], column)
+            found = np.tile([np.inf, -np.inf], (column.levels + 2, 1))
+            np.minimum.at(found[:, 0], states, limits[rows, 0])
+            np.maximum.at(found[:, 1], states, limits[rows, 1])
+            width = float((found[states, 1] - found[states, 0]).sum())
+            if column.levels > 1 and (best is None or width < best[0]):
+                best = width, q, np.where(np.isfinite(found), found, [0.0, 1.0])
+        return None if best is None else best[1:]
 
     @staticmethod
     def _states(codes: np.ndarray, column: Column) -> np.ndarray:
@@ -204,6 +226,10 @@ class Rules:
                 missing &= reached
             if missing.any() and (p in self._parent or not self.conditional[p]):
                 codes[missing, p] = column.draw(int(missing.sum()), rng)
+            if p in self._bounds:
+                q, limits = self._bounds[p]
+                low, high = limits[self._states(codes[:, q], self.columns[q])].T
+                codes[:, p] = np.where(codes[:, p] == INACTIVE, INACTIVE, np.clip(codes[:, p], low, high))
         return codes
 
 

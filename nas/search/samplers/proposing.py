@@ -27,17 +27,23 @@ class ProposingSampler(IndependentSampler):
     on as the old one would.
 
     Args:
-        seed: of every random number; drawn when None.
+        seed: of every random number, 0 or more; drawn when None.
+
+    Raises:
+        ValueError: when the seed is negative.
     """
 
     def __init__(self, seed: int | None = None) -> None:
+        if seed is not None and seed < 0:
+            raise ValueError(f"seed {seed}: give 0 or more")
         self._seed = secrets.randbits(32) if seed is None else seed
         self._archive: Archive | None = None
         self._proposed: dict[int, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+        # The archive is made anew from the study: it may know a storage that cannot be pickled.
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"} | {"_archive": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
@@ -66,7 +72,7 @@ class ProposingSampler(IndependentSampler):
 
     def _genes(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """The values by name of what is proposed."""
-        if self._archive is None or self._archive.study_name != study.study_name:
+        if self._archive is None or not self._archive.of(study):
             self._archive = Archive(study)
         self._archive.update(study)
         if not self._archive.names:

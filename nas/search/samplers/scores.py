@@ -34,11 +34,11 @@ def fitness(trial: FrozenTrial, study: Study) -> tuple[float, ...] | None:
 
 
 def reports(trial: FrozenTrial, study: Study) -> dict[int, float]:
-    """The first objective by step, larger being better."""
+    """The first objective by step, larger being better; without what is not finite."""
     sign = 1.0 if study.directions[0] == StudyDirection.MAXIMIZE else -1.0
     several = len(study.directions) > 1
     found = trial.user_attrs.get(RUNGS, {}) if several else trial.intermediate_values
-    return {int(step): sign * value for step, value in found.items() if value == value}
+    return {int(step): sign * value for step, value in found.items() if math.isfinite(value)}
 
 
 class Gains:
@@ -85,7 +85,8 @@ def one_score(fitnesses: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """
     if fitnesses.shape[1] == 2:
         return fitnesses
-    behind = 1.0 - rankdata(fitnesses[:, 1:], axis=0, nan_policy="omit") / max(len(fitnesses), 1)
+    scored = np.count_nonzero(~np.isnan(fitnesses[:, 1]))
+    behind = 1.0 - rankdata(fitnesses[:, 1:], axis=0, nan_policy="omit") / max(scored, 1)
     away = behind * weights
     return np.stack([fitnesses[:, 0], -away.max(axis=1) - 0.05 * away.sum(axis=1)], axis=1)
 
