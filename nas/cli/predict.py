@@ -10,6 +10,7 @@ import click
 
 from nas.cli.errors import run
 from nas.errors import UserError
+from nas.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +73,7 @@ def command(
     if done:
         _write(out / "legend.png", legend(loaded.classes, loaded.palette))
     skipped = len(photos) - done
-    click.echo(f"{out}: {done} photos segmented" + (f", {skipped} skipped" if skipped else ""))
+    click.echo(f"{out}: {counted(done, 'photo')} segmented" + (f", {skipped} skipped" if skipped else ""))
     return 0 if done else 2
 
 

@@ -50,7 +50,7 @@ class Names(click.ParamType):
 @click.option("--space", help="Space file, or a shipped one such as multitask.py.")
 @click.option("--budget", type=int, help="Candidates to try.  [200]")
 @click.option("--data", help="scenes, or KIND:PATH with camvid, cityscapes, voc, ade20k, gta5, folder.  [scenes]")
-@click.option("--labels", help="Labelled images: 1/8, 46 or FILE.txt.  [1/8]")
+@click.option("--labels", help="Labelled images: all, 1/8, 46 or FILE.txt.  [1/8; folder: all]")
 @click.option("--unlabelled", help="KIND:PATH of another set to learn from without labels.")
 @click.option("--size", type=ImageSize(), help="Working size HxW.  [the images' own]")
 @click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes: {name: [classes], ...}.")
@@ -62,7 +62,7 @@ class Names(click.ParamType):
 @click.option("--steps", type=int, help="Optimizer steps of a full training.  [60 passes over the labels]")
 @click.option("--best", type=int, help="Candidates trained again over seeds at the end.  [3]")
 @click.option("--repeats", type=int, help="Seeds each of them is trained on.  [3]")
-@click.option("--seed", type=int, help="Seed of sampler, splits and trainings.  [0]")
+@click.option("--seed", type=int, help="Seed of sampler, labels and trainings.  [0]")
 @click.option("--workers", type=int, help="Worker processes without a GPU.  [one a core]")
 @click.option("--workers-per-gpu", type=int, help="Worker processes on each GPU.  [2]")
 @click.option("--hang-after", type=Seconds(), help="A worker silent for this long is replaced.  [60m]")
@@ -72,9 +72,9 @@ class Names(click.ParamType):
 @click.option("--cache-gb", type=float, help="Images above this live on disk.  [4]")
 @click.option("--resume", metavar="RUN", help="Go on with a run; --budget then extends it.")
 @click.option("--describe", is_flag=True, help="Print the space and stop.")
-@click.option("--format", type=click.Choice(["text", "nni"]), default="text", help="What --describe prints.  [text]")
+@click.option("--format", type=click.Choice(["text", "nni"]), help="What --describe prints.  [text]")
 def command(
-    space: str | None, resume: str | None, describe: bool, format: str, name: str | None, **settings: Any
+    space: str | None, resume: str | None, describe: bool, format: str | None, name: str | None, **settings: Any
 ) -> None:
     """Search an architecture, its pretext tasks, method and settings together.
 
@@ -84,6 +84,10 @@ def command(
     nas-search --resume runs/multitask-1 --budget 400
     """
     given = {key: value for key, value in settings.items() if value is not None}
+    if describe and resume is not None:
+        raise click.UsageError("--describe is of a --space, not of a run: give RUN/space.py")
+    if format is not None and not describe:
+        raise click.UsageError("--format says what --describe prints: add --describe")
     if resume is not None:
         _resume(resume, space, name, given)
     elif space is None:
@@ -98,16 +102,20 @@ def command(
         search(space, name=name, **given)
 
 
-def _describe(space: str, format: str) -> None:
+def _describe(space: str, format: str | None) -> None:
     import json
 
     from nas.space import describe, load_space, space_to_nni
 
     loaded = load_space(space)
-    click.echo(describe(loaded) if format == "text" else json.dumps(space_to_nni(loaded), indent=1))
+    click.echo(describe(loaded) if format != "nni" else json.dumps(space_to_nni(loaded), indent=1))
 
 
-MAY_CHANGE = ("budget", "max_time", "workers", "workers_per_gpu", "best", "repeats", "cache_gb", "hang_after")
+MAY_CHANGE = (
+    *("budget", "max_time", "workers", "workers_per_gpu", "best", "repeats", "cache_gb", "hang_after"),
+    *("data", "unlabelled", "labels"),
+)
+"""On resuming. Of the data it is the place that may change: the images are compared."""
 
 
 def _resume(folder: str, space: str | None, name: str | None, given: dict[str, Any]) -> None:

@@ -75,6 +75,8 @@ def _format(format: str | None, out: str | Path | None) -> str:
     suffix = Path(out).suffix.lstrip(".") if out is not None else ""
     implied = suffix if suffix in FORMATS else None
     if format is None:
+        if suffix not in ("", "md") and implied is None and not Path(str(out)).is_dir():
+            raise UserError(f"{out}: a file is .{', .'.join(FORMATS)}; else say which by --format")
         return implied or "safetensors"
     if format not in FORMATS:
         raise UserError(f"format {format!r} is unknown: use one of {', '.join(FORMATS)}")

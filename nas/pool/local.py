@@ -327,7 +327,7 @@ def _done(job: Job, pickled: bytes) -> Done | Failed:
         return Failed(job, f"its result cannot be read: {one_line(error)}", "")
 
 
-_ENDS: dict[str, Callable[..., Ended]] = {"done": _done, "failed": Failed, "infeasible": Infeasible}
+_ENDS: dict[str, Callable[..., Ended]] = {"done": _done, "failed": Failed, "infeasible": Infeasible, "lost": Lost}
 
 
 def _signal_name(number: int) -> str:

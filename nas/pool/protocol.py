@@ -100,7 +100,7 @@ class Infeasible:
 
 @dataclass(frozen=True)
 class Lost:
-    """A worker died on the job, and so did the one that ran it again."""
+    """No fault of the job's: a worker died on it, and so did the one that ran it again, or the disk is full."""
 
     job: Job
     reason: str

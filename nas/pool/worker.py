@@ -116,6 +116,8 @@ def _attempt(work: Work, payload: bytes, report: Report) -> tuple[Any, ...]:
         # SystemExit included: a job that calls sys.exit is a failed job, not a dead worker.
         if is_out_of_memory(error):
             return "infeasible", one_line(error)
+        if "No space left on device" in str(error):
+            return "lost", one_line(error)
         return "failed", one_line(error), traceback.format_exc()
 
 

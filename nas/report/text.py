@@ -90,7 +90,7 @@ def _cell(column: int, cell: str, width: int) -> str:
 def _winner(winner: Winner) -> str:
     lines = [f"Winner: {winner.name}"]
     if winner.test_miou is not None:
-        lines[0] += f", mIoU {score(winner.test_miou)} on the test split, which is read this once"
+        lines[0] += f", mIoU {score(winner.test_miou)} on the test split, which serves nothing else"
     lines = _wrap(lines[0])
     if winner.smaller:
         lines += _wrap(f"  {SMALLER}")

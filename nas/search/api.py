@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import sys
@@ -15,8 +14,10 @@ from typing import Any
 from nas.errors import UserError
 from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, new_folder
-from nas.search.settings import Settings
-from nas.space import Choice, find_space_file, load_space, priors, space_to_data
+from nas.search.settings import Settings, settings_of
+from nas.search.unchanged import check_images, check_space, keep_space
+from nas.space import Choice, Recipe, find_space_file, is_open, load_space, priors
+from nas.wording import counted
 
 __all__ = ["resume", "search"]
 
@@ -35,18 +36,20 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
         UserError: when the input is unusable; nothing has been written then.
     """
     path = find_space_file(space)
-    chosen = Settings(space=str(path), **settings).checked()
+    chosen = settings_of(space=str(path), **settings)
     loaded = load_space(path)
     _check_sampler(chosen, loaded)
     _check_start(chosen)
+    _check_storage(chosen)
     chosen = _with_groups(chosen)
     data = _load_data(chosen)
+    _check_builds(loaded, data)
     chosen = chosen.with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name)
     chosen.write(folder)
     shutil.copyfile(path, folder / "space.py")
-    (folder / "space.json").write_text(json.dumps(space_to_data(loaded), indent=1) + "\n")
     run = Run(folder)
+    keep_space(run, loaded)
     return _Searching(run, data).through()
 
 
@@ -54,13 +57,17 @@ def resume(folder: str | Path, budget: int | None = None, **changes: Any) -> Run
     """Go on with a run where it stopped, or extend it to a larger budget.
 
     Raises:
-        UserError: when the folder is no run.
+        UserError: when the folder is no run, or its space or images are not those it began with.
     """
     run = Run(folder)
+    check_space(run)
     given = {name: value for name, value in {"budget": budget, **changes}.items() if value is not None}
     # A limit on time holds for one sitting.
     run.settings = replace(run.settings, **{"max_time": None, **given}).checked()
+    _check_storage(run.settings)
     data = _load_data(run.settings)
+    if run.storage_exists():
+        check_images(run.study(), data)
     run.settings.write(run.folder)
     return _Searching(run, data).through()
 
@@ -96,6 +103,37 @@ def _stopping(settings: Settings, study: Any) -> Any:
         return estimated_costs(settings.objectives, study.get_trials(deepcopy=False)[number].user_attrs)
 
     return ParetoHalving(rungs_of(settings.full_steps), costs)
+
+
+def _check_storage(settings: Settings) -> None:
+    import optuna
+
+    if settings.storage is None:
+        return
+    try:
+        optuna.storages.get_storage(settings.storage)
+    except Exception as error:  # of whichever database it is
+        raise UserError(
+            f"--storage {settings.storage} cannot be opened ({str(error).splitlines()[0]}): "
+            "write an Optuna URL such as sqlite:////PATH/study.db"
+        ) from error
+
+
+def _check_builds(space: Recipe, data: Any) -> None:
+    """Build what is given in full: a mistake in it is found before anything is written."""
+    for i, baseline in enumerate(space.baselines):
+        _build(f"baselines.{i}", baseline, data)
+    if not is_open(space):
+        _build("the recipe", space.candidate(), data)
+
+
+def _build(name: str, recipe: Recipe, data: Any) -> None:
+    from nas.training import cost
+
+    try:
+        cost(recipe, data.size, len(data.classes))
+    except Exception as error:  # a space may hold parts of anyone's making
+        raise UserError(f"{name} cannot be built: {error}") from error
 
 
 def _check_start(settings: Settings) -> None:
@@ -170,7 +208,7 @@ class _Searching:
         return (
             f"Searching {Path(settings.space).name} on {data.name}, {data.size[0]}x{data.size[1]}: "
             f"{len(data.labelled.images)} labelled and {unlabelled} unlabelled images, "
-            f"ranked on {validation}, {slots} workers, run {self.run.folder}"
+            f"ranked on {validation}, {counted(slots, 'worker')}, run {self.run.folder}"
         )
 
     def _log_to_file(self) -> None:
@@ -198,9 +236,10 @@ class _Searching:
             self._queue_promising(study, space)
             study.set_user_attr("space", Path(settings.space).name)
             study.set_user_attr("data", settings.data)
+        check_images(study, self.data)
         returned = return_unfinished(study)
         if returned:
-            log.info("%d candidates that were being trained are queued again.", returned)
+            log.info("%s queued again, which had not ended.", counted(returned, "candidate"))
         return study
 
     def _queue_winners(self, study: Any, space: Any) -> None:
@@ -295,7 +334,9 @@ class _Searching:
 
         entrants = contenders(study, space, self.run.settings.best)
         if not entrants:
-            raise UserError("no candidate was trained to its end, so there is nothing to rank: see search.log")
+            reasons = [t.user_attrs["reason"] for t in study.get_trials(deepcopy=False) if t.user_attrs.get("reason")]
+            last = f"; the last one: {reasons[-1].splitlines()[0]}" if reasons else ""
+            raise UserError(f"no candidate was trained to its end, so there is nothing to rank{last}: see search.log")
         progress = Progress(0, "Ranking over seeds")
         try:
             results = repeat(
@@ -311,7 +352,7 @@ class _Searching:
             raise UserError(f"every final training failed ({winner['error']}): see search.log")
         seed = max(scores, key=lambda s: scores[s])
         self._test(self.run.checkpoint(winner["hash"], int(seed)), pool)
-        if len(study.directions) == 1:
+        if len(study.directions) == 1 and is_open(space):
             study.set_user_attr(ATTRIBUTE, importance(study).to_data())
         self._report(table)
 

@@ -30,6 +30,9 @@ KEPT = ("seconds", "peak_mb", "latency_ms")
 REPEATS = "repeats"
 """Study attribute: results by candidate hash, then by seed."""
 
+LOST = "lost"
+"""Of a result: whether the training was lost with its worker."""
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -83,11 +86,11 @@ def repeat(
     """Train every contender on every seed; results by hash and seed.
 
     What was trained already, in the search or before a resume, is not trained again: a candidate, a seed
-    and a device give the same numbers.
+    and a device give the same numbers. What was lost, through no fault of its own, is.
     """
     results: dict[str, dict[str, dict[str, Any]]] = study.user_attrs.get(REPEATS, {})
     results = {
-        c.digest: {**_from_search(study, c, settings, checkpoint), **results.get(c.digest, {})} for c in entrants
+        c.digest: {**_from_search(study, c, settings, checkpoint), **_kept(results.get(c.digest, {}))} for c in entrants
     }
     seeds = range(settings.seed, settings.seed + settings.repeats)
     jobs = [
@@ -123,7 +126,11 @@ def repeat(
 def _plain(message: Ended) -> dict[str, Any]:
     if isinstance(message, Done):
         return {name: message.result[name] for name in ("miou", *KEPT)}
-    return {"error": message.reason}
+    return {"error": message.reason, LOST: isinstance(message, Lost)}
+
+
+def _kept(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {seed: result for seed, result in results.items() if not result.get(LOST)}
 
 
 def _from_search(
@@ -212,6 +219,7 @@ def _median(values: list[float]) -> float:
 
 def _ties(first: dict[str, float], other: dict[str, float]) -> bool:
     differences = [first[seed] - other[seed] for seed in first if seed in other]
+    # One seed tells nothing, a tie no more than a difference.
     if len(differences) < 2:
-        return bool(differences)
+        return False
     return statistics.fmean(differences) <= confidence_interval(differences)

@@ -24,9 +24,11 @@ def new_folder(space: str, name: str | None = None, root: Path = Path("runs")) -
     """A fresh folder for a run: `runs/NAME`, or `runs/SPACE-1`, `-2` and so on.
 
     Raises:
-        UserError: when that name is taken.
+        UserError: when that name is taken, or is no plain name.
     """
     if name is not None:
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise UserError(f"--name {name!r}: give a plain name, the run is to be a folder in {root}/")
         folder = root / name
         if folder.exists():
             raise UserError(f"{folder} exists already: go on with --resume {folder}, or choose another --name")

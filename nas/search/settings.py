@@ -15,6 +15,19 @@ __all__ = ["Settings"]
 PASSES, SCENES_PASSES = 60, 5
 
 
+def settings_of(**given: Any) -> Settings:
+    """Checked settings from what a user gives by name.
+
+    Raises:
+        UserError: when there is no such setting, or a value is unusable.
+    """
+    known = {f.name for f in fields(Settings)}
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise UserError(f"there is no setting {unknown[0]!r}: choose from {', '.join(sorted(known - {'space'}))}")
+    return Settings(**given).checked()
+
+
 @dataclass(frozen=True)
 class Settings:
     """What one run searches, on which data, and for how long.
@@ -73,18 +86,36 @@ class Settings:
             UserError: when a number is out of its range.
         """
         least = dict.fromkeys(("budget", "screen", "steps", "best", "repeats", "workers", "workers_per_gpu"), 1)
-        for name, lowest in least.items():
+        for name, lowest in {**least, "seed": 0, "cache_gb": 0}.items():
             value = getattr(self, name)
-            if value is not None and value < lowest:
+            if value is not None and (not isinstance(value, int | float) or value < lowest):
                 raise UserError(f"--{name.replace('_', '-')} {value}: give {lowest} or more")
-        if self.seed < 0:
-            raise UserError(f"--seed {self.seed}: give 0 or more")
         checked_objectives(self.objectives)
-        if self.size is not None and min(self.size) < 8:
-            raise UserError(f"--size {self.size[0]}x{self.size[1]}: give 8 pixels or more each way")
+        if self.size is not None:
+            if isinstance(self.size, str) or len(self.size) != 2:
+                raise UserError(f"size {self.size!r}: give a height and a width")
+            if min(self.size) < 8:
+                raise UserError(f"--size {self.size[0]}x{self.size[1]}: give 8 pixels or more each way")
         if self.max_time is not None and self.max_time <= 0:
-            raise UserError(f"--max-time {self.max_time}: give a positive time")
-        return self
+            raise UserError(f"--max-time {self.max_time:g}s: give a positive time")
+        if self.hang_after <= 0:
+            raise UserError(f"--hang-after {self.hang_after:g}s: give a positive time")
+        return self.anywhere()
+
+    def anywhere(self) -> Settings:
+        """The same settings with full paths: a run may be resumed from another folder than it was begun in."""
+        from tasks.data import resolved
+
+        labels = self.labels
+        if labels is not None and labels.strip().lower().endswith(".txt"):
+            labels = str(Path(labels.strip()).expanduser().resolve())
+        return replace(
+            self,
+            data=resolved(self.data),
+            unlabelled=None if self.unlabelled is None else resolved(self.unlabelled),
+            labels=labels,
+            warm_start=None if self.warm_start is None else str(Path(self.warm_start).resolve()),
+        )
 
     def with_steps(self, labelled: int) -> Settings:
         """The same settings with the number of steps decided, for that many labelled images."""

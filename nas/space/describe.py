@@ -9,6 +9,7 @@ from nas.space.component import Component, field_values
 from nas.space.domains import Choice, Domain, Float, Int, Mix, Repeat, label_of
 from nas.space.recipe import Recipe
 from nas.space.walk import check, size
+from nas.wording import counted
 
 __all__ = ["describe", "space_to_data", "space_to_nni"]
 
@@ -23,9 +24,11 @@ def describe(space: Recipe) -> str:
             lines.append(f"      if {' and '.join(parameter.conditions[-2:])}")
     lines.append("Fixed:")
     lines += [f"  {name} = {text(value)}" for name, value in field_values(space) if not _has_domain(value)]
-    lines.append(f"Size: {size(space)}, {len(found)} parameters, {len(space.constraints)} constraints")
+    lines.append(
+        f"Size: {size(space)}, {counted(len(found), 'parameter')}, {counted(len(space.constraints), 'constraint')}"
+    )
     lines.append(f"Baselines, tried first: {len(space.baselines) or 'none'}")
-    lines += [f"  {candidate_hash(b)}  {text(b.encoder)} {text(b.decoder)}" for b in space.baselines]
+    lines += [f"  {candidate_hash(b)}  {text(b.candidate())}" for b in space.baselines]
     return "\n".join(_wrap(line) for line in lines)
 
 
@@ -44,14 +47,18 @@ def _domain_text(domain: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """A closed value on one line: `UNet(up=bilinear)`, leaving out fields at their default."""
+    """A closed value on one line: `UNet(up=bilinear)`, leaving out fields at their default but an encoder's stages."""
     if isinstance(value, Component):
         defaults = {name: getattr(type(value), name, None) for name, _ in field_values(value)}
-        shown = [f"{n}={text(v)}" for n, v in field_values(value) if v != defaults[n]]
+        shown = [f"{n}={text(v)}" for n, v in field_values(value) if v != defaults[n] or _is_structure(v)]
         return type(value).__name__ + (f"({', '.join(shown)})" if shown else "")
     if isinstance(value, tuple | list):
         return "(" + ", ".join(text(item) for item in value) + ")"
     return str(label_of(value))
+
+
+def _is_structure(value: Any) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(isinstance(item, Component) for item in value)
 
 
 def _has_domain(value: Any) -> bool:

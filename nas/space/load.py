@@ -84,7 +84,7 @@ def _run(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SpaceError as error:
         raise SpaceError(f"{path}: {error}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         line = getattr(error, "lineno", None) or (lines[-1] if lines else None)
         where = f"{path}:{line}" if line else str(path)
@@ -92,5 +92,5 @@ def _run(path: Path) -> ModuleType:
     return module
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nas.space.component import Component
+from nas.space.component import Component, SpaceError
 
 __all__ = ["Joint", "PretrainThenFinetune", "Recipe"]
 
@@ -66,7 +66,13 @@ class Recipe(Component):
     constraints: tuple[Callable[[Recipe], bool], ...] = field(default=(), metadata={"aside": True})
 
     def where(self, constraint: Callable[[Recipe], bool]) -> Recipe:
-        """The same space, holding only candidates for which `constraint` is true."""
+        """The same space, holding only candidates for which `constraint` is true.
+
+        Raises:
+            SpaceError: when it is no function.
+        """
+        if not callable(constraint):
+            raise SpaceError(f"where: {constraint!r} is no function of a candidate: .where(lambda candidate: ...)")
         return replace(self, constraints=(*self.constraints, constraint))
 
     def candidate(self) -> Recipe:

@@ -2,13 +2,11 @@
 
 from tasks.data.files import list_images, read_image, resize
 from tasks.data.grouping import Groups, read_groups
-from tasks.data.labels import DEFAULT_LABELS
-from tasks.data.load import KINDS, load_data, open_source
+from tasks.data.load import KINDS, load_data, open_source, resolved
 from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, Source
 from tasks.data.sharing import SharedData, shared
 
 __all__ = [
-    "DEFAULT_LABELS",
     "KINDS",
     "VOID",
     "FewLabelData",
@@ -23,5 +21,6 @@ __all__ = [
     "read_groups",
     "read_image",
     "resize",
+    "resolved",
     "shared",
 ]

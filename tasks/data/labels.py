@@ -13,9 +13,7 @@ from nas.errors import UserError
 from tasks.data.sets import Item, Source
 from tasks.data.stems import pick, read_stems
 
-__all__ = ["DEFAULT_LABELS", "choose_labels", "draw_stratified"]
-
-DEFAULT_LABELS = "1/8"
+__all__ = ["choose_labels", "draw_stratified"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,14 +28,14 @@ def choose_labels(
     Args:
         source: the set; its `label_files` answer the fractions they are named after.
         labels: "1/8" (a fraction of the pool), "46" (a count), "FILE.txt" (stems), "all", or None
-            for 1/8.
+            for the source's own default.
         seed: of the draw, where one is needed.
         presence: from items to a bool matrix, items x classes; asked only when a draw is needed.
 
     Raises:
         UserError: `labels` cannot be read, or asks for none or for more than there are.
     """
-    text = (labels if labels is not None else DEFAULT_LABELS).strip()
+    text = (labels if labels is not None else source.labels).strip()
     pool = {item.name: item for item in source.pool}
     if text == "all":
         return source.pool
@@ -107,4 +105,4 @@ def _report_missing(source: Source, presence: np.ndarray, drawn: frozenset[int])
     lost = presence.any(0) & ~presence[sorted(drawn)].any(0)
     if lost.any():
         names = ", ".join(np.array(source.classes)[lost])
-        _log.warning("%s: %d labels are too few for every class; none shows: %s", source.name, len(drawn), names)
+        _log.warning("%s: too few labels for every class, %d; none shows: %s", source.name, len(drawn), names)

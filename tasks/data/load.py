@@ -27,7 +27,7 @@ from tasks.data.scenes import read_scenes
 from tasks.data.sets import FewLabelData, Item, Source
 from tasks.data.splits import check_disjoint
 
-__all__ = ["KINDS", "load_data", "open_source"]
+__all__ = ["KINDS", "load_data", "open_source", "resolved"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,8 +57,9 @@ def load_data(
 
     Args:
         spec: "scenes", "scenes:night", or KIND:PATH with a kind of `KINDS`.
-        labels: which images of the pool are labelled: "1/8", "46", "FILE.txt", "all"; None is 1/8.
-            A fraction that the set declares (splits/labelled_1_8.txt) is taken as declared.
+        labels: which images of the pool are labelled: "1/8", "46", "FILE.txt", "all"; None is
+            "all" for a folder, else 1/8. A fraction that the set declares (splits/labelled_1_8.txt) is taken
+            as declared.
         unlabelled: another set, whose pool is used as the unlabelled images and whose validation and
             test splits are used too (domain adaptation); the rest of this set's pool is left aside.
         size: height and width to work at; None is the size of the pool's first image (48 x 64 for scenes).
@@ -72,7 +73,7 @@ def load_data(
         UserError: something cannot be read or does not fit; the message names it.
     """
     source = open_source(spec, progress, group_classes)
-    other = unlabelled is not None and _place(unlabelled) != _place(spec)
+    other = unlabelled is not None and _named(unlabelled) != _named(spec)
     target = open_source(unlabelled, progress, group_classes) if unlabelled is not None and other else source
     if source.classes != target.classes:
         raise UserError(_class_difference(source, target))
@@ -131,10 +132,14 @@ def _not_labelled(source: Source, labelled: set[str]) -> tuple[Item, ...]:
     return left
 
 
-def _place(spec: str) -> tuple[str, str]:
-    """Kind and place of KIND:PATH, however it is spelt."""
+def resolved(spec: str) -> str:
+    """KIND:PATH with its path in full; what is not of that form as it is."""
     kind, _, place = spec.partition(":")
-    return kind, (place or "day") if kind == "scenes" else str(Path(place).expanduser().resolve())
+    return f"{kind}:{Path(place).expanduser().resolve()}" if kind in KINDS and place else spec
+
+
+def _named(spec: str) -> str:
+    return "scenes:day" if spec == "scenes" else resolved(spec)
 
 
 def _open_ungrouped(spec: str, progress: bool) -> Source:

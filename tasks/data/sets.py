@@ -120,6 +120,7 @@ class Source:
         spare: labelled images of no split (the gaps around a cut), which only a list of labels may name.
         label_files: names to label for a fraction written as "1_8", where the set declares them.
         size: the working size the set proposes, None for that of its first image.
+        labels: which images are labelled when nobody says: few of a public set, all of somebody's own.
     """
 
     name: str
@@ -132,3 +133,4 @@ class Source:
     spare: tuple[Item, ...] = ()
     label_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     size: tuple[int, int] | None = None
+    labels: str = "1/8"

@@ -28,7 +28,8 @@ def read_stems(path: Path) -> tuple[str, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as a list of stems: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error.reason
+        raise UserError(f"{path} cannot be read as a list of stems: {reason}") from error
     stems: dict[str, None] = {}
     for line in text.splitlines():
         stem = line.strip()

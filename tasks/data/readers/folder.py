@@ -53,6 +53,7 @@ def read_folder(path: Path, progress: bool = False) -> Source:
         test,
         extra=tuple(FileItem(f"unlabelled/{name}", image) for name, image in extra.items()),
         label_files=label_files(path / "splits"),
+        labels="all",
     )
 
 
@@ -96,6 +97,9 @@ def _declared(splits: Path, items: Mapping[str, Item]) -> dict[str, tuple[Item, 
 
 def _scan_classes(masks: Mapping[str, Path], path: Path, progress: bool) -> ClassTable:
     """Classes as the values of index masks, named by them; 0 and 255 alone are background and foreground."""
+    lossy = next((mask for mask in masks.values() if mask.suffix.lower() in (".jpg", ".jpeg")), None)
+    if lossy is not None:
+        raise UserError(f"{lossy}: JPEG changes class numbers along every edge: save masks as PNG")
     with progress_bar(len(masks), f"folder:{path.name} classes", progress) as bar:
         values = set().union(*threaded(mask_values, list(masks.values()), bar))
     if values == {0, 255}:
