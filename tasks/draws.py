@@ -12,7 +12,7 @@ __all__ = ["channel_dropout", "noise_like", "uniform"]
 
 def uniform(shape: Sequence[int], low: float, high: float, generator: torch.Generator, device: torch.device) -> Tensor:
     """Numbers drawn evenly from [low, high), float32, the same on every device."""
-    return torch.empty(tuple(shape)).uniform_(low, high, generator=generator).to(device)
+    return torch.empty(tuple(shape)).uniform_(low, high, generator=generator).to(device, non_blocking=True)
 
 
 def channel_dropout(features: Tensor, generator: torch.Generator) -> Tensor:

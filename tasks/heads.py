@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas.models.bilinear import bilinear
+
 __all__ = ["PixelHead", "TileHead", "crop_to", "tile_means"]
 
 
@@ -66,7 +68,7 @@ class PixelHead(nn.Module):
             feature = F.avg_pool2d(feature, ratio, ceil_mode=True, count_include_pad=False)
         projected: Tensor = self.projections[index](feature)
         if projected.shape[-2:] != size:
-            projected = F.interpolate(projected, size=size, mode="bilinear", align_corners=False)
+            projected = bilinear(projected, size)
         return projected
 
 

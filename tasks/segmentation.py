@@ -232,5 +232,5 @@ class _OHEMLoss(_PixelLoss):
         losses = losses.where(labelled, -1.0)
         ranked = losses.flatten().topk(max(1, math.ceil(self.fraction * losses.numel()))).values
         last = (self.fraction * labelled.sum()).ceil().long() - 1
-        cut = ranked[last.clamp(0, len(ranked) - 1)].clamp_max(self.ceiling)
+        cut = ranked.index_select(0, last.clamp(0, len(ranked) - 1).view(1)).clamp_max(self.ceiling)
         return labelled & (losses >= cut)

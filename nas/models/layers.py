@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas.models.bilinear import bilinear
 from nas.models.checks import one_of
 from nas.models.norms import MakeNorm
 
@@ -121,8 +122,7 @@ def resize(x: Tensor, factor: int) -> Tensor:
     """Bilinear interpolation to `factor` times the size."""
     if factor == 1:
         return x
-    size = (x.shape[2] * factor, x.shape[3] * factor)
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    return bilinear(x, (x.shape[2] * factor, x.shape[3] * factor))
 
 
 class _Bilinear(nn.Module):

@@ -85,7 +85,9 @@ def _run(path: Path) -> ModuleType:
     except SpaceError as error:
         raise SpaceError(f"{path}: {error}") from None
     except (Exception, SystemExit) as error:
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        lines = [
+            f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == path.resolve()
+        ]
         line = getattr(error, "lineno", None) or (lines[-1] if lines else None)
         where = f"{path}:{line}" if line else str(path)
         raise SpaceError(f"{where}: {type(error).__name__}: {_first_line(error)}") from None

@@ -44,7 +44,7 @@ class Augment(Component):
         """
         n, _, height, width = images.shape
         h, w = (height, width) if self.crop is None else (min(self.crop[0], height), min(self.crop[1], width))
-        theta = self._window(n, (height, width), (h, w), generator).to(images.device)
+        theta = self._window(n, (height, width), (h, w), generator).to(images.device, non_blocking=True)
         grid = F.affine_grid(theta, [n, 3, h, w], align_corners=False)
         # Without masks nothing can say that what lies outside is void: the image is mirrored there.
         padding = "reflection" if masks is None else "zeros"
@@ -76,7 +76,8 @@ def colour_jitter(images: torch.Tensor, strength: float, generator: torch.Genera
         return images
     n = len(images)
     brightness, contrast, saturation = (
-        _uniform(n, 1 - strength, 1 + strength, generator).view(n, 1, 1, 1).to(images.device) for _ in range(3)
+        _uniform(n, 1 - strength, 1 + strength, generator).view(n, 1, 1, 1).to(images.device, non_blocking=True)
+        for _ in range(3)
     )
     grey = images.mean(1, keepdim=True)
     images = torch.lerp(grey, images, saturation)

@@ -39,7 +39,7 @@ class Images:
 
     def _take(self, array: Any, indices: np.ndarray) -> torch.Tensor:
         if isinstance(array, torch.Tensor):
-            return array[torch.from_numpy(indices).to(self.device)]
+            return array[torch.from_numpy(indices).to(self.device, non_blocking=True)]
         return torch.from_numpy(array[indices]).to(self.device, non_blocking=True)
 
 

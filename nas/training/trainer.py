@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -241,7 +242,7 @@ class _Training:
         for i, task in enumerate(tasks):
             # Fewer images than tasks: they are used again.
             chosen = order[torch.arange(i, wanted, len(tasks)) % len(order)]
-            share = images[chosen.to(images.device)]
+            share = images[chosen.to(images.device, non_blocking=True)]
             with autocast(self.device), self._statistics():
                 inputs, targets = task.make_batch(share, batch.generator)
                 name = type(task).__name__
@@ -278,4 +279,7 @@ def _make_deterministic(device: torch.device, seed: int) -> None:
         # Needed by cuBLAS for repeatable sums; read when its first handle is made.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # Nothing is read that was not written, and torch warns of operations for uses of them that are not ours.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        warnings.filterwarnings("ignore", "[^ ]* does not have a deterministic implementation")
         torch.backends.cudnn.benchmark = False

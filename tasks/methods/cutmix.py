@@ -48,7 +48,9 @@ class CutMix(ConfidentTeacherMethod):
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, Logs]:
         """Consistency on mixed images, times the share of pixels the teacher is confident of."""
-        box = boxes(len(images), images.shape[-2], images.shape[-1], batch.generator).to(images.device)
+        box = boxes(len(images), images.shape[-2], images.shape[-1], batch.generator).to(
+            images.device, non_blocking=True
+        )
         target = mixed(cast(Teacher, own).predict(images), box)
         # A mix is of pixels as they are, so the running statistics may learn from it.
         student = network(mixed(images, box))

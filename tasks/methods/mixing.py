@@ -34,8 +34,8 @@ def class_masks(labels: Tensor, classes: int, generator: torch.Generator) -> Ten
         classes: how many there are.
         generator: of the draw.
     """
-    each = torch.arange(classes, device=labels.device).view(1, -1, 1, 1)
-    present = (labels.unsqueeze(1) == each).flatten(2).any(2)
+    present = torch.zeros(len(labels), classes, dtype=torch.bool, device=labels.device)
+    present.scatter_(1, labels.flatten(1), True)
     draws = uniform(present.shape, 0.0, 1.0, generator, labels.device)
     # Absent classes rank last, behind the half that is taken.
     ranks = draws.where(present, 2.0).argsort(1).argsort(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -93,13 +93,11 @@ class MLMT(SemiSupervised):
 class Branch(nn.Module):
     """A head for the network's encoder, trained with it, and the average of both (Tarvainen & Valpola 2017)."""
 
-    updates: Tensor
-
     def __init__(self, network: Network, classes: int) -> None:
         super().__init__()
         self.head = nn.Linear(network.encoder.channels[-1], classes).to(network.mean.device)
         self.teacher = Classifier(network, self.head)
-        self.register_buffer("updates", torch.tensor(0))
+        self.updates = 0
 
     def student(self, network: Network, images: Tensor) -> Tensor:
         """Logits N x K, float32, of each class being in the images N x 3 x H x W."""
@@ -108,7 +106,7 @@ class Branch(nn.Module):
 
     def follow(self, network: Network, decay: float) -> None:
         """Average in the present weights and buffers; a young average keeps less of the old."""
-        decay = young_decay(decay, int(self.updates))
+        decay = young_decay(decay, self.updates)
         ema_update(self.teacher.network, network, decay)
         ema_update(self.teacher.head, self.head, decay)
         self.updates += 1
@@ -116,6 +114,12 @@ class Branch(nn.Module):
     def vetoed(self, network: Network, threshold: float) -> Vetoed:
         """The network with the average's veto, which is off until the average has followed once."""
         return Vetoed(network, self.teacher, threshold if self.updates else 0.0)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"updates": self.updates}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.updates = state["updates"]
 
 
 def present(masks: Tensor, classes: int) -> Tensor:

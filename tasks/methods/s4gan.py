@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 WIDTHS = (64, 128, 256, 512)
 PATIENCE = 100
+TOGETHER = 10
 FEWEST = 0.05
 KINDS = ("absolute", "quantile")
 ADVERSARIAL = ("matching", "bce")
@@ -95,7 +96,7 @@ class S4GAN(SemiSupervised):
         passed = passing(judged.scores, self.threshold, self.threshold_kind)
         training = self_training(predicted, passed)
         rate = passed.float().mean()
-        adversary.watch(rate.item(), f"{self.threshold_kind} threshold {self.threshold:g}")
+        adversary.watch(rate, f"{self.threshold_kind} threshold {self.threshold:g}")
         return self.matching * adversarial + self.self_training * training, {
             f"loss.{self.adversarial}": judged.value,
             "loss.self_training": training.detach(),
@@ -156,8 +157,9 @@ class Adversary(nn.Module):
         # The recipe's optimizer is for what helps segmentation.
         self.discriminator.requires_grad_(False)
         self.pending: tuple[Tensor, ...] = ()
-        # Steps in a row in which all predictions passed, or, negative, none.
+        # Steps in a row in which all predictions passed, or, negative, none; and the rates of the latest few.
         self.extreme = 0
+        self.rates: list[Tensor] = []
 
     def judge(
         self, real: Tensor, images: Tensor, probabilities: Tensor, adversarial: str, generator: torch.Generator
@@ -203,8 +205,18 @@ class Adversary(nn.Module):
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def watch(self, rate: float, threshold: str) -> None:
-        """Warn, once a spell, when for PATIENCE steps no prediction passed or all did."""
+    def watch(self, rate: Tensor, threshold: str) -> None:
+        """Warn, once a spell, when for PATIENCE steps no prediction passed or all did.
+
+        Rates are read a few at once: to read each would be to wait for the device at every step.
+        """
+        self.rates.append(rate)
+        if len(self.rates) == TOGETHER:
+            for known in torch.stack([each.cpu() for each in self.rates]).tolist():
+                self._count(known, threshold)
+            self.rates.clear()
+
+    def _count(self, rate: float, threshold: str) -> None:
         if rate == 1.0:
             self.extreme = max(self.extreme, 0) + 1
         else:
@@ -221,11 +233,12 @@ class Adversary(nn.Module):
             )
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer.state_dict(), "extreme": self.extreme}
+        rates = [rate.cpu() for rate in self.rates]
+        return {"optimizer": self.optimizer.state_dict(), "extreme": self.extreme, "rates": rates}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
-        self.extreme = state["extreme"]
+        self.extreme, self.rates = state["extreme"], list(state["rates"])
 
 
 def passing(scores: Tensor, threshold: float, kind: str) -> Tensor:

@@ -48,7 +48,7 @@ class UniMatch(ConfidentTeacherMethod):
             features, confident = confident_cross_entropy(dropped, target, self.confidence)
             views = features.new_zeros(())
             for share in VIEWS:
-                box = boxes(len(images), *size, batch.generator).to(images.device)
+                box = boxes(len(images), *size, batch.generator).to(images.device, non_blocking=True)
                 student = network(mixed(strong_view(images, batch.generator), box))
                 view, _ = confident_cross_entropy(student, mixed(target, box), self.confidence)
                 views = views + share * view

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -10,7 +11,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from nas.search.ranking import Contender, confidence_interval, rank, winner
+from nas.pool import Done, Job, Lost, Message
+from nas.search.progress import Progress
+from nas.search.ranking import Contender, confidence_interval, rank, repeat, winner
+from nas.search.settings import Settings
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 11, 14, 40])
@@ -53,6 +57,47 @@ def test_table_is_ordered_and_names_ties() -> None:
     assert table["error"].iloc[3] == "out of memory"
     results["c"]["1"]["miou"] = 0.56
     assert rank(entrants, results, study)["tie"].tolist()[:2] == [False, True]
+
+
+class Deaf:
+    """A pool that loses every job of seed 1 and trains the others in no time."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.seeds: list[int] = []
+
+    def submit(self, job: Job) -> None:
+        self.jobs.append(job)
+        self.seeds.append(job.payload.seed)
+
+    def messages(self, timeout: float) -> list[Message]:
+        jobs, self.jobs = self.jobs, []
+        result = {"miou": 0.5, "seconds": 1.0, "peak_mb": 1.0, "latency_ms": None}
+        return [Lost(job, "killed") if job.payload.seed == 1 else Done(job, result) for job in jobs]
+
+
+def test_what_was_lost_is_trained_again_and_what_was_trained_is_not(tmp_path: Path) -> None:
+    study = optuna.create_study(direction="maximize")
+    settings = Settings(space="any.py", steps=9, repeats=3)
+    entrants = [Contender("{}", "a", None, 0)]
+
+    def sitting() -> tuple[list[int], dict[str, bool]]:
+        pool = Deaf()
+        results = repeat(study, pool, entrants, settings, lambda d, s: tmp_path / d, {}, Progress(0, "Ranking"))  # type: ignore[arg-type]
+        return pool.seeds, {seed: "miou" in result for seed, result in results["a"].items()}
+
+    assert sitting() == ([0, 1, 2], {"0": True, "1": False, "2": True})
+    assert sitting() == ([1], {"0": True, "1": False, "2": True})
+
+
+def test_one_seed_shows_neither_a_tie_nor_a_difference() -> None:
+    study = optuna.create_study(direction="maximize")
+    done = {"seconds": 1.0, "peak_mb": 10.0}
+    results = {"a": {"0": {"miou": 0.4, **done}}, "b": {"0": {"miou": 0.3, **done}}}
+    table = rank([Contender("{}", name, None, i) for i, name in enumerate("ab")], results, study)
+    assert table["tie"].tolist() == [False, False]
 
 
 def final(*contenders: tuple[float | None, list[float]]) -> pd.DataFrame:

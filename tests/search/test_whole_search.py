@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 import nas
+from nas.errors import UserError
 from nas.search import Run
 from nas.search.trials import costs_budget, outcome
 from tests.search.conftest import SHORT, Shell, alive_in_session, kill, wait_until
@@ -249,6 +251,18 @@ def test_a_space_whose_constraints_nothing_meets_is_said_in_one_line(shell: Shel
         (["--resume", "runs/none"], "there is no such run"),
         (["--resume", "runs/none", "--space", "small.py"], "--space cannot change"),
         (["--bogus"], "No such option"),
+        (["--space", "small.py", "--seed", "-1"], "--seed -1: give 0 or more"),
+        (["--space", "small.py", "--hang-after", "0"], "--hang-after 0s: give a positive time"),
+        (["--space", "small.py", "--storage", "foo"], "--storage foo cannot be opened"),
+        (["--space", "small.py", "--storage", "sqlite:////nowhere/x.db"], "cannot be opened"),
+        (["--space", "small.py", "--name", "../x"], "--name '../x': give a plain name"),
+        (["--space", "small.py", "--name", ""], "--name '': give a plain name"),
+        (["--space", "small.py", "--format", "nni"], "add --describe"),
+        (["--resume", "runs/none", "--describe"], "give RUN/space.py"),
+        (["--space", "exits.py"], "exits.py:1: SystemExit: 3"),
+        (["--space", "nowhere.py"], "where: True is no function of a candidate"),
+        (["--space", "closed.py"], "the recipe cannot be built: Norms.encoder is 'bacth'"),
+        (["--space", "baseline.py"], "baselines.0 cannot be built: Norms.encoder is 'bacth'"),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_code_2(
@@ -257,6 +271,15 @@ def test_bad_input_gets_one_line_and_exit_code_2(
     from nas.cli.search import main
 
     monkeypatch.chdir(shell.folder)
+    small = shell.space.read_text()
+    misspelt = "replace(first, norm='bacth')"
+    for name, text in {
+        "exits": "raise SystemExit(3)",
+        "nowhere": f"{small}\nspace = space.where(True)",
+        "closed": f"{small}\nspace = {misspelt}",
+        "baseline": f"{small}\nspace = replace(space, baselines=({misspelt},))",
+    }.items():
+        (shell.folder / f"{name}.py").write_text(text)
     with pytest.raises(SystemExit) as ended:
         main(options)
     shown = capfd.readouterr()
@@ -266,6 +289,21 @@ def test_bad_input_gets_one_line_and_exit_code_2(
     assert message in last
     assert "Traceback" not in shown.err
     assert not (shell.folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bugdet": 3}, "there is no setting 'bugdet': choose from best, budget, "),
+        ({"budget": "3"}, "--budget 3: give 1 or more"),
+        ({"size": "32x48"}, "size '32x48': give a height and a width"),
+    ],
+)
+def test_bad_input_from_python_is_a_user_error(shell: Shell, settings: dict[str, Any], message: str) -> None:
+    from nas.search import search
+
+    with pytest.raises(UserError, match=re.escape(message)):
+        search(shell.space, **settings)
 
 
 def test_describe_and_help_load_nothing_heavy(shell: Shell) -> None:

@@ -328,7 +328,7 @@ def test_a_threshold_that_filters_nothing_is_warned_of_once(caplog: pytest.LogCa
     adversary = Adversary(classes=2, lr=1e-4)
     with caplog.at_level(logging.WARNING):
         for rate in [0.0] * 99 + [0.5] + [0.0] * 150:
-            adversary.watch(rate, "absolute threshold 0.6")
+            adversary.watch(torch.tensor(rate), "absolute threshold 0.6")
     assert [r.getMessage() for r in caplog.records] == [
         "S4GAN: none of the predictions passed the absolute threshold 0.6 for 100 steps; "
         'self-training is idle, lower it or use threshold_kind="quantile"'
@@ -338,11 +338,11 @@ def test_a_threshold_that_filters_nothing_is_warned_of_once(caplog: pytest.LogCa
 def test_none_and_all_are_spells_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
     adversary = Adversary(classes=2, lr=1e-4)
     with caplog.at_level(logging.WARNING):
-        for rate in [0.0, 1.0] * 100 + [0.0] * 60 + [1.0] * 99 + [0.5] * 5:
-            adversary.watch(rate, "absolute threshold 0.6")
+        for rate in [0.0, 1.0] * 100 + [0.0] * 60 + [1.0] * 99 + [0.5] * 11:
+            adversary.watch(torch.tensor(rate), "absolute threshold 0.6")
         assert not caplog.records
         for _ in range(150):
-            adversary.watch(1.0, "absolute threshold 0.6")
+            adversary.watch(torch.tensor(1.0), "absolute threshold 0.6")
     assert [r.getMessage() for r in caplog.records] == [
         "S4GAN: all of the predictions passed the absolute threshold 0.6 for 100 steps; "
         "self-training filters nothing, raise it or unlabelled_batch"

@@ -27,6 +27,20 @@ def test_classes_are_found_by_scanning(make_folder) -> None:
     assert data.unlabelled.images.shape == (0, 12, 16, 3)
 
 
+def test_without_a_word_on_labels_all_masks_are_used(make_folder) -> None:
+    root = make_folder()
+    everything = load_data(f"folder:{root}", progress=False)
+    assert len(everything.labelled) == 6
+    assert len(load(root, "1/3").labelled) == 2
+
+
+def test_masks_as_jpeg_are_refused(make_folder) -> None:
+    root = make_folder()
+    (root / "masks" / "ab.png").rename(root / "masks" / "ab.jpg")
+    with pytest.raises(UserError, match=r"ab\.jpg: JPEG changes class numbers along every edge"):
+        load(root)
+
+
 def test_a_set_is_no_other_domain_however_it_is_spelt(make_folder) -> None:
     root = make_folder()
     same = load(root, "2", unlabelled=f"folder:{root}/../{root.name}/")

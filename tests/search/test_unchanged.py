@@ -1,0 +1,65 @@
+"""A run goes on only with the space and the images that it began with, wherever these are now."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from nas.search import Run
+from tests.search.conftest import Shell
+
+TINY = ("--budget", "1", "--size", "16x24", "--steps", "3", "--best", "1", "--repeats", "1", "--workers", "1")
+
+
+def draw(root: Path, names: str) -> None:
+    """A `folder:` set of small images with masks of two classes."""
+    for name in names:
+        for kind in ("images", "masks"):
+            (root / kind).mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(ord(name))
+        cv2.imwrite(str(root / "images" / f"{name}.png"), rng.integers(0, 255, (16, 24, 3), np.uint8))
+        cv2.imwrite(str(root / "masks" / f"{name}.png"), rng.integers(0, 2, (16, 24), np.uint8))
+
+
+@pytest.fixture
+def begun(shell: Shell) -> Shell:
+    """A finished run on a set beside it."""
+    draw(shell.folder / "set", "abcdefghi")
+    ended = shell.run("search", "--space", "small.py", "--data", "folder:set", "--name", "one", *TINY)
+    assert ended.returncode == 0, ended.stderr
+    return shell
+
+
+def resumed(shell: Shell, *more: str) -> tuple[int, str]:
+    ended = shell.run("search", "--resume", "runs/one", *more)
+    return ended.returncode, ended.stderr.strip()
+
+
+def test_other_images_or_another_space_are_refused_and_moved_ones_are_not(begun: Shell) -> None:
+    folder, run = begun.folder, begun.folder / "runs" / "one"
+    assert Run(run).settings.data == f"folder:{folder / 'set'}"
+
+    draw(folder / "set", "x")
+    code, error = resumed(begun, "--repeats", "2")
+    assert code == 2 and len(error.splitlines()) == 1
+    assert "folder:set does not hold the images this run began with (5 labelled, 0 unlabelled, 2 validation, " in error
+    assert "; now 5 labelled, 0 unlabelled, 3 validation, " in error
+
+    for kind in ("images", "masks"):
+        (folder / "set" / kind / "x.png").unlink()
+    shutil.move(folder / "set", folder / "moved")
+    code, error = resumed(begun, "--repeats", "2")
+    assert code == 2 and "there is no" in error
+    code, error = resumed(begun, "--repeats", "2", "--data", "folder:moved")
+    assert code == 0, error
+    assert Run(run).ranking["seeds"].tolist() == [2]
+    assert Run(run).settings.data == f"folder:{folder / 'moved'}"
+
+    (run / "space.py").write_text((run / "space.py").read_text().replace('Choice("batch", "group")', '"batch"'))
+    code, error = resumed(begun)
+    assert code == 2 and len(error.splitlines()) == 1
+    assert "space.py is not the space this run began with" in error

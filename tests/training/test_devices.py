@@ -1,0 +1,110 @@
+"""A step keeps to its device and never waits for it: on torch's `meta` device the one and the other are errors.
+
+Tensors there have a shape and no numbers. An operation that mixes them with tensors of the CPU is refused as it is on
+a GPU, and so is reading a number, which on a GPU would stop the CPU until everything before it is done.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import nas
+from nas.space import Recipe
+from nas.training import Plan
+from nas.training.trainer import _Training
+
+RECIPE = Recipe(
+    encoder=nas.Encoder(stages=(nas.Stage(width=8), nas.Stage(width=16), nas.Stage(width=16))),
+    decoder=nas.UNet(),
+    loss=nas.CrossEntropy(weighting="sqrt_median"),
+    method=nas.Supervised(),
+    optimizer=nas.Adam(lr=1e-3),
+    schedule=nas.Poly(),
+    augment=nas.Augment(scale=(0.75, 1.5), colour=0.3),
+    labelled_batch=3,
+    unlabelled_batch=3,
+    ema=0.9,
+    clip=1.0,
+)
+PRETEXT = (nas.Inpainting(), nas.Denoising(), nas.Colorization(), nas.Jigsaw(), nas.Rotation())
+METHODS = (
+    *(nas.PseudoLabel(warmup=0.0), nas.MeanTeacher(), nas.CutMix(), nas.CutMix(target="hard"), nas.ClassMix()),
+    *(nas.FixMatch(), nas.UniMatch(), nas.CPS(), nas.S4GAN(), nas.MLMT(), nas.Fusion(nas.S4GAN(), nas.MLMT())),
+    nas.S4GAN(adversarial="bce", threshold_kind="quantile"),
+)
+DECODERS = (nas.UNet(up="bilinear"), nas.LinkNet(), nas.SegNet(), nas.FPN(width=8), nas.ASPP(width=8))
+LOSSES = (nas.DiceCE(), nas.Focal(), nas.OHEM())
+CASES = (
+    *(replace(RECIPE, method=method) for method in METHODS),
+    *(replace(RECIPE, pretext=PRETEXT, pretext_statistics=kind) for kind in ("shared", "clean")),
+    *(replace(RECIPE, norm=norm) for norm in ("batch", "instance", "layer", "group", "switch")),
+    *(replace(RECIPE, decoder=decoder) for decoder in DECODERS),
+    *(replace(RECIPE, loss=loss) for loss in LOSSES),
+    *(replace(RECIPE, optimizer=optimizer) for optimizer in (nas.SGD(lr=0.1), nas.AdamW(lr=0.1))),
+)
+
+
+def split(count: int, masks: bool) -> Any:
+    rng = np.random.default_rng(count)
+    found = rng.integers(0, 4, (count, 32, 48), np.uint8) if masks else None
+    return SimpleNamespace(images=rng.integers(0, 255, (count, 32, 48, 3), np.uint8), masks=found)
+
+
+@pytest.fixture
+def unreal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What torch has for real devices only is stood in for."""
+    autocast = torch.autocast
+
+    def cast(kind: str, *more: Any, **named: Any) -> Any:
+        return nullcontext() if kind == "meta" else autocast(kind, *more, **named)
+
+    def noise(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return torch.empty(images.shape, device=images.device)
+
+    monkeypatch.setattr(torch, "autocast", cast)
+    # Once, as a training begins, it asks how widely weights are spread.
+    monkeypatch.setattr("tasks.methods.cps._start_anew", lambda module: None)
+    for module in [m for name, m in sys.modules.items() if name.startswith("tasks.") and hasattr(m, "noise_like")]:
+        monkeypatch.setattr(module, "noise_like", noise)
+    yield
+
+
+@pytest.mark.parametrize("candidate", CASES, ids=lambda c: f"{c.method!r} {c.decoder!r} {c.norm} {c.loss!r}"[:90])
+def test_a_step_keeps_to_its_device_and_reads_nothing_from_it(candidate: Recipe, unreal: None) -> None:
+    data = SimpleNamespace(
+        classes=tuple("abcd"), labelled=split(5, True), unlabelled=split(9, False), validation=split(4, True)
+    )
+    training = _Training(candidate, data, Plan(3, (3,), 0, "meta"))  # type: ignore[arg-type]
+    batches = training._batches()
+    training.network.train()
+    for step in range(3):
+        training._step(next(batches), step)
+    logits = training._predictor().eval()(torch.empty(2, 3, 32, 48, device="meta"))
+    assert logits.device.type == "meta" and logits.shape == (2, 4, 32, 48)
+
+
+def test_the_device_tells_a_number_that_is_read_and_a_tensor_from_elsewhere() -> None:
+    x = torch.ones(3, device="meta")
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        x.sum().item()
+    with pytest.raises(RuntimeError, match="device"):
+        x + torch.ones(3)
+
+
+def test_memory_is_asked_for_when_the_gpu_has_been_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas.training.memory import reset_peak
+
+    called: list[str] = []
+    monkeypatch.setattr(torch.cuda, "init", lambda: called.append("init"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: called.append("reset"))
+    reset_peak(torch.device("cuda", 0))
+    assert called == ["init", "reset"]
