@@ -46,7 +46,7 @@ class Checkpoint:
     """What a checkpoint file holds.
 
     Attributes:
-        network: in evaluation mode, on the CPU, channels last; RGB images in [0, 1] to logits.
+        network: in evaluation mode, on the CPU; RGB images in [0, 1] to logits.
         candidate: the recipe that built and trained it.
         classes: one name a channel of the logits.
         palette: one RGB colour a class.

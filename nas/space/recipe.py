@@ -84,4 +84,6 @@ class Recipe(Component):
         without: dict[str, Any] = {} if pretext else {"curriculum": Joint(), "pretext_statistics": "shared"}
         if not pretext and not getattr(self.method, "needs_unlabelled", True):
             without["unlabelled_batch"] = 0
+        if getattr(self.method, "averages", False):
+            without["ema"] = None
         return replace(self, pretext=pretext, **without)

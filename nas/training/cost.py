@@ -16,7 +16,13 @@ __all__ = ["Cost", "cost"]
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters; multiply-adds of one forward pass of one image; MB kept for backward by one labelled batch."""
+    """What the network costs; a method's passes and own networks, and the pretext tasks, come on top.
+
+    Attributes:
+        params: parameters.
+        macs: multiply-adds of one forward pass of one image.
+        memory_mb: MB of the weights and what is trained with them, and of what a labelled batch keeps for backward.
+    """
 
     params: int
     macs: int

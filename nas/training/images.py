@@ -48,9 +48,14 @@ class Epochs:
 
     Attributes:
         waiting: indices drawn already, which the next batches begin with.
+
+    Raises:
+        ValueError: there is no image.
     """
 
     def __init__(self, count: int, batch: int, generator: torch.Generator) -> None:
+        if batch and not count:
+            raise ValueError("there is no image to draw batches from")
         self.count, self.batch, self.generator = count, batch, generator
         self.waiting = torch.empty(0, dtype=torch.int64)
 

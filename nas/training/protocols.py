@@ -64,6 +64,8 @@ class Method(Protocol):
     """
 
     needs_unlabelled: bool
+    averages: bool
+    """Whether it evaluates an average of its own, which leaves a recipe's `ema` without effect."""
 
     def advice(self, labelled: int, unlabelled: int) -> str | None:
         """What to know before training with so many images, in one line, or None."""

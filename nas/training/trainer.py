@@ -119,7 +119,7 @@ class _Training:
         self.own = candidate.method.build(self.network, self.classes)
         if self.own is not None:
             self.own.to(self.device)
-        self.average = copy.deepcopy(self.network) if candidate.ema else None
+        self.average = copy.deepcopy(self.network) if candidate.ema and not candidate.method.averages else None
         advice = candidate.method.advice(len(self.labelled), len(self.unlabelled))
         if advice:
             log.warning(advice)

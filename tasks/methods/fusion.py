@@ -48,6 +48,11 @@ class Fusion(SemiSupervised):
                 name = _name(method)
                 raise SpaceError(f"Fusion: segmentation is {name}, it must be a method other than MLMT and Fusion")
 
+    @property
+    def averages(self) -> bool:  # type: ignore[override]
+        """As the segmentation method does."""
+        return bool(self.segmentation.averages)
+
     def advice(self, labelled: int, unlabelled: int) -> str | None:
         """The segmentation method's, and that there is no veto where nothing is unlabelled."""
         if not unlabelled:

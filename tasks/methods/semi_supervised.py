@@ -24,6 +24,7 @@ class SemiSupervised(Component):
     """
 
     needs_unlabelled: ClassVar[bool] = True
+    averages: ClassVar[bool] = False
 
     def advice(self, labelled: int, unlabelled: int) -> str | None:
         """Says that there is nothing to learn from where there are no unlabelled images."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -86,6 +86,8 @@ class TeacherMethod(SemiSupervised):
     Attributes:
         decay: of the teacher's average.
     """
+
+    averages: ClassVar[bool] = True
 
     decay: float = 0.99
 

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from nas.models import ASPP, FPN, Encoder, LinkNet, SegNet, Stage, UNet
-from nas.space import Component, PretrainThenFinetune, Recipe
+from nas.space import Component, PretrainThenFinetune, Recipe, candidate_hash
 from nas.training import SGD, Adam, Augment, Plan, Poly, Trained, TrainingError, evaluate, train
 from tasks import (
+    MLMT,
     OHEM,
     S4GAN,
     Colorization,
@@ -23,6 +24,7 @@ from tasks import (
     Denoising,
     DiceCE,
     Focal,
+    Fusion,
     Inpainting,
     Jigsaw,
     MeanTeacher,
@@ -155,6 +157,15 @@ def test_ema_is_evaluated_in_place_of_the_last_weights(data: Any) -> None:
     plain, averaged = short(RECIPE, data, steps=4), short(replace(RECIPE, ema=0.9), data, steps=4)
     one, other = next(plain.network.parameters()), next(averaged.network.parameters())
     assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("method", [MeanTeacher(), CutMix(), Fusion(MeanTeacher(), MLMT())])
+def test_a_method_with_an_average_of_its_own_needs_no_other(data: Any, method: Any) -> None:
+    plain, averaged = replace(RECIPE, method=method), replace(RECIPE, method=method, ema=0.9)
+    assert candidate_hash(plain) == candidate_hash(averaged)
+    one, other = short(plain, data).network, short(averaged, data).network
+    assert all(torch.equal(p, q) for p, q in zip(one.parameters(), other.parameters(), strict=True))
+    assert candidate_hash(RECIPE) != candidate_hash(replace(RECIPE, ema=0.9))
 
 
 def test_clipping_bounds_the_step(data: Any) -> None:
