@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ from nas.training import Plan, train
 from search_spaces.unet import space as unet
 from tasks.data import FewLabelData, ImageSet
 
-__all__ = ["measure", "noise", "print_costs"]
+__all__ = ["COSTS", "measure", "noise", "print_costs"]
 
-TABLE = RESULTS / "method_costs.csv"
+COSTS = RESULTS / "method_costs.csv"
 
 CLASSES = 11
 STEPS, ROUNDS = 6, 3
@@ -31,11 +32,11 @@ TOGETHER = "all pretext tasks"
 LONGER = "all pretext tasks, 4 times the steps"
 
 
-def print_costs(methods: Sequence[str], size: str) -> None:
-    """Measure, print and write to a CSV file."""
+def print_costs(methods: Sequence[str], size: str, out: Path) -> None:
+    """Measure, print and write to a CSV file, in place of what it holds."""
     table = measure(methods, size)
     print(table.to_string(index=False, float_format="{:.2f}".format))
-    table.assign(size=size, **provenance("torch")).to_csv(TABLE, index=False, float_format="%.4f")
+    table.assign(size=size, **provenance("torch")).to_csv(out, index=False, float_format="%.4f")
 
 
 def measure(methods: Sequence[str], size: str) -> pd.DataFrame:

@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from benchmarks.method_costs import print_costs
+from benchmarks.method_costs import COSTS, print_costs
 from benchmarks.method_recipes import METHODS, recipe
 from benchmarks.method_table import write_tables
 from benchmarks.provenance import RESULTS, provenance
@@ -116,12 +116,13 @@ def main() -> None:
     parser.add_argument("--size", type=size, default="96x128", help="HxW")
     parser.add_argument("--data", default=os.environ.get("NAS_CAMVID"), help="camvid:PATH; else $NAS_CAMVID")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at once, one thread each")
-    parser.add_argument("--out", type=Path, default=TABLE)
+    parser.add_argument("--out", type=Path, help="a CSV file  [results/methods.csv, or method_costs.csv]")
     parser.add_argument("--costs", action="store_true", help="time and memory of a step, and nothing else")
     options = parser.parse_args()
     if options.costs:
-        print_costs(options.method, options.size)
+        print_costs(options.method, options.size, options.out or COSTS)
         return
+    table = options.out or TABLE
     if not options.data:
         parser.error("give --data camvid:PATH, a folder of CamVid with its splits of few labels")
     spec = options.data if ":" in options.data else f"camvid:{options.data}"
@@ -136,8 +137,8 @@ def main() -> None:
             load(spec, labels, options.size)
     except UserError as error:
         parser.error(str(error))
-    run(missing(asked, options.out), spec, options.jobs, options.out)
-    print(write_tables(options.out, options.steps, options.size))
+    run(missing(asked, table), spec, options.jobs, table)
+    print(write_tables(table, options.steps, options.size))
 
 
 if __name__ == "__main__":
