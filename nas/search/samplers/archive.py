@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -38,6 +38,7 @@ class Archive:
         self.trials: list[FrozenTrial] = []
         self.columns: dict[str, Column] = {}
         self.varied: set[str] = set()
+        self._labels: dict[str, dict[tuple[type, Any], float]] = {}
         self._first: dict[str, tuple[int, int]] = {}
         self._read: set[int] = set()
         self._places: dict[int, int] = {}
@@ -94,13 +95,27 @@ class Archive:
             known = self.columns.get(name)
             if known is None:
                 self.columns[name] = Column(distribution)
-            elif known.distribution is not distribution and known.distribution != distribution:
+            elif not _same(known.distribution, distribution):
                 self.columns[name] = known.widened(distribution)
+                self._labels.pop(name, None)
                 if not self.columns[name].labels:
                     self.varied.add(name)
-            self._first[name] = min(self._first.get(name, (number, place)), (number, place))
-            found[name] = distribution.to_internal_repr(value)
+            first = self._first.get(name)
+            if first is None or (number, place) < first:
+                self._first[name] = number, place
+            found[name] = self._internal(name, value, distribution)
         return found
+
+    def _internal(self, name: str, value: Any, distribution: BaseDistribution) -> float:
+        """The value as Optuna holds it; that of a label is remembered, for Optuna compares it with each in turn."""
+        if not isinstance(distribution, CategoricalDistribution):
+            return float(distribution.to_internal_repr(value))
+        known, label = self._labels.setdefault(name, {}), (type(value), value)
+        try:
+            return known[label]
+        except KeyError:
+            known[label] = found = float(distribution.to_internal_repr(value))
+            return found
 
     def _fill(self, names: list[str]) -> None:
         """Bring the matrix up to date: all of it when a parameter is new, else the new rows."""
@@ -155,3 +170,10 @@ class Archive:
         """The trials in the order in which they ended."""
         ended = [t.datetime_complete.timestamp() if t.datetime_complete else 0.0 for t in self.trials]
         return np.lexsort(([t.number for t in self.trials], ended))
+
+
+def _same(one: BaseDistribution, other: BaseDistribution) -> bool:
+    """Whether two distributions are equal; Optuna compares labels one by one, which takes much longer."""
+    if isinstance(one, CategoricalDistribution) and isinstance(other, CategoricalDistribution):
+        return one.choices == other.choices or one == other
+    return one is other or one == other
