@@ -37,16 +37,17 @@ def test_the_stored_score_comes_back_to_the_last_bit(trained, threads) -> None:
     assert scores.miou > 0.5
 
 
-def test_images_that_a_list_of_labels_took_from_the_split_are_not_scored(trained, data_folder) -> None:
+def test_images_that_a_list_of_labels_took_from_the_split_are_not_scored(trained, data_folder, tmp_path) -> None:
     loaded = load_checkpoint(trained)
     everything = load_split(loaded, "validation").names
     taken = everything[0]
     said = loaded.provenance["data"] | {"labelled": [taken, "elsewhere"]}
     loaded = replace(loaded, provenance=loaded.provenance | {"data": said})
     assert load_split(loaded, "validation").names == everything[1:]
-    assert load_split(loaded, "validation", said["spec"]).names == everything[1:]
+    assert load_split(loaded, "validation", f"{said['spec']}/.").names == everything[1:]
     # Another set's images are others, whatever they are called.
-    assert load_split(loaded, "validation", f"{said['spec']}/.").names == everything
+    shutil.copytree(data_folder, tmp_path / "other")
+    assert load_split(loaded, "validation", f"folder:{tmp_path / 'other'}").names == everything
 
 
 def test_test_split_against_scores_written_out(trained, data_folder, typed) -> None:
