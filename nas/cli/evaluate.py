@@ -25,6 +25,9 @@ __all__ = ["command", "evaluate_checkpoint", "load_split", "main", "score_table"
 
 SPLITS = ("validation", "test")
 
+APART = 0.002
+"""Between a score and the stored one, from which it is more than rounding on another device."""
+
 
 @click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
 @click.argument("checkpoint", metavar="CHECKPOINT", type=click.Path(path_type=Path))
@@ -60,6 +63,8 @@ def command(
     stored = loaded.metrics.get(f"{split}_miou")
     if stored is not None and data is None and size is None and group_classes is None:
         click.echo(f"stored with the checkpoint: mIoU {stored:.4f}")
+        if abs(stored - scores.miou) > APART:
+            click.echo("They differ: the images, the device or the toolkit are no longer those of the training.")
     if veto:
         from nas.cli.veto import count_vetoes, veto_table
 

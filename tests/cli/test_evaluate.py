@@ -88,6 +88,15 @@ def test_what_is_printed(trained, typed) -> None:
     assert "validation: 4 images of 32x48" in ended.out
 
 
+def test_a_score_that_is_no_longer_the_stored_one_is_pointed_out(trained, typed, monkeypatch) -> None:
+    found = Scores(0.1, 0.1, (0.1, 0.1, 0.1, 0.1))
+    monkeypatch.setattr("nas.cli.evaluate.evaluate_checkpoint", lambda *given: found)
+    ended = typed(main, trained, "--device", "cpu")
+    assert ended.code == 0
+    last = ended.out.splitlines()[-1]
+    assert last == "They differ: the images, the device or the toolkit are no longer those of the training."
+
+
 def test_another_size_and_data_named_by_hand(trained, data_folder, typed) -> None:
     ended = typed(main, trained, "--data", f"folder:{data_folder}", "--size", "24x32")
     assert ended.code == 0
