@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -253,7 +254,8 @@ class _Searching:
         know_components()
         winners = best_of(Run(earlier))
         queued = queue_winners(study, space, winners)
-        log.info("Of the %d best candidates of %s, %d are points of this space.", len(winners), earlier, queued)
+        found = counted(len(winners), "best candidate")
+        log.info("%s of %s; points of this space: %d.", found, os.path.relpath(earlier), queued)
 
     def _queue_promising(self, study: Any, space: Any) -> None:
         """Have the most promising of many drawn candidates tried next."""

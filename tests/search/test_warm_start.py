@@ -26,7 +26,7 @@ def test_the_best_of_another_run_are_tried_after_the_baselines(shell: Shell) -> 
     options = ("--space", "narrower.py", "--name", "two", "--warm-start", "runs/one", "--budget", "8", *SHORT)
     second = shell.run("search", *options)
     assert second.returncode == 0, second.stderr
-    assert "best candidates of runs/one" in second.stdout
+    assert "best candidates of runs/one; points of this space: " in second.stdout
     trials = Run(shell.folder / "runs" / "two").study().get_trials(deepcopy=False)
     tried = [t.user_attrs["hash"] for t in trials]
     usable = [h for h in winners if h in tried]
