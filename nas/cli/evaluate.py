@@ -188,12 +188,12 @@ def _stored_data(checkpoint: Checkpoint) -> str:
 
 def _labelled(checkpoint: Checkpoint, data: str | None) -> set[str]:
     """What a list of labels named in the set that is asked for; another set's names may be the same by chance."""
-    from tasks.data import resolved
+    from tasks.data import same_set
 
     stored = checkpoint.provenance.get("data")
     if not isinstance(stored, dict) or stored.get("unlabelled"):
         return set()
-    if data is not None and resolved(data) != resolved(str(stored.get("spec"))):
+    if data is not None and not same_set(data, str(stored.get("spec"))):
         return set()
     return set(stored.get("labelled", ()))
 

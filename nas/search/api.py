@@ -237,7 +237,7 @@ class _Searching:
             self._queue_promising(study, space)
             study.set_user_attr("space", Path(settings.space).name)
             study.set_user_attr("data", settings.data)
-        check_images(study, self.data)
+            check_images(study, self.data)
         returned = return_unfinished(study)
         if returned:
             log.info("%s queued again, which had not ended.", counted(returned, "candidate"))
@@ -278,6 +278,8 @@ class _Searching:
         return {"params": found.params, "macs": found.macs}
 
     def _provenance(self) -> dict[str, Any]:
+        from tasks.data import is_list
+
         settings = self.run.settings
         data = {
             "spec": settings.data,
@@ -287,7 +289,7 @@ class _Searching:
             "group_classes": settings.group_classes,
             "seed": settings.seed,
         }
-        if str(settings.labels).strip().lower().endswith(".txt"):
+        if is_list(settings.labels):
             # A list may name images of the ranking split, which are then no measure of what they trained.
             data["labelled"] = list(self.data.labelled.names)
         return {"run": self.run.folder.name, "space": Path(settings.space).name, "data": data}

@@ -10,7 +10,7 @@ from typing import Any
 from nas.errors import UserError
 from nas.search.objectives import checked_objectives
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "settings_of"]
 
 PASSES, SCENES_PASSES = 60, 5
 
@@ -86,7 +86,8 @@ class Settings:
             UserError: when a number is out of its range.
         """
         least = dict.fromkeys(("budget", "screen", "steps", "best", "repeats", "workers", "workers_per_gpu"), 1)
-        for name, lowest in {**least, "seed": 0, "cache_gb": 0}.items():
+        least |= dict.fromkeys(("seed", "cache_gb"), 0)
+        for name, lowest in least.items():
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int | float) or value < lowest):
                 raise UserError(f"--{name.replace('_', '-')} {value}: give {lowest} or more")
@@ -96,18 +97,18 @@ class Settings:
                 raise UserError(f"size {self.size!r}: give a height and a width")
             if min(self.size) < 8:
                 raise UserError(f"--size {self.size[0]}x{self.size[1]}: give 8 pixels or more each way")
-        if self.max_time is not None and self.max_time <= 0:
-            raise UserError(f"--max-time {self.max_time:g}s: give a positive time")
-        if self.hang_after <= 0:
-            raise UserError(f"--hang-after {self.hang_after:g}s: give a positive time")
+        for name in ("max_time", "hang_after"):
+            seconds = getattr(self, name)
+            if seconds is not None and seconds <= 0:
+                raise UserError(f"--{name.replace('_', '-')} {seconds:g}s: give a positive time")
         return self.anywhere()
 
     def anywhere(self) -> Settings:
         """The same settings with full paths: a run may be resumed from another folder than it was begun in."""
-        from tasks.data import resolved
+        from tasks.data import is_list, resolved
 
         labels = self.labels
-        if labels is not None and labels.strip().lower().endswith(".txt"):
+        if labels is not None and is_list(labels):
             labels = str(Path(labels.strip()).expanduser().resolve())
         return replace(
             self,

@@ -2,7 +2,8 @@
 
 from tasks.data.files import list_images, read_image, resize
 from tasks.data.grouping import Groups, read_groups
-from tasks.data.load import KINDS, load_data, open_source, resolved
+from tasks.data.labels import is_list
+from tasks.data.load import KINDS, load_data, open_source, resolved, same_set
 from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, Source
 from tasks.data.sharing import SharedData, shared
 
@@ -15,6 +16,7 @@ __all__ = [
     "Item",
     "SharedData",
     "Source",
+    "is_list",
     "list_images",
     "load_data",
     "open_source",
@@ -22,5 +24,6 @@ __all__ = [
     "read_image",
     "resize",
     "resolved",
+    "same_set",
     "shared",
 ]

@@ -13,7 +13,7 @@ from nas.errors import UserError
 from tasks.data.sets import Item, Source
 from tasks.data.stems import pick, read_stems
 
-__all__ = ["choose_labels", "draw_stratified"]
+__all__ = ["choose_labels", "draw_stratified", "is_list"]
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def choose_labels(
     pool = {item.name: item for item in source.pool}
     if text == "all":
         return source.pool
-    if text.lower().endswith(".txt"):
+    if is_list(text):
         known = {item.name: item for item in (*source.pool, *source.validation, *source.spare)}
         return pick(known, read_stems(Path(text).expanduser()), text)
     declared = source.label_files.get(text.replace("/", "_"))
@@ -52,6 +52,11 @@ def choose_labels(
     drawn = draw_stratified(there, count, seed)
     _report_missing(source, there, drawn)
     return tuple(item for place, item in enumerate(source.pool) if place in drawn)
+
+
+def is_list(labels: str | None) -> bool:
+    """Whether labels are named by a list, FILE.txt."""
+    return labels is not None and labels.strip().lower().endswith(".txt")
 
 
 def draw_stratified(presence: np.ndarray, count: int, seed: int) -> frozenset[int]:

@@ -27,7 +27,7 @@ from tasks.data.scenes import read_scenes
 from tasks.data.sets import FewLabelData, Item, Source
 from tasks.data.splits import check_disjoint
 
-__all__ = ["KINDS", "load_data", "open_source", "resolved"]
+__all__ = ["KINDS", "load_data", "open_source", "resolved", "same_set"]
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def load_data(
         UserError: something cannot be read or does not fit; the message names it.
     """
     source = open_source(spec, progress, group_classes)
-    other = unlabelled is not None and _named(unlabelled) != _named(spec)
+    other = unlabelled is not None and not same_set(unlabelled, spec)
     target = open_source(unlabelled, progress, group_classes) if unlabelled is not None and other else source
     if source.classes != target.classes:
         raise UserError(_class_difference(source, target))
@@ -138,8 +138,9 @@ def resolved(spec: str) -> str:
     return f"{kind}:{Path(place).expanduser().resolve()}" if kind in KINDS and place else spec
 
 
-def _named(spec: str) -> str:
-    return "scenes:day" if spec == "scenes" else resolved(spec)
+def same_set(one: str, other: str) -> bool:
+    """Whether two specs name the same set, however they are spelt."""
+    return len({"scenes:day" if spec == "scenes" else resolved(spec) for spec in (one, other)}) == 1
 
 
 def _open_ungrouped(spec: str, progress: bool) -> Source:

@@ -71,7 +71,7 @@ def hold_out(items: Sequence[Item], share: float = 1 / 3, most: int = 500) -> tu
         for place, frames in enumerate(short):
             (held if place in taken else kept).extend(frames)
     if not kept or not held:
-        raise UserError(f"too few images to hold some out, {len(items)} of at least 3 for each of ranking and test")
+        raise UserError(f"too few images to hold some out, {len(items)}: at least 3 are needed")
     return _in_order(items, kept), _in_order(items, held)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nas.models import Network
 from nas.training.batch import cross_entropy
 from nas.training.compute import likeliest
-from tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels, share
+from tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels
 from tasks.methods.mixing import class_masks, mixed, partners
 from tasks.methods.teacher import Teacher
 
@@ -42,5 +42,5 @@ class ClassMix(ConfidentTeacherMethod):
         # A mix is of pixels as they are, so the running statistics may learn from it.
         student = network(mixed(images, mask))
         difference = cross_entropy(student, likeliest(target))
-        confident = share(confident_pixels(target, self.confidence))
+        confident = confident_pixels(target, self.confidence).float().mean()
         return self.weight * confident * difference, {"loss.consistency": difference.detach(), "confident": confident}

@@ -12,7 +12,7 @@ from nas.training.batch import VOID, cross_entropy
 from tasks.methods.semi_supervised import check_range
 from tasks.methods.teacher import TeacherMethod
 
-__all__ = ["ConfidentTeacherMethod", "confident_cross_entropy", "confident_pixels", "share"]
+__all__ = ["ConfidentTeacherMethod", "confident_cross_entropy", "confident_pixels"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,6 @@ def confident_pixels(probabilities: Tensor, confidence: float) -> Tensor:
     return probabilities.amax(1) >= confidence
 
 
-def share(pixels: Tensor) -> Tensor:
-    """The share of pixels, bool of any shape, that are true: a float32 scalar."""
-    return pixels.float().mean()
-
-
 def confident_cross_entropy(logits: Tensor, probabilities: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the logits with the likeliest classes where those are confident, a mean over all pixels.
 
@@ -61,5 +56,5 @@ def confident_cross_entropy(logits: Tensor, probabilities: Tensor, confidence: f
     """
     sureness, classes = probabilities.max(1)
     confident = sureness >= confidence
-    found = share(confident)
-    return cross_entropy(logits, classes.where(confident, VOID)) * found, found
+    share = confident.float().mean()
+    return cross_entropy(logits, classes.where(confident, VOID)) * share, share

@@ -11,7 +11,7 @@ from nas.models import Network
 from nas.space.component import SpaceError
 from nas.training.batch import cross_entropy
 from nas.training.compute import likeliest
-from tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels, share
+from tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels
 from tasks.methods.mixing import boxes, mixed
 from tasks.methods.teacher import Teacher, squared_difference
 
@@ -54,7 +54,7 @@ class CutMix(ConfidentTeacherMethod):
         target = mixed(cast(Teacher, own).predict(images), box)
         # A mix is of pixels as they are, so the running statistics may learn from it.
         student = network(mixed(images, box))
-        confident = share(confident_pixels(target, self.confidence))
+        confident = confident_pixels(target, self.confidence).float().mean()
         if self.target == "soft":
             difference = squared_difference(student, target)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
 from nas.training.batch import VOID
-from nas.training.ema import ema_update, young_decay
+from nas.training.ema import ema_update
 from tasks.methods.mean_teacher import ramp, strong_view
 from tasks.methods.semi_supervised import SemiSupervised, check_range
+from tasks.methods.teacher import Follower
 from tasks.methods.veto import Classifier, Vetoed
 
 if TYPE_CHECKING:
@@ -90,14 +91,13 @@ class MLMT(SemiSupervised):
         return Branch(network, network.classes).vetoed(network, self.threshold)
 
 
-class Branch(nn.Module):
+class Branch(Follower):
     """A head for the network's encoder, trained with it, and the average of both (Tarvainen & Valpola 2017)."""
 
     def __init__(self, network: Network, classes: int) -> None:
         super().__init__()
         self.head = nn.Linear(network.encoder.channels[-1], classes).to(network.mean.device)
         self.teacher = Classifier(network, self.head)
-        self.updates = 0
 
     def student(self, network: Network, images: Tensor) -> Tensor:
         """Logits N x K, float32, of each class being in the images N x 3 x H x W."""
@@ -106,20 +106,13 @@ class Branch(nn.Module):
 
     def follow(self, network: Network, decay: float) -> None:
         """Average in the present weights and buffers; a young average keeps less of the old."""
-        decay = young_decay(decay, self.updates)
+        decay = self.next_decay(decay)
         ema_update(self.teacher.network, network, decay)
         ema_update(self.teacher.head, self.head, decay)
-        self.updates += 1
 
     def vetoed(self, network: Network, threshold: float) -> Vetoed:
         """The network with the average's veto, which is off until the average has followed once."""
         return Vetoed(network, self.teacher, threshold if self.updates else 0.0)
-
-    def get_extra_state(self) -> dict[str, Any]:
-        return {"updates": self.updates}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.updates = state["updates"]
 
 
 def present(masks: Tensor, classes: int) -> Tensor:

@@ -16,10 +16,36 @@ from tasks.methods.semi_supervised import SemiSupervised, check_range
 if TYPE_CHECKING:
     from nas.training.batch import Batch
 
-__all__ = ["Teacher", "TeacherMethod", "squared_difference"]
+__all__ = ["Follower", "Teacher", "TeacherMethod", "squared_difference"]
 
 
-class Teacher(nn.Module):
+class Follower(nn.Module):
+    """Follows a network by averages, and counts how often it has.
+
+    Updates are counted here, not taken from the training's step: when pretext tasks alone come
+    first, the average starts late and must hurry no less.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.updates = 0
+
+    def next_decay(self, decay: float) -> float:
+        """The decay of the next update, which is counted: at most (n + 1) / (n + 10) at the n-th, from 0.
+
+        The random start is so soon forgotten.
+        """
+        self.updates += 1
+        return young_decay(decay, self.updates - 1)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"updates": self.updates}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.updates = state["updates"]
+
+
+class Teacher(Follower):
     """The average of a network's weights and norm buffers over the steps so far (Tarvainen & Valpola 2017).
 
     It is always in evaluation mode, whatever `train` is asked: with the averaged buffers it is
@@ -35,7 +61,6 @@ class Teacher(nn.Module):
         super().__init__()
         check_range("decay", decay, 0.0, 1.0)
         self.decay = decay
-        self.updates = 0
         self.network = copy.deepcopy(network)
         self.network.heads = nn.ModuleDict()
         self.requires_grad_(False)
@@ -52,21 +77,8 @@ class Teacher(nn.Module):
         return probabilities
 
     def follow(self, network: nn.Module) -> None:
-        """Average in the network's present weights and buffers; counters are copied.
-
-        At the n-th update, from 0, at most (n + 1) / (n + 10) of the old average is kept, so that
-        the random start is soon forgotten. Updates are counted here, not taken from the training's
-        step: when pretext tasks alone come first, the average starts late and must hurry no less.
-        """
-        decay = young_decay(self.decay, self.updates)
-        self.updates += 1
-        ema_update(self.network, network, decay)
-
-    def get_extra_state(self) -> dict[str, Any]:
-        return {"updates": self.updates}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.updates = state["updates"]
+        """Average in the network's present weights and buffers; counters are copied."""
+        ema_update(self.network, network, self.next_decay(self.decay))
 
 
 def squared_difference(logits: Tensor, probabilities: Tensor) -> Tensor:

@@ -150,11 +150,12 @@ class Archive:
             found[:, p] = self.columns[name].codes(matrix[:, p])
         return found
 
-    def bounds(self, name: str) -> np.ndarray:
-        """N x 2 codes of the least and the largest value that each trial could take of a number."""
-        found = np.full((len(self.trials), 2), np.nan)
-        for i, trial in enumerate(self.trials):
-            if isinstance(distribution := trial.distributions.get(name), IntDistribution | FloatDistribution):
+    def bounds(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """N x 2 codes of the least and the largest value that each of those trials could take of a number."""
+        found = np.full((len(rows), 2), np.nan)
+        for i, row in enumerate(rows):
+            distribution = self.trials[row].distributions.get(name)
+            if isinstance(distribution, IntDistribution | FloatDistribution):
                 found[i] = distribution.low, distribution.high
         return self.columns[name].codes(found)
 

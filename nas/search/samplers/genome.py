@@ -192,14 +192,15 @@ class Rules:
         """The parameter by whose states the bounds of `p` are narrowest, and those bounds, S x 2."""
         rows = codes[:, p] != INACTIVE
         best: tuple[float, int, np.ndarray] | None = None
-        for q in range(p):
-            column = self.columns[q]
+        for q, column in enumerate(self.columns[:p]):
+            if column.levels < 2:
+                continue
             states = self._states(codes[rows, q], column)
             found = np.tile([np.inf, -np.inf], (column.levels + 2, 1))
             np.minimum.at(found[:, 0], states, limits[rows, 0])
             np.maximum.at(found[:, 1], states, limits[rows, 1])
             width = float((found[states, 1] - found[states, 0]).sum())
-            if column.levels > 1 and (best is None or width < best[0]):
+            if best is None or width < best[0]:
                 best = width, q, np.where(np.isfinite(found), found, [0.0, 1.0])
         return None if best is None else best[1:]
 
@@ -214,21 +215,25 @@ class Rules:
     def complete(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """M x P candidates without what is not reached, and with a draw for what is reached and missing."""
         codes = codes.copy()
-        states: dict[int, np.ndarray] = {}
+        known: dict[int, np.ndarray] = {}
+
+        def states(q: int) -> np.ndarray:
+            if q not in known:
+                known[q] = self._states(codes[:, q], self.columns[q])
+            return known[q]
+
         for p, column in enumerate(self.columns):
             missing = codes[:, p] == INACTIVE
             if p in self._parent:
                 q, table = self._parent[p]
-                if q not in states:
-                    states[q] = self._states(codes[:, q], self.columns[q])
-                reached = table[states[q]]
+                reached = table[states(q)]
                 codes[~reached, p] = INACTIVE
                 missing &= reached
             if missing.any() and (p in self._parent or not self.conditional[p]):
                 codes[missing, p] = column.draw(int(missing.sum()), rng)
             if p in self._bounds:
                 q, limits = self._bounds[p]
-                low, high = limits[self._states(codes[:, q], self.columns[q])].T
+                low, high = limits[states(q)].T
                 codes[:, p] = np.where(codes[:, p] == INACTIVE, INACTIVE, np.clip(codes[:, p], low, high))
         return codes
 

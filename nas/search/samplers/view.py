@@ -48,7 +48,7 @@ class View:
         self.scored = np.flatnonzero(good)
         self.failed = np.array([i for i in np.flatnonzero(~good) if self.codes[i].tobytes() not in succeeded], int)
         self.scores = gaussian_ranks(self.fitness[self.scored]) if len(self.scored) else np.zeros(0)
-        bounds = {self.names.index(name): archive.bounds(name)[order][-LATEST:] for name in archive.varied}
+        bounds = {self.names.index(name): archive.bounds(name, order[-LATEST:]) for name in archive.varied}
         self.rules = Rules(self.codes[-LATEST:], self.columns, self.names, bounds)
         self._known = succeeded | {row.tobytes() for row in np.concatenate([self.codes[self.failed], running])}
 
