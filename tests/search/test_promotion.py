@@ -88,18 +88,33 @@ def test_halving_stops_for_good_and_promotion_does_not() -> None:
     assert Promotion(RUNGS).promotes and not AsyncHalving(RUNGS).promotes
 
 
+def poor(like: optuna.trial.FrozenTrial, number: int) -> optuna.trial.FrozenTrial:
+    """Another candidate that was stopped at the first rung, with nothing right."""
+    return optuna.trial.create_trial(
+        state=optuna.trial.TrialState.PRUNED,
+        params=like.params,
+        distributions=like.distributions,
+        user_attrs={**like.user_attrs, "hash": f"poor-{number}"},
+        intermediate_values={min(trials.rungs(like)): 0.0},
+    )
+
+
 @pytest.mark.slow
 def test_a_search_takes_stopped_candidates_up_again_and_spends_its_budget_once(shell: Shell) -> None:
     options = ("--space", "small.py", "--stopping", "promotion", "--sampler", "random", "--name", "one", "--seed", "1")
     ended = shell.run("search", *options, "--budget", "16", *SHORT)
     assert ended.returncode == 0, ended.stderr
-    extended = shell.run("search", "--resume", "runs/one", "--budget", "24")
-    assert extended.returncode == 0, extended.stderr
     run = Run(shell.folder / "runs" / "one")
+    stopped_first = [t for t in run.study().trials if trials.outcome(t) == "pruned"]
+    # With twice as many poor ones beside them, all of the sixteen are the best third, whatever they scored.
+    run.study().add_trials([poor(stopped_first[0], i) for i in range(32)])
+    extended = shell.run("search", "--resume", "runs/one", "--budget", "56")
+    assert extended.returncode == 0, extended.stderr
     found = run.study().get_trials(deepcopy=False)
     went_on = [t for t in found if trials.CONTINUES in t.user_attrs]
-    assert trials.spent(run.study()) == 24
-    assert went_on, "nobody was taken up again"
+    assert trials.spent(run.study()) == 56
+    at_first_rung = {t.number for t in stopped_first if len(trials.rungs(t)) == 1}
+    assert at_first_rung <= {t.user_attrs[trials.CONTINUES] for t in went_on}
     for trial in went_on:
         first = found[trial.user_attrs[trials.CONTINUES]]
         before, after = trials.rungs(first), trials.rungs(trial)
@@ -108,4 +123,5 @@ def test_a_search_takes_stopped_candidates_up_again_and_spends_its_budget_once(s
         assert trial.user_attrs["seconds"] > first.user_attrs["seconds"]
     last = trials.by_hash(run.study())
     kept = {path.name.split("-")[0] for path in (run.folder / "checkpoints").glob("*.state")}
-    assert kept == {digest for digest, trial in last.items() if trials.outcome(trial) == "pruned"}
+    left = {digest for digest, trial in last.items() if trials.outcome(trial) == "pruned"}
+    assert kept == {digest for digest in left if not digest.startswith("poor")}
