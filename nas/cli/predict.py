@@ -54,7 +54,8 @@ def command(
     """Segment photos, and the photos of folders, with a checkpoint or a run's best one.
 
     Writes NAME_overlay (JPEG for JPEG photos, else PNG), NAME_mask.png (the class index of each pixel)
-    and legend.png. Photos that cannot be read are named and skipped; the exit code is 2 if that leaves none.
+    and legend.png. Folders are read with those inside them, which are found again in the output. Photos
+    that cannot be read are named and skipped; the exit code is 2 if that leaves none.
     """
     photos = _photos(inputs, out)
     from nas.cli.evaluate import pick_device
@@ -65,9 +66,9 @@ def command(
     predictor = Predictor(loaded.network.to(place), loaded.size, height)
     _make_folder(out)
     done = 0
-    for photo, image, stem in _read(photos):
+    for photo, image, name in _read(photos):
         mask = predictor(image)
-        for target, picture in _pictures(loaded, photo, stem, image, mask, kind, opacity):
+        for target, picture in _pictures(loaded, photo, name, image, mask, kind, opacity):
             _write(out / target, picture)
         done += 1
     if done:
@@ -77,27 +78,33 @@ def command(
     return 0 if done else 2
 
 
-def _photos(inputs: Sequence[Path], out: Path) -> list[Path]:
-    """The image files among and inside the inputs, each once."""
+def _photos(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+    """The image files among and inside the inputs, each once, and what is to be found again of each one's path."""
     from tasks.data.files import IMAGE_SUFFIXES
 
-    photos: dict[Path, Path] = {}
+    photos: dict[Path, tuple[Path, Path]] = {}
     for path in inputs:
         if path.is_dir():
             if path.resolve() == out.resolve():
                 raise UserError(f"--out is {path}, which is also read from: choose another folder")
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != ".")
-            if not inside:
+            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES]
+            # What an earlier call wrote below the folder is none of its photos.
+            shown = [p for p in inside if not _hidden(p.relative_to(path)) and out.resolve() not in p.resolve().parents]
+            if not shown:
                 raise UserError(f"{path} holds no images: known are {', '.join(IMAGE_SUFFIXES)}")
-            photos.update((p.resolve(), p) for p in inside)
+            photos.update((p.resolve(), (p, p.relative_to(path))) for p in shown)
         elif path.exists():
-            photos[path.resolve()] = path
+            photos[path.resolve()] = path, Path(path.name)
         else:
             raise UserError(f"{path}: there is no such file or folder")
     return list(photos.values())
 
 
-def _read(photos: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray, str]]:
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _read(photos: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, np.ndarray, str]]:
     """Each photo that can be read, with its pixels and a name of its own; the others are named on stderr."""
     from tqdm import tqdm
 
@@ -105,25 +112,25 @@ def _read(photos: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray, str]]:
 
     taken: set[str] = set()
     bar = tqdm(photos, unit="photo", leave=False, disable=None)
-    for photo in bar:
-        stem, copies = photo.stem, 1
-        while stem in taken:
+    for photo, kept in bar:
+        name, copies = str(kept.with_suffix("")), 1
+        while name in taken:
             copies += 1
-            stem = f"{photo.stem}_{copies}"
-        taken.add(stem)
+            name = f"{kept.with_suffix('')}_{copies}"
+        taken.add(name)
         try:
             image = read_image(photo)
         except BrokenImageError as error:
             bar.clear()
             click.echo(f"skipped: {error}", err=True)
         else:
-            yield photo, image, stem
+            yield photo, image, name
 
 
 def _pictures(
     checkpoint: Checkpoint,
     photo: Path,
-    stem: str,
+    name: str,
     image: np.ndarray,
     mask: np.ndarray,
     kind: str,
@@ -133,9 +140,9 @@ def _pictures(
 
     if kind != "masks":
         suffix = ".jpg" if photo.suffix.lower() in (".jpg", ".jpeg") else ".png"
-        yield f"{stem}_overlay{suffix}", overlay(image, mask, checkpoint.palette, opacity)
+        yield f"{name}_overlay{suffix}", overlay(image, mask, checkpoint.palette, opacity)
     if kind != "overlays":
-        yield f"{stem}_mask.png", mask
+        yield f"{name}_mask.png", mask
 
 
 def _make_folder(out: Path) -> None:
@@ -149,6 +156,7 @@ def _write(path: Path, picture: np.ndarray) -> None:
     """Write class indices H x W or RGB H x W x 3."""
     import cv2
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     _, data = cv2.imencode(path.suffix, picture if picture.ndim == 2 else picture[..., ::-1])
     path.write_bytes(data.tobytes())
 

@@ -87,6 +87,19 @@ def test_photos_of_one_name_do_not_overwrite_each_other(trained, photos, typed, 
     assert set(sizes(out)) == {"same_mask.png", "same_2_mask.png", "legend.png"}
 
 
+def test_folders_inside_are_found_again_in_the_output(trained, photos, typed, tmp_path) -> None:
+    for inside in ("ulm", "bonn", ".thumbs"):
+        (photos / inside).mkdir()
+        (photos / inside / "same.png").write_bytes((photos / "same.png").read_bytes())
+    out = photos / "out"
+    for _ in range(2):  # the second time the folder holds what the first has written
+        ended = typed(main, trained, photos, "--out", out, "--write", "masks")
+        assert ended.out == f"{out}: 5 photos segmented\n"
+    found = {str(p.relative_to(out)) for p in out.rglob("*.png")}
+    masks = {f"{name}_mask.png" for name in ("same", "tall", "wide", "bonn/same", "ulm/same")}
+    assert found == {*masks, "legend.png"}
+
+
 def test_what_cannot_be_read_is_named_and_skipped(trained, photos, typed, tmp_path) -> None:
     (photos / "broken.jpg").write_bytes((photos / "tall.jpeg").read_bytes()[:300])
     (photos / "empty.png").touch()
