@@ -65,11 +65,13 @@ class Replay:
     invalid: int
 
 
-def replay(searcher: Searcher, table: Table, evaluations: int, workers: int = 1, seed: int = 0) -> Replay:
+def replay(
+    searcher: Searcher, table: Table, evaluations: int, workers: int = 1, seed: int = 0, seconds: float = math.inf
+) -> Replay:
     """Search a table. Combinations that it does not hold are told as failures at once, and are not counted.
 
     With several workers, each takes the next combination when it is done: after the table's seconds, or where it
-    has none after a time drawn evenly from 0.5 to 1.5.
+    has none after a time drawn evenly from 0.5 to 1.5. What would end after so many `seconds` does not count.
     """
     clock, rng = 0.0, np.random.default_rng(seed)
     done = Replay([], [], [], 0)
@@ -90,6 +92,8 @@ def replay(searcher: Searcher, table: Table, evaluations: int, workers: int = 1,
                 searcher.tell(handle, None)
         if not busy:
             break
+        if busy[0][0] > seconds:
+            break
         clock, _, handle, score = heapq.heappop(busy)
         searcher.tell(handle, score)
         done.scores.append(score)
@@ -108,6 +112,7 @@ class Job:
     evaluations: int
     workers: int
     reading: Reading = AS_KNOWN
+    seconds: float = math.inf
 
     @property
     def table(self) -> Table:
@@ -132,9 +137,10 @@ def measure(job: Job) -> Row:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     table = job.table
     searcher = make_searcher(job.sampler, table, job.seed, job.evaluations)
-    found = replay(searcher, table, job.evaluations, job.workers, job.seed)
+    found = replay(searcher, table, job.evaluations, job.workers, job.seed, job.seconds)
     if not found.scores:
-        raise UserError(f"--sampler {job.sampler}: it proposed nothing that {table.name} holds")
+        within = "" if math.isinf(job.seconds) else f" and that ends within {job.seconds:g} seconds"
+        raise UserError(f"--sampler {job.sampler}: it proposed nothing that {table.name} holds{within}")
     best = np.maximum.accumulate(found.scores)
     reached = np.flatnonzero(best >= table.mark)
 
@@ -163,14 +169,18 @@ def jobs_of(options: argparse.Namespace, folder: Path) -> list[Job]:
     """What is asked for: one replay, or with --all every known table that is there, for several seeds."""
     given: Sequence[str] = options.sampler
     shared = {"evaluations": options.evaluations, "workers": options.workers}
+    if options.seconds and (options.all or options.out):
+        raise UserError("--seconds is of a single replay, whose row is only printed: leave out --all and --out")
     if not options.all:
         if options.table is None:
             raise UserError("give --table FILE, or --all")
         path = Path(options.table)
         path = path if path.is_file() else folder / path
         reading = Reading(options.parameters, options.ordered, options.minimise)
+        seconds = options.seconds or math.inf
         return [
-            Job(name, path, options.target, options.seed, **shared, reading=reading) for name in given or ["surrogate"]
+            Job(name, path, options.target, options.seed, **shared, reading=reading, seconds=seconds)
+            for name in given or ["surrogate"]
         ]
     tables = [
         (path, target) for d in DESCRIPTIONS for path in sorted(folder.glob(d.file + "*")) for target in d.targets
@@ -213,6 +223,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--tables", type=Path, help="the folder of tables; or the environment's NAS_BENCH_TABLES")
     command.add_argument("--seed", type=at_least(0), default=0)
     command.add_argument("--evaluations", type=at_least(1), default=200)
+    command.add_argument("--seconds", type=at_least(1), help="simulated, after which nothing counts")
     command.add_argument("--workers", type=at_least(1), default=1, help="simulated, asynchronous")
     command.add_argument(
         "--all", action="store_true", help="every known table, every sampler whose package is there, several seeds"

@@ -21,7 +21,7 @@ from nas.training import Plan, train
 from search_spaces.unet import space as unet
 from tasks.data import FewLabelData, ImageSet
 
-__all__ = ["COSTS", "measure", "noise", "print_costs"]
+__all__ = ["measure", "noise", "print_costs"]
 
 COSTS = RESULTS / "method_costs.csv"
 
@@ -32,11 +32,13 @@ TOGETHER = "all pretext tasks"
 LONGER = "all pretext tasks, 4 times the steps"
 
 
-def print_costs(methods: Sequence[str], size: str, out: Path) -> None:
-    """Measure, print and write to a CSV file, in place of what it holds."""
+def print_costs(methods: Sequence[str], size: str, out: Path | None) -> None:
+    """Measure, print, and write to a CSV file in place of what it holds: unless told, of all methods only."""
     table = measure(methods, size)
     print(table.to_string(index=False, float_format="{:.2f}".format))
-    table.assign(size=size, **provenance("torch")).to_csv(out, index=False, float_format="%.4f")
+    out = out or (COSTS if set(methods) >= set(METHODS) else None)
+    if out is not None:
+        table.assign(size=size, **provenance("torch")).to_csv(out, index=False, float_format="%.4f")
 
 
 def measure(methods: Sequence[str], size: str) -> pd.DataFrame:

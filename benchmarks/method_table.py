@@ -51,19 +51,20 @@ def paired(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write_tables(cells: Path, steps: int, size: str) -> str:
+def write_tables(cells: Path, steps: int, size: str, kind: str = "camvid") -> str:
     """Write the Markdown table and the figure beside the table of cells; the Markdown is returned."""
     table = pd.read_csv(cells)
     found = paired(table[(table["steps"] == steps) & (table["size"] == size)])
-    text = _markdown(found, steps, size)
+    name = "CamVid" if kind == "camvid" else kind
+    text = _markdown(found, f"{name}, {size}, {steps} steps")
     cells.with_suffix(".md").write_text(text, encoding="utf-8")
-    _draw(found, cells.with_suffix(".html"))
+    _draw(found, name, cells.with_suffix(".html"))
     return text
 
 
-def _markdown(found: pd.DataFrame, steps: int, size: str) -> str:
+def _markdown(found: pd.DataFrame, about: str) -> str:
     lines = [
-        f"# Methods on CamVid, {size}, {steps} steps",
+        f"# Methods on {about}",
         "",
         "mIoU in %, and its difference from supervised training, paired by seed, with the 95 % interval.",
         "",
@@ -86,7 +87,7 @@ def _gain(row: dict[Hashable, Any], split: str) -> str:
     return f"{difference:+.1f}" + ("" if math.isnan(interval) else f" ± {interval:.1f}")
 
 
-def _draw(found: pd.DataFrame, path: Path) -> None:
+def _draw(found: pd.DataFrame, name: str, path: Path) -> None:
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -103,7 +104,7 @@ def _draw(found: pd.DataFrame, path: Path) -> None:
     figure.add_vline(x=0, line_dash="dot")
     figure.update_layout(
         template="plotly_white",
-        title="What unlabelled images add to supervised training on CamVid",
+        title=f"What unlabelled images add to supervised training on {name}",
         xaxis_title="test mIoU, points above supervised training of the same seed (95 % interval)",
         yaxis={"autorange": "reversed"},
     )

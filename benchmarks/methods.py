@@ -23,7 +23,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from benchmarks.method_costs import COSTS, print_costs
+from benchmarks.method_costs import print_costs
 from benchmarks.method_recipes import METHODS, recipe
 from benchmarks.method_table import write_tables
 from benchmarks.provenance import RESULTS, provenance
@@ -32,7 +32,7 @@ from nas.errors import UserError
 from nas.training import Plan, evaluate, train
 from tasks.data import FewLabelData, load_data
 
-TABLE = RESULTS / "methods.csv"
+STEPS, SIZE = 4000, "96x128"
 RUNGS = 10
 KEY = ["method", "labels", "seed", "steps", "size"]
 
@@ -104,6 +104,13 @@ def run(cells: list[Cell], spec: str, jobs: int, table: Path) -> None:
             )
 
 
+def table_of(kind: str, steps: int, size: str) -> Path:
+    """Where rows go unless told: apart for every set, number of steps and size."""
+    apart = [] if kind == "camvid" else [kind]
+    apart += [] if (steps, size) == (STEPS, SIZE) else [str(steps), size]
+    return RESULTS / f"{'_'.join(['methods', *apart])}.csv"
+
+
 def main() -> None:
     """Parse, train what is missing, print and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -112,20 +119,21 @@ def main() -> None:
     )
     parser.add_argument("--labels", nargs="+", default=["1/8"], help="shares of labels, such as 1/32 1/8")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--size", type=size, default="96x128", help="HxW")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--size", type=size, default=SIZE, help="HxW")
     parser.add_argument("--data", default=os.environ.get("NAS_CAMVID"), help="camvid:PATH; else $NAS_CAMVID")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at once, one thread each")
-    parser.add_argument("--out", type=Path, help="a CSV file  [results/methods.csv, or method_costs.csv]")
+    parser.add_argument("--out", type=Path, help="a CSV file  [one in results/]")
     parser.add_argument("--costs", action="store_true", help="time and memory of a step, and nothing else")
     options = parser.parse_args()
     if options.costs:
-        print_costs(options.method, options.size, options.out or COSTS)
+        print_costs(options.method, options.size, options.out)
         return
-    table = options.out or TABLE
     if not options.data:
         parser.error("give --data camvid:PATH, a folder of CamVid with its splits of few labels")
     spec = options.data if ":" in options.data else f"camvid:{options.data}"
+    kind = spec.partition(":")[0]
+    table = options.out or table_of(kind, options.steps, options.size)
     asked = [
         Cell(method, labels, seed, options.steps, options.size)
         for labels in options.labels
@@ -138,7 +146,7 @@ def main() -> None:
     except UserError as error:
         parser.error(str(error))
     run(missing(asked, table), spec, options.jobs, table)
-    print(write_tables(table, options.steps, options.size))
+    print(write_tables(table, options.steps, options.size, kind))
 
 
 if __name__ == "__main__":

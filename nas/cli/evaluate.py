@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -120,7 +120,9 @@ def load_split(
     source = _open(checkpoint, data or _stored_data(checkpoint), group_classes, shown)
     _check_classes(checkpoint.classes, source.classes, source.name)
     named = _labelled(checkpoint, data)
-    items = tuple(item for item in getattr(source, split) if item.name not in named)
+    # Nothing was held out for validation where the test split served as such.
+    held = split if _of_training(checkpoint, data).get("holdout", True) else "test"
+    items = tuple(item for item in getattr(source, held) if item.name not in named)
     if not items:
         raise UserError(f"{source.name} has no images in its {split} split: use another --split")
     height, width = size or checkpoint.size
@@ -188,14 +190,18 @@ def _stored_data(checkpoint: Checkpoint) -> str:
 
 def _labelled(checkpoint: Checkpoint, data: str | None) -> set[str]:
     """What a list of labels named in the set that is asked for; another set's names may be the same by chance."""
+    stored = _of_training(checkpoint, data)
+    return set() if stored.get("unlabelled") else set(stored.get("labelled", ()))
+
+
+def _of_training(checkpoint: Checkpoint, data: str | None) -> dict[str, Any]:
+    """What is stored of the training's data, if that is what is asked for."""
     from tasks.data import same_set
 
     stored = checkpoint.provenance.get("data")
-    if not isinstance(stored, dict) or stored.get("unlabelled"):
-        return set()
-    if data is not None and not same_set(data, str(stored.get("spec"))):
-        return set()
-    return set(stored.get("labelled", ()))
+    if not isinstance(stored, dict) or (data is not None and not same_set(data, _stored_data(checkpoint))):
+        return {}
+    return stored
 
 
 def _check_classes(known: Sequence[str], given: Sequence[str], name: str) -> None:

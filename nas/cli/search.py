@@ -54,6 +54,14 @@ class Names(click.ParamType):
 @click.option("--unlabelled", help="KIND:PATH of another set to learn from without labels.")
 @click.option("--size", type=ImageSize(), help="Working size HxW.  [the images' own]")
 @click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes: {name: [classes], ...}.")
+@click.option(
+    "--no-holdout",
+    "holdout",
+    is_flag=True,
+    flag_value=False,
+    default=None,
+    help="For one closed recipe: learn from the whole training split, score on the test split.",
+)
 @click.option("--objectives", type=Names(), help="miou, and params, macs, latency, memory, seconds.  [miou]")
 @click.option("--sampler", help="surrogate, evolution, local, random, tpe, gp, cmaes, nsga2 or nni:NAME.  [surrogate]")
 @click.option("--stopping", help="halving, promotion, adaptive, curve, hyperband, none.  [halving]")

@@ -64,13 +64,13 @@ def norm_makers(norm: str | Norms) -> tuple[MakeNorm, MakeNorm]:
 
 
 @contextmanager
-def running_statistics_frozen(module: nn.Module) -> Iterator[None]:
-    """Inside it, norms in training mode use the batch's statistics and leave their running ones alone.
+def running_statistics_frozen(module: nn.Module, frozen: bool = True) -> Iterator[None]:
+    """Inside it, norms in training mode use the batch's statistics and leave their running ones alone, if `frozen`.
 
     For passes whose images should not colour what evaluation will use: corrupted inputs of a
     pretext task, or strongly augmented unlabelled images.
     """
-    tracking = [m for m in module.modules() if getattr(m, "track_running_stats", False)]
+    tracking = [m for m in module.modules() if frozen and getattr(m, "track_running_stats", False)]
     for m in tracking:
         m.track_running_stats = False  # type: ignore[assignment]
     try:

@@ -39,6 +39,7 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     path = find_space_file(space)
     chosen = settings_of(space=str(path), **settings)
     loaded = load_space(path)
+    _check_holdout(chosen, loaded)
     _check_sampler(chosen, loaded)
     _check_start(chosen)
     _check_storage(chosen)
@@ -68,9 +69,18 @@ def resume(folder: str | Path, budget: int | None = None, **changes: Any) -> Run
     _check_storage(run.settings)
     data = _load_data(run.settings)
     if run.storage_exists():
-        check_images(run.study(), data)
+        with run.written():
+            check_images(run.study(), data)
     run.settings.write(run.folder)
     return _Searching(run, data).through()
+
+
+def _check_holdout(settings: Settings, space: Recipe) -> None:
+    if not settings.holdout and (is_open(space) or space.baselines):
+        raise UserError(
+            "--no-holdout leaves only the test split to score on, by which nothing may be chosen: "
+            "give a closed recipe without baselines"
+        )
 
 
 def _check_sampler(settings: Settings, space: Any) -> None:
@@ -129,10 +139,18 @@ def _check_builds(space: Recipe, data: Any) -> None:
 
 
 def _build(name: str, recipe: Recipe, data: Any) -> None:
-    from nas.training import cost
+    from nas.models import build_network
+    from nas.training import class_pixels, cost
 
+    classes = len(data.classes)
     try:
-        cost(recipe, data.size, len(data.classes))
+        cost(recipe, data.size, classes)
+        network = build_network(recipe, classes)
+        for task in recipe.pretext:
+            task.head(network.encoder.channels, network.encoder.reductions)
+        recipe.loss.build(class_pixels(data.labelled, classes))
+        recipe.method.build(network, classes)
+        recipe.optimizer.build(network)
     except Exception as error:  # a space may hold parts of anyone's making
         raise UserError(f"{name} cannot be built: {error}") from error
 
@@ -164,6 +182,7 @@ def _load_data(settings: Settings) -> Any:
         seed=settings.seed,
         cache_gb=settings.cache_gb,
         group_classes=settings.group_classes,
+        holdout=settings.holdout,
     )
 
 
@@ -188,8 +207,8 @@ class _Searching:
         self._log_to_file()
         settings, folder = self.run.settings, self.run.folder
         space = self.run.space()
-        study = self._study()
-        with _share(self.data, settings, folder) as handle:
+        with self.run.written(), _share(self.data, settings, folder) as handle:
+            study = self._study()
             work = TrainWork(handle, str(folder / "space.py"))
             with LocalPool(work, settings.workers, settings.workers_per_gpu, settings.hang_after) as pool:
                 log.info("%s", self._headline(pool.slots))
@@ -206,10 +225,11 @@ class _Searching:
     def _headline(self, slots: int) -> str:
         data, settings = self.data, self.run.settings
         unlabelled, validation = len(data.unlabelled.images), len(data.validation.images)
+        scored = "ranked on" if settings.holdout else "scored on the test split's"
         return (
             f"Searching {Path(settings.space).name} on {data.name}, {data.size[0]}x{data.size[1]}: "
             f"{len(data.labelled.images)} labelled and {unlabelled} unlabelled images, "
-            f"ranked on {validation}, {counted(slots, 'worker')}, run {self.run.folder}"
+            f"{scored} {validation}, {counted(slots, 'worker')}, run {self.run.folder}"
         )
 
     def _log_to_file(self) -> None:
@@ -288,6 +308,7 @@ class _Searching:
             "size": list(self.data.size),
             "group_classes": settings.group_classes,
             "seed": settings.seed,
+            "holdout": settings.holdout,
         }
         if is_list(settings.labels):
             # A list may name images of the ranking split, which are then no measure of what they trained.
@@ -354,7 +375,8 @@ class _Searching:
         scores = winner["values"]
         if not scores:
             raise UserError(f"every final training failed ({winner['error']}): see search.log")
-        seed = max(scores, key=lambda s: scores[s])
+        # Without a split to choose by, the first seed is as good as any.
+        seed = max(scores, key=lambda s: scores[s]) if self.run.settings.holdout else min(scores, key=int)
         self._test(self.run.checkpoint(winner["hash"], int(seed)), pool)
         if len(study.directions) == 1 and is_open(space):
             study.set_user_attr(ATTRIBUTE, importance(study).to_data())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -24,7 +25,7 @@ from nas.search.ranking import best_of_front
 from nas.search.settings import Settings
 from nas.search.stopping import StoppingRule
 from nas.search.work import Task
-from nas.space import Recipe, candidate_hash, close, from_trial, to_json
+from nas.space import Recipe, candidate_hash, close, draw, from_trial, genes_of, to_json
 
 __all__ = ["FRUITLESS", "Exploration", "broken_constraint", "return_unfinished"]
 
@@ -129,6 +130,8 @@ class Exploration:
         """Ask for one trial, and give it to a worker unless it is answered without one."""
         if self.halving.promotes:
             self._promote()
+        if self._fruitless >= FRUITLESS // 2:
+            self._queue_drawn()
         trial = self.study.ask()
         baseline = trial.user_attrs.get(BASELINE)
         outside = trial.user_attrs.get(OUTSIDE, False)
@@ -171,6 +174,11 @@ class Exploration:
             attrs = {**kept, trials.CONTINUES: trials.first_number(trial)}
             self.study.enqueue_trial(trial.params, user_attrs=attrs)
             self.progress.taken_up()
+
+    def _queue_drawn(self) -> None:
+        """Queue a drawn candidate: some samplers repeat themselves while much of a small space is left."""
+        rng = random.Random(f"{self.settings.seed} {len(self.study.get_trials(deepcopy=False))}")
+        self.study.enqueue_trial(genes_of(self.space, draw(rng))[1])
 
     def _continue(self, trial: optuna.Trial, earlier: FrozenTrial) -> None:
         """Give a trial what is known of the one that it continues."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,7 @@ class Run:
         if not self.folder.is_dir():
             raise UserError(f"{self.folder}: there is no such run")
         self.settings = Settings.read(self.folder)
+        self._written: optuna.storages.BaseStorage | None = None
 
     @property
     def storage(self) -> str:
@@ -66,16 +69,29 @@ class Run:
         """The study's name in its storage: unique where several runs share one."""
         return STUDY if self.settings.storage is None else self.folder.name
 
-    def study(self, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Inside it much is written to the study, which a database of the user's own is not prepared for."""
+        from nas.search.storage import written_ahead
+
+        if self.settings.storage is not None:
+            yield
+            return
+        with written_ahead(self.folder / "study.db") as self._written:
+            try:
+                yield
+            finally:
+                self._written = None
+
+    def study(self) -> optuna.Study:
         """The Optuna study, made at the first call."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         maximize, minimize = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
         return optuna.create_study(
-            storage=self.storage,
+            storage=self._written or self.storage,
             study_name=self.study_name,
-            sampler=sampler,
             # Early stopping is decided by the search itself.
             pruner=optuna.pruners.NopPruner(),
             directions=[maximize] + [minimize] * (len(self.settings.objectives) - 1),

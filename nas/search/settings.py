@@ -35,8 +35,8 @@ class Settings:
     Attributes:
         space: the space file.
         budget: candidates to try.
-        data, labels, unlabelled, size, group_classes: the data set, as `tasks.data.load_data` reads them; a run
-            keeps the grouping itself, not the name of its file.
+        data, labels, unlabelled, size, group_classes, holdout: the data set, as `tasks.data.load_data` reads them; a
+            run keeps the grouping itself, not the name of its file.
         seed: of the sampler, the splits and every training.
         objectives: mIoU, and what it is weighed against, see `nas.search.objectives`.
         sampler: one of `nas.search.samplers.SAMPLERS`.
@@ -63,6 +63,7 @@ class Settings:
     unlabelled: str | None = None
     size: tuple[int, int] | None = None
     group_classes: str | dict[str, Any] | None = None
+    holdout: bool = True
     seed: int = 0
     objectives: tuple[str, ...] = ("miou",)
     sampler: str = "surrogate"
@@ -91,6 +92,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int | float) or value < lowest):
                 raise UserError(f"--{name.replace('_', '-')} {value}: give {lowest} or more")
+        if self.seed >= 2**32:
+            raise UserError(f"--seed {self.seed}: give less than 2^32")
         checked_objectives(self.objectives)
         if self.size is not None:
             if isinstance(self.size, str) or len(self.size) != 2:

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 from nas.space.candidate import to_json
-from nas.space.component import SpaceError
+from nas.space.component import Component, SpaceError
+from nas.space.domains import Choice, Domain
 from nas.space.recipe import Recipe
 from nas.space.walk import check, is_open
 
@@ -57,18 +58,28 @@ def load_space(name: str | Path) -> Recipe:
     space = getattr(module, "space", None)
     if not isinstance(space, Recipe):
         raise SpaceError(f"{path} defines no space: it needs a line `space = Recipe(...)`")
-    missing = [name for name in NEEDED if getattr(space, name) is None]
-    if missing:
-        raise SpaceError(f"{path}: {missing[0]} is not set: give the recipe one, as search_spaces/unet.py does")
     try:
+        _check_parts(space)
         check(space)
         for i, baseline in enumerate(space.baselines):
             if not isinstance(baseline, Recipe) or is_open(baseline):
                 raise SpaceError(f"baselines.{i} is not a closed recipe: give every field a value")
+            _check_parts(baseline, f"baselines.{i}.")
             to_json(baseline)
     except SpaceError as error:
         raise SpaceError(f"{path}: {error}") from None
     return space
+
+
+def _check_parts(recipe: Recipe, where: str = "") -> None:
+    """See that what a training cannot do without is there, and is no mere name of it."""
+    for name in NEEDED:
+        value = getattr(recipe, name)
+        if value is None:
+            raise SpaceError(f"{where}{name} is not set: give the recipe one, as search_spaces/unet.py does")
+        for option in value.options if isinstance(value, Choice) else (value,):
+            if not isinstance(option, Component | Domain):
+                raise SpaceError(f"{where}{name} is {option!r}: give a component, as search_spaces/unet.py does")
 
 
 def _run(path: Path) -> ModuleType:

@@ -36,6 +36,9 @@ class Batch:
         unlabelled: unlabelled images in a weak (geometric) view, U x 3 x H x W, or None.
         generator: the CPU generator that every random number of the step is drawn from.
         criterion: the recipe's segmentation loss, for a second network that learns from the labels.
+        plain: the labelled images before their colours were jittered, as the unlabelled ones are; None where they
+            were not.
+        shifted: whether the unlabelled images are of another set, that of evaluation (domain adaptation).
     """
 
     images: torch.Tensor
@@ -43,3 +46,5 @@ class Batch:
     unlabelled: torch.Tensor | None
     generator: torch.Generator
     criterion: Criterion = cross_entropy
+    plain: torch.Tensor | None = None
+    shifted: bool = False

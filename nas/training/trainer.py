@@ -110,6 +110,7 @@ class _Training:
         self.labelled = Images(data.labelled, self.device)
         self.unlabelled = Images(data.unlabelled, self.device)
         self.validation = Images(data.validation, self.device)
+        self.shifted = data.shifted
         self.network = build_network(candidate, self.classes)
         for task in candidate.pretext:
             name = type(task).__name__
@@ -120,7 +121,8 @@ class _Training:
         if self.own is not None:
             self.own.to(self.device)
         self.average = copy.deepcopy(self.network) if candidate.ema and not candidate.method.averages else None
-        advice = candidate.method.advice(len(self.labelled), len(self.unlabelled))
+        available = len(self.unlabelled) if candidate.unlabelled_batch else 0
+        advice = candidate.method.advice(len(self.labelled), available)
         if advice:
             log.warning(advice)
         self.criterion = candidate.loss.build(class_pixels(data.labelled, self.classes)).to(self.device)
@@ -180,12 +182,14 @@ class _Training:
         while True:
             chosen = next(self.epochs)
             images, masks = candidate.augment.view(self.labelled.images(chosen), self.labelled.masks(chosen), rng)
-            images = colour_jitter(images, candidate.augment.colour, rng)
+            coloured = colour_jitter(images, candidate.augment.colour, rng)
+            plain = None if coloured is images else images
             others = None
             if self.unlabelled_epochs.batch:
                 others, _ = candidate.augment.view(self.unlabelled.images(next(self.unlabelled_epochs)), None, rng)
                 others = others.contiguous(memory_format=self.layout)
-            yield Batch(images.contiguous(memory_format=self.layout), masks, others, rng, self.criterion)
+            coloured = coloured.contiguous(memory_format=self.layout)
+            yield Batch(coloured, masks, others, rng, self.criterion, plain, self.shifted)
 
     def _uses_unlabelled(self) -> bool:
         wanted = bool(self.candidate.pretext) or self.candidate.method.needs_unlabelled

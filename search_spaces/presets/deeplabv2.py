@@ -2,12 +2,12 @@
 
 Trained as the supervised baseline of Mittal et al. (2019) is on Cityscapes, images halved, crops of 256 x 512:
 
-    nas-search --space presets/deeplabv2.py --budget 1 --data cityscapes:PATH --labels 372 --size 512x1024 \\
-        --steps 40000 --repeats 1
+    nas-search --space presets/deeplabv2.py --budget 1 --data cityscapes:PATH --no-holdout \\
+        --labels 372 --size 512x1024 --steps 40000 --repeats 1
 
-372 is the paper's 1/8, of all 2975 training images (744 is its 1/4); `--labels 1/8` counts those left after a
-third is held out for ranking, and `--labels FILE.txt` takes a published list. The paper starts from weights
-learnt on ImageNet or COCO and keeps batch norm fixed; here all weights start at random and are trained.
+372 is the paper's 1/8 of all 2975 training images (744 is its 1/4), and `--labels FILE.txt` takes a published
+list. The paper starts from weights learnt on ImageNet or COCO and keeps batch norm fixed; here all weights
+start at random and are trained.
 """
 
 from nas import SGD, Augment, CrossEntropy, Poly, Recipe, Supervised

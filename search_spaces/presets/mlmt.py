@@ -3,8 +3,8 @@
 With the paper's settings for Cityscapes, where the second branch helps little, since most images show most classes;
 for PASCAL VOC S4GAN has threshold 0.6, lr 1e-4 and crops of 321 x 321:
 
-    nas-search --space presets/mlmt.py --budget 1 --data cityscapes:PATH --labels 372 --size 512x1024 \\
-        --steps 40000 --repeats 1
+    nas-search --space presets/mlmt.py --budget 1 --data cityscapes:PATH --no-holdout \\
+        --labels 372 --size 512x1024 --steps 40000 --repeats 1
 
 See presets/deeplabv2.py for the network and what differs from the paper; here the second branch also shares the
 encoder of the first.

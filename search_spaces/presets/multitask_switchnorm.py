@@ -1,10 +1,10 @@
 """A U-Net with switchable norm (Luo et al. 2018) whose encoder learns four pretext tasks beside segmentation.
 
 Each task has its head on the shared encoder and a tenth of segmentation's weight; SGD, eight labelled and
-eight unlabelled images a step. On Cityscapes:
+eight unlabelled images a step, of which the tasks share out eight, drawn anew. On Cityscapes:
 
-    nas-search --space presets/multitask_switchnorm.py --budget 1 --data cityscapes:PATH --labels 1/8 \\
-        --size 256x512 --steps 40000 --repeats 1
+    nas-search --space presets/multitask_switchnorm.py --budget 1 --data cityscapes:PATH --no-holdout \\
+        --labels 1/8 --size 256x512 --steps 40000 --repeats 1
 """
 
 from nas import (

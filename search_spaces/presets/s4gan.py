@@ -2,8 +2,8 @@
 
 With the paper's settings for Cityscapes; for PASCAL VOC it has threshold 0.6, lr 1e-4 and crops of 321 x 321:
 
-    nas-search --space presets/s4gan.py --budget 1 --data cityscapes:PATH --labels 372 --size 512x1024 \\
-        --steps 40000 --repeats 1
+    nas-search --space presets/s4gan.py --budget 1 --data cityscapes:PATH --no-holdout \\
+        --labels 372 --size 512x1024 --steps 40000 --repeats 1
 
 See presets/deeplabv2.py for the network and what differs from the paper.
 """

@@ -4,7 +4,7 @@ Two 3 x 3 convolutions a level, transposed convolutions up, Adam, five images a 
 19 classes grouped into four:
 
     nas-search --space presets/unet.py --budget 1 --data cityscapes:PATH --group-classes presets/cityscapes_4.json \\
-        --labels all --size 256x512 --steps 40000 --repeats 1
+        --no-holdout --labels all --size 256x512 --steps 40000 --repeats 1
 """
 
 from nas import Adam, Augment, CrossEntropy, Poly, Recipe, Supervised

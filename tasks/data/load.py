@@ -25,7 +25,7 @@ from tasks.data.readers import (
 )
 from tasks.data.scenes import read_scenes
 from tasks.data.sets import FewLabelData, Item, Source
-from tasks.data.splits import check_disjoint
+from tasks.data.splits import check_disjoint, undivided
 
 __all__ = ["KINDS", "load_data", "open_source", "resolved", "same_set"]
 
@@ -52,13 +52,15 @@ def load_data(
     folder: Path | None = None,
     progress: bool = True,
     group_classes: str | Path | Mapping[str, Any] | None = None,
+    holdout: bool = True,
 ) -> FewLabelData:
     """Load a data set with few labels.
 
     Args:
         spec: "scenes", "scenes:night", or KIND:PATH with a kind of `KINDS`.
         labels: which images of the pool are labelled: "1/8", "46", "FILE.txt", "all"; None is
-            "all" for a folder, else 1/8. A fraction that the set declares (splits/labelled_1_8.txt) is taken
+            "all" for a folder and for domain adaptation, else 1/8. What is drawn holds every class, for which the
+            masks of the whole pool are looked at. A fraction that the set declares (splits/labelled_1_8.txt) is taken
             as declared.
         unlabelled: another set, whose pool is used as the unlabelled images and whose validation and
             test splits are used too (domain adaptation); the rest of this set's pool is left aside.
@@ -68,6 +70,8 @@ def load_data(
         folder: where such files go; None is among the temporary files. They go when the data does.
         progress: whether to show progress on standard error.
         group_classes: fewer classes made of the set's own, a file or its content, see `read_groups`.
+        holdout: whether images are held out of the pool to rank candidates on. Without, as papers train a single
+            network, the whole training split is the pool, and `validation` is the test split.
 
     Raises:
         UserError: something cannot be read or does not fit; the message names it.
@@ -77,19 +81,21 @@ def load_data(
     target = open_source(unlabelled, progress, group_classes) if unlabelled is not None and other else source
     if source.classes != target.classes:
         raise UserError(_class_difference(source, target))
+    if not holdout:
+        source, target = undivided(source), undivided(target)
     size = _checked(size or source.size or first_size(source.pool))
 
     def presence(items: Sequence[Item]) -> np.ndarray:
         with progress_bar(len(items), f"{source.name} labels", progress) as bar:
             return present_classes(items, len(source.classes), size, bar)
 
-    few = choose_labels(source, labels, seed, presence)
+    few = choose_labels(source, labels or ("all" if other else None), seed, presence)
     named = {item.name for item in few}
     rest = target.pool if other else tuple(item for item in source.pool if item.name not in named)
     splits = {
         "labelled": few,
         "unlabelled": (*rest, *target.extra),
-        "validation": target.validation if other else _not_labelled(source, named),
+        "validation": target.validation if other or not holdout else _not_labelled(source, named),
         "test": target.test,
     }
     images = sum(map(len, splits.values()))
@@ -97,8 +103,10 @@ def load_data(
     allocate = allocator(pixels * (4 * images - len(splits["unlabelled"])), cache_gb, folder)
     with progress_bar(images, source.name, progress) as bar:
         sets = {split: decode(items, size, split != "unlabelled", allocate, bar) for split, items in splits.items()}
+    if not holdout:
+        sets["validation"] = sets["test"]
     name = f"{source.name} -> {target.name}" if other else source.name
-    return FewLabelData(name, source.classes, source.palette, **sets)
+    return FewLabelData(name, source.classes, source.palette, **sets, shifted=other)
 
 
 def open_source(

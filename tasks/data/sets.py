@@ -57,6 +57,7 @@ class FewLabelData:
         unlabelled: what semi-supervised methods and pretext tasks may see too; its masks are None.
         validation: what candidates are ranked on.
         test: read once, at the end.
+        shifted: whether all but the labelled images are of another set (domain adaptation).
     """
 
     name: str
@@ -66,6 +67,7 @@ class FewLabelData:
     unlabelled: ImageSet
     validation: ImageSet
     test: ImageSet
+    shifted: bool = False
 
     @property
     def size(self) -> tuple[int, int]:

@@ -59,7 +59,7 @@ class SharedData:
             for part, images, masks, names in zip(_PARTS, self.images, self.masks, text["names"], strict=True)
         }
         palette = tuple((red, green, blue) for red, green, blue in text["palette"])
-        return FewLabelData(text["name"], tuple(text["classes"]), palette, **parts)
+        return FewLabelData(text["name"], tuple(text["classes"]), palette, **parts, shifted=text["shifted"])
 
 
 @contextlib.contextmanager
@@ -80,6 +80,7 @@ def shared(data: FewLabelData, cache_gb: float = 4.0, folder: Path | None = None
         {
             "name": data.name,
             "classes": data.classes,
+            "shifted": data.shifted,
             "palette": data.palette,
             "names": [getattr(data, part).names for part in _PARTS],
         }

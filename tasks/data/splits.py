@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from nas.errors import UserError
 from tasks.data.sets import Item, Source
 
-__all__ = ["arrange", "check_disjoint", "hold_out", "sequence_of"]
+__all__ = ["arrange", "check_disjoint", "hold_out", "sequence_of", "undivided"]
 
 GAP = 2
 """Frames left out between the two sides of a cut, since neighbours in a film are nearly the same image."""
@@ -118,6 +119,12 @@ def arrange(
     if ranking is None:
         pool, ranking = hold_out(pool, share=1 / 3)
     return tuple(pool), tuple(ranking), tuple(final)
+
+
+def undivided(source: Source) -> Source:
+    """The same set with all that was held out of its pool for ranking, and left out beside a cut, back in it."""
+    everything = (*source.pool, *source.validation, *source.spare)
+    return replace(source, pool=tuple(sorted(everything, key=_frame_order)), validation=(), spare=())
 
 
 def check_disjoint(source: Source) -> None:

@@ -32,8 +32,9 @@ class FixMatch(ConfidentTeacherMethod):
     ) -> tuple[Tensor, Logs]:
         """Cross-entropy of the strong view with the weak view's confident classes, a mean over all pixels."""
         target = cast(Teacher, own).predict(images)
-        # Jittered colours and noise are not what the running statistics will meet at evaluation.
-        with running_statistics_frozen(network):
+        # Jittered colours and noise are not what the running statistics will meet at evaluation; those of other
+        # images than it will meet are worse.
+        with running_statistics_frozen(network, not batch.shifted):
             student = network(strong_view(images, batch.generator))
         loss, confident = confident_cross_entropy(student, target, self.confidence)
         return self.weight * loss, {"loss.consistency": loss.detach(), "confident": confident}

@@ -43,8 +43,9 @@ class MeanTeacher(TeacherMethod):
     ) -> tuple[Tensor, Logs]:
         """Ramped squared difference between the student's and the teacher's class probabilities."""
         target = cast(Teacher, own).predict(images)
-        # Jittered colours and noise are not what the running statistics will meet at evaluation.
-        with running_statistics_frozen(network):
+        # Jittered colours and noise are not what the running statistics will meet at evaluation; those of other
+        # images than it will meet are worse.
+        with running_statistics_frozen(network, not batch.shifted):
             student = network(strong_view(images, batch.generator))
         difference = squared_difference(student, target)
         factor = self.weight * ramp(progress, self.rampup)

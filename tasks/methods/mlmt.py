@@ -32,9 +32,9 @@ class MLMT(SemiSupervised):
     binary cross-entropy, and on two strong views of unlabelled images to score as the average of
     encoder and head does. That average later vetoes the classes it scores under the threshold:
     useful where an image holds few of the classes. Alone it is supervised segmentation with a
-    veto; `Fusion` sets it beside another method. The branch adds two passes of the encoder to a
-    step and another to a prediction, none of which `cost` counts. Without unlabelled images
-    nothing of it is trained, and nothing vetoed.
+    veto; `Fusion` sets it beside another method. The branch adds three passes of the encoder to a
+    step, one of them without a gradient, and another to a prediction, none of which `cost` counts.
+    Without unlabelled images nothing of it is trained, and nothing vetoed.
 
     Attributes:
         threshold: score under which a class is vetoed in an image.
@@ -65,7 +65,7 @@ class MLMT(SemiSupervised):
         with torch.no_grad():
             target = branch.teacher(other).sigmoid()
         # The segmentation's own passes say what the running statistics are to be.
-        with running_statistics_frozen(network):
+        with running_statistics_frozen(network, not batch.shifted):
             classified = branch.student(network, batch.images)
             student = branch.student(network, one).sigmoid()
         classification = classification_loss(classified, batch.masks)

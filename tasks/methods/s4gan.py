@@ -48,7 +48,7 @@ class S4GAN(SemiSupervised):
         threshold: score above which a prediction is trained on (0.6 for VOC, 0.7 for Cityscapes).
         matching: weight of feature matching, or of what stands in its place.
         self_training: weight of self-training.
-        lr: learning rate of the discriminator's Adam (1e-5 for Cityscapes).
+        lr: learning rate of the discriminator's Adam (1e-5 for Cityscapes), constant, whatever the recipe's schedule.
         threshold_kind: "absolute" for a score, or "quantile" for the share of a step's predictions that
             do not pass: the best always does, whatever level the scores have reached. Young
             discriminators seldom score over 0.6, so short trainings want the quantile.
@@ -87,7 +87,9 @@ class S4GAN(SemiSupervised):
         adversary = cast(Adversary, own)
         predicted = network(images).float()
         probabilities = predicted.softmax(1)
-        real = torch.cat([_own_range(batch.images), truth_map(batch.masks, logits)], 1)
+        # Jittered colours would tell the labelled images from the others without a look at the maps.
+        labelled = batch.images if batch.plain is None else batch.plain
+        real = torch.cat([_own_range(labelled), truth_map(batch.masks, logits)], 1)
         judged = adversary.judge(real, _own_range(images), probabilities, self.adversarial, batch.generator)
 
         # Worth the value, and its gradient is the known one.

@@ -43,7 +43,7 @@ class UniMatch(ConfidentTeacherMethod):
         size = (images.shape[-2], images.shape[-1])
         target = cast(Teacher, own).predict(images)
         # Neither jittered colours nor features with holes are what the running statistics will meet at evaluation.
-        with running_statistics_frozen(network):
+        with running_statistics_frozen(network, not batch.shifted):
             dropped = network.decode(channels_dropped(network.features(images), batch.generator), size)
             features, confident = confident_cross_entropy(dropped, target, self.confidence)
             views = features.new_zeros(())

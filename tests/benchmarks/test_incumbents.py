@@ -65,6 +65,7 @@ def typed(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(asked, cwd=folder, capture_output=True, text=True, env=environment, timeout=300)
 
 
+@pytest.mark.slow
 def test_the_command_as_it_is_typed(tmp_path: Path) -> None:
     asked = ("--sampler", "random", "surrogate", "--budget", "3")
     ended = typed(tmp_path, *asked)

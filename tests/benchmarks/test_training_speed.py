@@ -40,6 +40,7 @@ def test_unasked_is_planar_and_in_full_precision(monkeypatch: pytest.MonkeyPatch
     assert training_speed.train.__globals__["memory_layout"] is memory_layout
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     table = tmp_path / "speed.csv"
     options = ["--norm", "batch", "group", "--size", "32x32", "--out", str(table)]

@@ -37,6 +37,7 @@ def test_scores_are_in_deviations_of_random_candidates_and_the_hand_made_are_goo
     assert np.mean(good) > 0.5
 
 
+@pytest.mark.slow
 def test_the_command_as_it_is_typed(tmp_path: Path) -> None:
     out = tmp_path / "wide.csv"
     command = [sys.executable, "-m", "benchmarks.wide_spaces", "--evaluations", "12", "--out", str(out)]

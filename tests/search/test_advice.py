@@ -17,6 +17,7 @@ def test_without_unlabelled_images_it_is_said_once_that_training_is_supervised(s
     assert "unlabelled images" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_few_labels_for_s4gan_are_warned_of(shell: Shell) -> None:
     shell.space.write_text(FUSED)
     ended = shell.run("search", "--space", "small.py", "--budget", "2", "--name", "one", "--labels", "10", *SHORT)

@@ -100,6 +100,7 @@ def test_the_bar_of_a_terminal_says_the_same_in_80_columns(clock: Clock, monkeyp
     assert len(line) <= 80
 
 
+@pytest.mark.slow
 def test_one_long_training_says_how_long_it_takes(shell: Shell) -> None:
     """A line every 30 seconds is too seldom for a test, so the live bar is read, through a terminal of its own."""
     code = "from nas.cli.search import main; main()"

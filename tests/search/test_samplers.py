@@ -9,17 +9,26 @@ import optuna
 import pytest
 
 from nas.errors import UserError
-from nas.search.samplers import SAMPLERS, EvolutionSampler, make_sampler
+from nas.search.samplers import (
+    SAMPLERS,
+    EvolutionSampler,
+    LocalSearchSampler,
+    SurrogateSampler,
+    make_sampler,
+)
+from nas.search.samplers.proposing import ProposingSampler
 from nas.search.samplers.scores import Gains, fitness, foretold
 from tests.contracts.sampler_contract import SamplerContract
 
 
 class TestRandom(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("random", seed))
+    goes_on_exactly = True
 
 
 class TestTPE(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("tpe", seed))
+    goes_on_exactly = True
 
 
 class TestEvolution(SamplerContract):
@@ -39,6 +48,7 @@ class TestLocal(SamplerContract):
 
 class TestNSGA2(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("nsga2", seed))
+    goes_on_exactly = True
 
 
 class TestNNITPE(SamplerContract):
@@ -53,11 +63,13 @@ class TestNNIEvolution(SamplerContract):
 @pytest.mark.skipif(importlib.util.find_spec("cmaes") is None, reason="needs the package cmaes")
 class TestCMAES(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("cmaes", seed))
+    goes_on_exactly = True
 
 
 @pytest.mark.slow  # an ask takes it up to a second
 class TestGP(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("gp", seed))
+    goes_on_exactly = True
     many = 100  # Optuna's takes every trial into account: its time grows with the cube of their number
 
     def test_a_space_wider_than_float_precision(self) -> None:
@@ -74,8 +86,95 @@ def test_an_unknown_sampler_is_refused() -> None:
 def test_tuners_that_do_not_run_are_refused_with_the_reason() -> None:
     with pytest.raises(UserError, match="--sampler nni:gp: it hands SciPy a starting point of two dimensions"):
         make_sampler("nni:gp", 0)
+    with pytest.raises(UserError, match="--sampler nni:anneal: NNI's wrapper of hyperopt fails"):
+        make_sampler("nni:anneal", 0)
     with pytest.raises(UserError, match="--sampler nni:magic: there is no such tuner; choose from tpe, evolution"):
         make_sampler("nni:magic", 0)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "cmaes"])
+def test_a_long_study_goes_on_whatever_the_seed(name: str) -> None:
+    for seed, tried in ((0, 10_000), (2**32 - 1, 0), (2**32 - 1, 123_456)):
+        study = optuna.create_study(sampler=make_sampler(name, seed, tried))
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+
+
+@pytest.mark.parametrize("make", [SurrogateSampler, LocalSearchSampler, EvolutionSampler], ids=lambda m: m.__name__)
+def test_a_negative_seed_is_refused_at_once(make: type[optuna.samplers.BaseSampler]) -> None:
+    with pytest.raises(ValueError, match="seed -1: give 0 or more"):
+        make(seed=-1)  # type: ignore[call-arg]
+
+
+PROPOSING = pytest.mark.parametrize("make", [SurrogateSampler, LocalSearchSampler], ids=lambda m: m.__name__)
+
+
+@PROPOSING
+def test_trials_that_are_asked_at_the_same_time_differ(make: type[optuna.samplers.BaseSampler]) -> None:
+    """As threads do, parameter by parameter."""
+    study = optuna.create_study(sampler=make(seed=0), direction="maximize")  # type: ignore[call-arg]
+    names, found = [f"x{i}" for i in range(4)], []
+    for _ in range(8):
+        asked = [study.ask() for _ in range(8)]
+        for name in names:
+            for trial in asked:
+                trial.suggest_categorical(name, ["a", "b", "c"])
+        for trial in asked:
+            found.append(tuple(trial.params.values()))
+            study.tell(trial, sum(value == "a" for value in trial.params.values()))
+    if make is SurrogateSampler:
+        assert len(set(found[8:])) == 56  # of 81, the first eight being drawn blindly
+    assert len(set(found)) > 48
+
+
+@PROPOSING
+def test_two_studies_are_told_apart(make: type[optuna.samplers.BaseSampler]) -> None:
+    def asked(trial: optuna.Trial) -> float:
+        return trial.suggest_float("x", 0, 1) + trial.suggest_categorical("y", [0, 1])
+
+    sampler = make(seed=0)  # type: ignore[call-arg]
+    up = optuna.create_study(sampler=sampler, direction="maximize", study_name="up")
+    down = optuna.create_study(sampler=sampler, direction="minimize", study_name="down")
+    for _ in range(25):
+        pairs = [(study, study.ask()) for study in (up, down)]
+        for study, trial in pairs:
+            study.tell(trial, asked(trial))
+    assert up.best_value > 1.8 and down.best_value < 0.2
+
+
+@PROPOSING
+def test_a_study_made_anew_under_its_old_name_is_read_anew(make: type[optuna.samplers.BaseSampler]) -> None:
+    storage, sampler = optuna.storages.InMemoryStorage(), make(seed=0)  # type: ignore[call-arg]
+    for name, goal in (("x", 0.2), ("z", 0.8)):
+        study = optuna.create_study(storage=storage, sampler=sampler, study_name="s")
+        study.optimize(lambda trial, n=name, g=goal: abs(trial.suggest_float(n, 0, 1) - g), n_trials=40)
+        assert study.best_value < 0.02
+        optuna.delete_study(study_name="s", storage=storage)
+
+
+@PROPOSING
+@pytest.mark.filterwarnings("ignore:Choices for a categorical:UserWarning")
+def test_labels_may_be_lists(make: type[optuna.samplers.BaseSampler]) -> None:
+    def length(trial: optuna.Trial) -> float:
+        return sum(len(trial.suggest_categorical(f"k{i}", [[1, 2], [3], []])) for i in range(3))
+
+    study = optuna.create_study(sampler=make(seed=0), direction="maximize")  # type: ignore[call-arg]
+    study.optimize(length, n_trials=25)
+    assert study.best_value == 6
+
+
+@PROPOSING
+def test_what_breaks_a_constraint_is_no_good_whatever_its_score(make: type[optuna.samplers.BaseSampler]) -> None:
+    study = optuna.create_study(sampler=make(seed=0), direction="maximize")  # type: ignore[call-arg]
+    for _ in range(60):
+        trial = study.ask()
+        x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+        trial.set_constraint("sum", x + y - 1)
+        study.tell(trial, x + y)
+    assert max(t.value or 0 for t in study.trials if t.constraints["sum"] <= 0) > 0.95
+    sampler = study.sampler
+    assert isinstance(sampler, ProposingSampler) and sampler._archive is not None
+    failed = np.isnan(sampler._archive.fitnesses()[:, 0])
+    assert failed.tolist() == [t.constraints["sum"] > 0 for t in study.trials[: len(failed)]]
 
 
 def onemax(trial: optuna.Trial) -> float:

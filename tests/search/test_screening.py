@@ -40,6 +40,7 @@ def queued(space: Recipe, count: int, seed: int = 0) -> tuple[list[Recipe], tupl
     return [close(space, from_genes(found)).candidate() for found in genes], counts
 
 
+@pytest.mark.slow
 def test_a_tenth_of_what_is_drawn_is_queued_the_largest_first_within_the_constraints() -> None:
     widths = Choice(*(stages(*(base * 2**i for i in range(3))) for base in (2, 4, 6, 8, 10, 12)))
     space = replace(unet, encoder=widths, optimizer=replace(unet.optimizer, lr=Float(1e-4, 1e-2, log=True)))

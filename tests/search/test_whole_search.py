@@ -100,6 +100,7 @@ def test_a_finished_run_is_extended(finished: tuple[Shell, Any]) -> None:
     assert_budget_spent_once(Run(shell.folder / "runs" / "one"), 9)
 
 
+@pytest.mark.slow
 def test_a_poor_baseline_is_not_stopped_and_is_trained_once_a_seed(shell: Shell) -> None:
     rates = (5e-3, 4e-3, 3e-3, 1e-9)  # at the last nothing is learnt: halving stops it at its first rung
     hopeless = f"baselines=tuple(replace(first, optimizer=Adam(lr=lr)) for lr in {rates})"
@@ -148,6 +149,7 @@ def start(shell: Shell, budget: int) -> Any:
     return shell.start("search", "--space", "small.py", *options, *SHORT)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(shell: Shell) -> None:
     process = start(shell, 8)
     folder = shell.folder / "runs" / "one"
@@ -209,6 +211,7 @@ space = Recipe(
 """
 
 
+@pytest.mark.slow
 def test_failures_keep_their_traceback_and_an_exhausted_space_ends_the_search(shell: Shell) -> None:
     (shell.folder / "faulty.py").write_text(FAULTY)
     options = ("--budget", "30", "--sampler", "random", "--name", "one")
@@ -262,6 +265,8 @@ def test_a_space_whose_constraints_nothing_meets_is_said_in_one_line(shell: Shel
         (["--space", "exits.py"], "exits.py:1: SystemExit: 3"),
         (["--space", "nowhere.py"], "where: True is no function of a candidate"),
         (["--space", "closed.py"], "the recipe cannot be built: Norms.encoder is 'bacth'"),
+        (["--space", "method.py"], "the recipe cannot be built: method: threshold is 2, it must be from 0 to 1"),
+        (["--space", "small.py", "--no-holdout"], "give a closed recipe without baselines"),
         (["--space", "baseline.py"], "baselines.0 cannot be built: Norms.encoder is 'bacth'"),
     ],
 )
@@ -277,6 +282,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(
         "exits": "raise SystemExit(3)",
         "nowhere": f"{small}\nspace = space.where(True)",
         "closed": f"{small}\nspace = {misspelt}",
+        "method": f"{small}\nfrom nas import S4GAN\nspace = replace(first, method=S4GAN(threshold=2))",
         "baseline": f"{small}\nspace = replace(space, baselines=({misspelt},))",
     }.items():
         (shell.folder / f"{name}.py").write_text(text)
@@ -304,6 +310,18 @@ def test_bad_input_from_python_is_a_user_error(shell: Shell, settings: dict[str,
 
     with pytest.raises(UserError, match=re.escape(message)):
         search(shell.space, **settings)
+
+
+def test_a_closed_recipe_may_learn_from_all_that_is_there(shell: Shell) -> None:
+    (shell.folder / "closed.py").write_text(f"{shell.space.read_text()}\nspace = first")
+    ended = shell.run("search", "--space", "closed.py", "--budget", "1", "--no-holdout", "--name", "one", *SHORT)
+    assert ended.returncode == 0, ended.stderr
+    assert "scored on the test split's" in ended.stdout
+    scores = [
+        shell.run("evaluate", "runs/one/best.safetensors", "--split", split).stdout for split in ("validation", "test")
+    ]
+    assert "stored with the checkpoint: mIoU" in scores[0] and "differ" not in "".join(scores)
+    assert scores[0].replace("validation:", "test:") == scores[1]
 
 
 def test_describe_and_help_load_nothing_heavy(shell: Shell) -> None:

@@ -45,6 +45,8 @@ def test_a_file_may_define_its_own_parts_and_be_loaded_twice(tmp_path: Path) -> 
         ("import os\nspace = undefined", "mine.py:2: NameError"),
         ("from nas import NotThere", "mine.py:1: "),
         (GOOD.replace("loss=part, ", ""), r"mine.py: loss is not set"),
+        (GOOD.replace("loss=part, ", "loss='dice', "), r"mine.py: loss is 'dice': give a component"),
+        (GOOD.replace("loss=part, ", "loss=Choice(part, 'dice'), "), r"mine.py: loss is 'dice': give a component"),
         (GOOD.replace("Choice(1, 2)", "Choice()"), r"mine.py: encoder\.width is an empty Choice"),
         (
             GOOD + "from dataclasses import replace\nspace = replace(space, baselines=(space,))",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nas.models import Encoder, Plain, Residual, Stage, UNet, build_network
 from nas.space import Recipe, SpaceError
 from nas.training.batch import Batch
-from tasks import CPS, ClassMix, FixMatch, PseudoLabel, UniMatch
+from tasks import CPS, ClassMix, FixMatch, MeanTeacher, PseudoLabel, UniMatch
 from tasks.methods.cps import Twin
 from tasks.methods.mean_teacher import strong_view
 from tasks.methods.mixing import boxes, class_masks, mixed
@@ -187,6 +187,17 @@ def test_changed_views_leave_running_statistics_alone(method: Any) -> None:
     added, _ = method.loss(own, network, batch, logits, 0.5)
     assert added.item() > 0
     assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
+
+
+@pytest.mark.parametrize("method", [MeanTeacher(), FixMatch(confidence=0.0), UniMatch(confidence=0.0)], ids=repr)
+def test_images_of_the_domain_to_adapt_to_reach_the_running_statistics(method: Any) -> None:
+    network = TinyNetwork(CLASSES)
+    own = method.build(network, CLASSES)
+    batch = replace(batch_of(torch.rand(2, 3, 8, 8, generator=rng())), shifted=True)
+    logits = network(batch.images)
+    before = {name: value.clone() for name, value in network.named_buffers() if "running" in name}
+    method.loss(own, network, batch, logits, 0.5)
+    assert any(not torch.equal(network.state_dict()[name], value) for name, value in before.items())
 
 
 # UniMatch

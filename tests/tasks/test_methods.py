@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from dataclasses import replace
@@ -239,6 +240,19 @@ def test_s4gan_adds_its_two_terms(threshold: float, rate: float, adversarial: st
     expected_gradients = torch.autograd.grad(loss, list(own.discriminator.parameters()))
     for pending, expected in zip(own.pending, expected_gradients, strict=True):
         torch.testing.assert_close(pending, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_the_discriminator_is_shown_no_jittered_colours() -> None:
+    """Only labelled images are jittered: colours would tell them from the others, whatever the maps."""
+    plain = batch_of(torch.rand(3, 3, 20, 16, generator=rng()))
+    jittered = replace(plain, images=plain.images.flip(1).contiguous(), plain=plain.images)
+    network = Pixelwise()
+    owns = [S4GAN().build(network, 4)]  # type: ignore[arg-type]
+    owns.append(copy.deepcopy(owns[0]))
+    for own, batch in zip(owns, (plain, jittered), strict=True):
+        S4GAN().loss(own, network, replace(batch, generator=rng()), network(batch.images), 0.5)  # type: ignore[arg-type]
+    for one, other in zip(owns[0].pending, owns[1].pending, strict=True):  # type: ignore[union-attr, arg-type]
+        torch.testing.assert_close(one, other)
 
 
 def test_what_passes_a_threshold_or_a_quantile() -> None:

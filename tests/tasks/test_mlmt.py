@@ -305,6 +305,7 @@ class TwoOfThree:
 
     classes = ("ground", "left", "right", "absent")
     labelled, unlabelled, validation = Part(4, 0), Part(6, 1), Part(4, 2)
+    shifted = False
 
 
 @pytest.mark.parametrize("method", [MLMT(), Fusion(), Fusion(CutMix()), Fusion(Supervised()), Fusion(CPS())], ids=repr)

@@ -30,6 +30,7 @@ def data(unlabelled_masks: Any) -> Any:
         labelled=split(3, 1),
         unlabelled=SimpleNamespace(images=split(4, 2).images, masks=unlabelled_masks),
         validation=split(2, 3),
+        shifted=False,
     )
 
 

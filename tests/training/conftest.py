@@ -32,4 +32,5 @@ def data() -> Any:
         unlabelled=make_split(7, classes, size, 2, labelled=False),
         validation=make_split(6, classes, size, 3),
         test=make_split(6, classes, size, 4),
+        shifted=False,
     )

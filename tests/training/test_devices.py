@@ -81,7 +81,11 @@ def unreal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("candidate", CASES, ids=lambda c: f"{c.method!r} {c.decoder!r} {c.norm} {c.loss!r}"[:90])
 def test_a_step_keeps_to_its_device_and_reads_nothing_from_it(candidate: Recipe, unreal: None) -> None:
     data = SimpleNamespace(
-        classes=tuple("abcd"), labelled=split(5, True), unlabelled=split(9, False), validation=split(4, True)
+        classes=tuple("abcd"),
+        labelled=split(5, True),
+        unlabelled=split(9, False),
+        validation=split(4, True),
+        shifted=False,
     )
     training = _Training(candidate, data, Plan(3, (3,), 0, "meta"))  # type: ignore[arg-type]
     batches = training._batches()

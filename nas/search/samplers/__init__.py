@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+import numpy as np
 import optuna
 
 from nas.errors import UserError
+from nas.search.samplers.afresh import AfreshSampler
 from nas.search.samplers.evolution import EvolutionSampler
 from nas.search.samplers.local import LocalSearchSampler
 from nas.search.samplers.nni_tuners import NNISampler
@@ -25,11 +28,22 @@ __all__ = [
 ]
 
 SAMPLERS = ("surrogate", "evolution", "local", "random", "tpe", "gp", "cmaes", "nsga2", "nni:tpe", "nni:evolution")
-"""The names known, those aside that need a package of their own: nni:anneal."""
+"""The names known."""
 
 
 SEVERAL_OBJECTIVES = ("surrogate", "local", "random", "tpe", "gp", "nsga2")
 """Those that serve a study of several objectives."""
+
+
+OPTUNAS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
+    "random": optuna.samplers.RandomSampler,
+    # Grouped, so that a parameter is modelled with those it is conditional on.
+    "tpe": partial(optuna.samplers.TPESampler, multivariate=True, group=True),
+    # These two model the parameters that every trial has, and draw the others.
+    "gp": partial(optuna.samplers.GPSampler, warn_independent_sampling=False),
+    "cmaes": partial(optuna.samplers.CmaEsSampler, warn_independent_sampling=False),
+    "nsga2": optuna.samplers.NSGAIISampler,
+}
 
 
 def make_sampler(
@@ -40,30 +54,25 @@ def make_sampler(
     Args:
         name: one of SAMPLERS.
         seed: of its random numbers.
-        tried: trials that the study holds. Ours draw from the seed and a trial's number; the others must not
+        tried: trials that the study holds. All but NNI's draw from the seed and a trial's number; those must not
             draw again what they drew before a resume.
         priors: by parameter path, what is believed to be best; of use to `surrogate` only.
 
     Raises:
         UserError: when there is none, or it needs what is not installed.
     """
-    apart = seed + 1_000_003 * tried
     if name.startswith("nni:"):
-        return NNISampler(name.removeprefix("nni:"), apart)
+        apart = np.random.SeedSequence([seed, tried]).generate_state(1)[0] if tried else seed
+        return NNISampler(name.removeprefix("nni:"), int(apart))
     if name == "cmaes":
         _need("cmaes", name)
     makers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
         "surrogate": lambda: SurrogateSampler(seed=seed, priors=priors),
         "evolution": lambda: EvolutionSampler(seed=seed),
         "local": lambda: LocalSearchSampler(seed=seed),
-        "random": lambda: optuna.samplers.RandomSampler(seed=apart),
-        # Grouped, so that a parameter is modelled with those it is conditional on.
-        "tpe": lambda: optuna.samplers.TPESampler(seed=apart, multivariate=True, group=True),
-        # These two model the parameters that every trial has, and draw the others.
-        "gp": lambda: optuna.samplers.GPSampler(seed=apart, warn_independent_sampling=False),
-        "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=apart, warn_independent_sampling=False),
-        "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=apart),
     }
+    if name in OPTUNAS:
+        return AfreshSampler(OPTUNAS[name], seed)
     if name not in makers:
         raise UserError(f"--sampler {name}: there is no such sampler; choose from {', '.join(SAMPLERS)}")
     return makers[name]()

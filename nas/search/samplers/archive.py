@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.samplers.genome import Column
-from nas.search.samplers.scores import Gains, fitness, foretold, reports
+from nas.search.samplers.scores import Gains, broken, fitness, foretold, reports
 from nas.search.trials import CONTINUES
 
 __all__ = ["Archive"]
@@ -34,7 +34,7 @@ class Archive:
     """
 
     def __init__(self, study: Study) -> None:
-        self._study = study.study_name, study._storage
+        self._study = study.study_name, study._study_id, study._storage
         self.trials: list[FrozenTrial] = []
         self.columns: dict[str, Column] = {}
         self.varied: set[str] = set()
@@ -51,8 +51,8 @@ class Archive:
 
     def of(self, study: Study) -> bool:
         """Whether it is this study's."""
-        name, storage = self._study
-        return name == study.study_name and storage is study._storage
+        name, number, storage = self._study
+        return (name, number) == (study.study_name, study._study_id) and storage is study._storage
 
     def update(self, study: Study) -> None:
         """Read what has ended since."""
@@ -72,6 +72,8 @@ class Archive:
         reached = fitness(trial, study)
         worst = (-np.inf,) * (1 + self._objectives)
         failed = trial.state == TrialState.FAIL or (reached is not None and bool(np.isnan(reached).any()))
+        # One that breaks a constraint of Optuna's is of no use, whatever its score.
+        failed |= broken(trial)
         place = self._places.get(trial.user_attrs.get(CONTINUES, -1))
         if place is not None and not failed:
             known = max(reports(self.trials[place], study), default=0)
@@ -116,6 +118,8 @@ class Archive:
         except KeyError:
             known[label] = found = float(distribution.to_internal_repr(value))
             return found
+        except TypeError:  # a list, say, which nothing can be looked up by
+            return float(distribution.to_internal_repr(value))
 
     def _fill(self, names: list[str]) -> None:
         """Bring the matrix up to date: all of it when a parameter is new, else the new rows."""
@@ -130,11 +134,17 @@ class Archive:
         """Parameters, each after those that it may depend on."""
         return self._names
 
-    def running(self, study: Study, trial: FrozenTrial) -> np.ndarray:
-        """M x P codes of what is being evaluated beside the trial, the latest where there are many."""
+    def running(self, study: Study, trial: FrozenTrial, proposed: Mapping[int, Mapping[str, Any]]) -> np.ndarray:
+        """M x P codes of what is being evaluated beside the trial, the latest where there are many.
+
+        Args:
+            proposed: by number, what was proposed to trials that may not have asked for all of it yet.
+        """
         rows = []
         for other in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))[-PENDING:]:
-            row = {n: other.distributions[n].to_internal_repr(v) for n, v in other.params.items() if n in self.columns}
+            params = {**proposed.get(other.number, {}), **other.params}
+            known = {name: self.columns[name].distribution for name in params if name in self.columns}
+            row = {n: (other.distributions.get(n) or d).to_internal_repr(params[n]) for n, d in known.items()}
             if row and other.number != trial.number:
                 rows.append(row)
         return self.codes(rows)

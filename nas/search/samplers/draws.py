@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-__all__ = ["IndependentSampler", "drawn", "holds"]
+__all__ = ["IndependentSampler", "checked_seed", "drawn", "holds"]
 
 
 class IndependentSampler(BaseSampler):
@@ -23,6 +24,17 @@ class IndependentSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         return {}
+
+
+def checked_seed(seed: int | None) -> int:
+    """The seed, or one drawn in its place.
+
+    Raises:
+        ValueError: when it is negative.
+    """
+    if seed is not None and seed < 0:
+        raise ValueError(f"seed {seed}: give 0 or more")
+    return secrets.randbits(32) if seed is None else seed
 
 
 def drawn(seed: int, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.search.samplers.draws import IndependentSampler, drawn, holds
+from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds
 from nas.search.samplers.scores import Gains, fitness, foretold, reports
 
 __all__ = ["EvolutionSampler"]
@@ -39,7 +38,7 @@ class EvolutionSampler(IndependentSampler):
         self, population: int = 50, tournament: int = 10, redraw: float = 1.5, start: int = 16, seed: int | None = None
     ) -> None:
         self._population, self._tournament, self._redraw, self._start = population, tournament, redraw, start
-        self._seed = secrets.randbits(32) if seed is None else seed
+        self._seed = checked_seed(seed)
         self._genes: dict[int, dict[str, Any]] = {}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:

@@ -145,10 +145,10 @@ def _order(choices: tuple[Any, ...]) -> np.ndarray | None:
 
 def alike(columns: list[Column]) -> list[tuple[int, ...]]:
     """Groups of three or more columns, by number, that choose among the same three or more labels."""
-    groups: dict[tuple[object, ...], list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for p, column in enumerate(columns):
         if isinstance(column.distribution, CategoricalDistribution) and column.levels > 2:
-            groups.setdefault(column.distribution.choices, []).append(p)
+            groups.setdefault(repr(column.distribution.choices), []).append(p)
     return [tuple(group) for group in groups.values() if len(group) > 2]
 
 

@@ -16,14 +16,13 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import UserError
-from nas.search.samplers.draws import IndependentSampler, drawn, holds
+from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds
 
 __all__ = ["REFUSED", "TUNERS", "NNISampler", "nni_space"]
 
 TUNERS = {
     "tpe": ("tpe_tuner", "TpeTuner"),
     "evolution": ("evolution_tuner", "EvolutionTuner"),
-    "anneal": ("hyperopt_tuner", "HyperoptTuner"),
     "random": ("random_tuner", "RandomTuner"),
 }
 """Module and class of each tuner that can be used."""
@@ -31,11 +30,17 @@ TUNERS = {
 REFUSED = {
     "gp": "it hands SciPy a starting point of two dimensions, which SciPy has refused since 1.11",
     "metis": "it hands SciPy a starting point of two dimensions, which SciPy has refused since 1.11",
+    "anneal": "NNI's wrapper of hyperopt fails with today's NumPy as soon as it is told a score",
     "smac": "it needs smac4nni, which does not build on Python 3.10 or later",
     "dngo": "it needs pybnn, which is not maintained",
     "gridsearch": "a grid has no use for scores",
     "batch": "it only walks through a list",
     "pbt": "it needs trainings that hand their weights on",
+    "ppo": "it learns a policy from whole batches of trainings",
+    "bohb": "it decides how long to train as well, for which --stopping is there",
+    "hyperband": "it decides how long to train, for which --stopping hyperband is there",
+    "networkmorphism": "it builds networks of its own",
+    "regularized_evolution": "it is of NNI's own architecture spaces; --sampler evolution is the same for any space",
 }
 """Tuners that NNI has and this does not offer, and why."""
 
@@ -45,7 +50,8 @@ class NNISampler(IndependentSampler):
 
     NNI's tuners want to know the space beforehand. When it is not given, it is what the trials have shown of it
     so far: a parameter that is new has the tuner made anew and shown the past, where it can take it in (tpe).
-    The space is flat: conditional parameters are always chosen, and used where they are reached.
+    The space is flat: conditional parameters are always chosen, and used where they are reached. What a tuner has
+    learnt is in its memory alone: in a study that goes on, it begins anew.
 
     Args:
         tuner: one of TUNERS.
@@ -54,13 +60,14 @@ class NNISampler(IndependentSampler):
 
     Raises:
         UserError: when there is no such tuner, or it does not run here.
+        ValueError: when the seed is negative.
     """
 
     def __init__(self, tuner: str, seed: int = 0, space: Mapping[str, BaseDistribution] | None = None) -> None:
         if tuner not in TUNERS:
             why = REFUSED.get(tuner, f"there is no such tuner; choose from {', '.join(TUNERS)}")
             raise UserError(f"--sampler nni:{tuner}: {why}")
-        self._name, self._seed = tuner, seed
+        self._name, self._seed = tuner, checked_seed(seed)
         self._class = _class(tuner)
         self._given: dict[str, BaseDistribution] = dict(space or {})
         self._space: dict[str, BaseDistribution] = {}
@@ -131,8 +138,6 @@ class NNISampler(IndependentSampler):
         options: dict[str, Any] = {"optimize_mode": mode}
         if self._name in ("tpe", "random"):
             options["seed"] = self._seed
-        if self._name == "anneal":
-            options["algorithm_name"] = "anneal"
         # What a tuner that is made anew was running, it no longer knows.
         self._proposed.clear()
         tuner = self._class(**options)
@@ -198,8 +203,7 @@ def _class(tuner: str) -> Any:
         with _quiet():
             return getattr(importlib.import_module(f"nni.algorithms.hpo.{module}"), name)
     except ImportError as error:
-        missing = "hyperopt==0.1.2" if tuner == "anneal" and error.name != "nni" else "nni"
-        raise UserError(f"--sampler nni:{tuner}: {error}; pip install {missing}") from error
+        raise UserError(f"--sampler nni:{tuner}: {error}; pip install nni") from error
 
 
 @contextmanager

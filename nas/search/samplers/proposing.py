@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.samplers.archive import Archive
-from nas.search.samplers.draws import IndependentSampler, drawn, holds
+from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds
 from nas.search.samplers.view import View
 
 __all__ = ["ProposingSampler"]
@@ -34,11 +33,10 @@ class ProposingSampler(IndependentSampler):
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        if seed is not None and seed < 0:
-            raise ValueError(f"seed {seed}: give 0 or more")
-        self._seed = secrets.randbits(32) if seed is None else seed
+        self._seed = checked_seed(seed)
         self._archive: Archive | None = None
-        self._proposed: dict[int, dict[str, Any]] = {}
+        self._proposed: dict[tuple[str, int], dict[int, dict[str, Any]]] = {}
+        """What was proposed to trials that have not ended, by study and number."""
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -56,9 +54,10 @@ class ProposingSampler(IndependentSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         with self._lock:  # Optuna may run trials in threads
-            if trial.number not in self._proposed:
-                self._proposed[trial.number] = self._genes(study, trial)
-        genes = self._proposed[trial.number]
+            proposed = self._proposed.setdefault(_key(study), {})
+            if trial.number not in proposed:
+                proposed[trial.number] = self._genes(study, trial)
+            genes = proposed[trial.number]
         if param_name in genes and holds(param_distribution, genes[param_name]):
             return genes[param_name]
         return self.draw(study, trial, param_name, param_distribution)
@@ -68,7 +67,8 @@ class ProposingSampler(IndependentSampler):
         return drawn(self._seed, study, trial, name, distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        self._proposed.pop(trial.number, None)
+        with self._lock:
+            self._proposed.get(_key(study), {}).pop(trial.number, None)
 
     def _genes(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """The values by name of what is proposed."""
@@ -77,6 +77,12 @@ class ProposingSampler(IndependentSampler):
         self._archive.update(study)
         if not self._archive.names:
             return {}
-        view = View(self._archive, self._archive.running(study, trial), self._seed, trial.number)
+        running = self._archive.running(study, trial, self._proposed[_key(study)])
+        view = View(self._archive, running, self._seed, trial.number)
         found = self.propose(view)
         return {} if found is None else view.genes(found)
+
+
+def _key(study: Study) -> tuple[str, int]:
+    """Tells a study from others, and from an earlier one of its name."""
+    return study.study_name, study._study_id

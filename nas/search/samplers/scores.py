@@ -14,7 +14,7 @@ from scipy.stats import qmc, rankdata
 
 from nas.search.trials import PARTIAL, RUNGS
 
-__all__ = ["Gains", "directions", "fitness", "foretold", "gaussian_ranks", "one_score", "reports"]
+__all__ = ["Gains", "broken", "directions", "fitness", "foretold", "gaussian_ranks", "one_score", "reports"]
 
 
 def fitness(trial: FrozenTrial, study: Study) -> tuple[float, ...] | None:
@@ -31,6 +31,12 @@ def fitness(trial: FrozenTrial, study: Study) -> tuple[float, ...] | None:
         return None
     signs = [1.0 if direction == StudyDirection.MAXIMIZE else -1.0 for direction in study.directions]
     return float(step), *(sign * value for sign, value in zip(signs, values, strict=True))
+
+
+def broken(trial: FrozenTrial) -> bool:
+    """Whether it breaks a constraint, one that Optuna holds being met at 0 and below."""
+    values = trial.constraints.values() if hasattr(trial, "constraints") else trial.system_attrs.get("constraints")
+    return any(value > 0 for value in values or ())
 
 
 def reports(trial: FrozenTrial, study: Study) -> dict[int, float]:

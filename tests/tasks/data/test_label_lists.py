@@ -68,6 +68,28 @@ def test_a_list_may_take_from_ranking_and_from_the_gaps(cityscapes: Path, tmp_pa
     assert "the list of labels takes images from the ranking split: 1, which leaves it 11" in caplog.text
 
 
+def test_without_a_holdout_all_of_training_is_the_pool_and_the_test_split_scores(
+    cityscapes: Path, tmp_path: Path
+) -> None:
+    """As papers train a single network: 2975 and 500 of Cityscapes, of which published lists label some or all."""
+    spec = f"cityscapes:{cityscapes}"
+    source = open_source(spec)
+    everything = {item.name for item in (*source.pool, *source.validation, *source.spare)}
+    listed = (source.pool[0].name, source.spare[0].name, *(item.name for item in source.validation))
+    file = tmp_path / "labelled.txt"
+    file.write_text("\n".join(listed))
+    data = load_data(spec, str(file), progress=False, holdout=False)
+    assert set(data.labelled.names) == set(listed)
+    assert set(data.unlabelled.names) == everything - set(listed)
+    assert data.validation is data.test and set(data.test.names) == {item.name for item in source.test}
+    file.write_text("\n".join(everything))
+    assert len(load_data(spec, str(file), progress=False, holdout=False).labelled) == len(everything) == 36
+    assert len(load_data(spec, "1/4", progress=False, holdout=False).labelled) == 9
+    file.write_text(source.test[0].name)
+    with pytest.raises(UserError, match="is no image"):
+        load_data(spec, str(file), progress=False, holdout=False)
+
+
 def test_the_test_split_stays_shut_and_ranking_is_not_emptied(cityscapes: Path, tmp_path: Path) -> None:
     file = tmp_path / "labelled.txt"
     file.write_text("val/lindau/lindau_000000_000019_leftImg8bit.png\n")

@@ -32,6 +32,13 @@ def test_a_bare_path_is_told_how_to_be_written(tmp_path: Path) -> None:
         load_data(str(tmp_path), progress=False)
 
 
+def test_beside_another_set_every_label_serves_unless_told() -> None:
+    day = load_data("scenes:day", "all", size=(8, 12), progress=False)
+    both = load_data("scenes:day", unlabelled="scenes:night", size=(8, 12), progress=False)
+    assert both.labelled.names == day.labelled.names
+    assert both.shifted and not day.shifted
+
+
 def test_empty_folder_and_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is empty"):
         load_data(f"folder:{tmp_path}", progress=False)
