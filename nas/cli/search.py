@@ -63,6 +63,7 @@ class Names(click.ParamType):
     help="For one closed recipe: learn from the whole training split, score on the test split.",
 )
 @click.option("--objectives", type=Names(), help="miou, and params, macs, latency, memory, seconds.  [miou]")
+@click.option("--latency-on", metavar="DEVICE", help="cpu or cuda, where latency is measured.  [as trained]")
 @click.option("--sampler", help="surrogate, evolution, local, random, tpe, gp, cmaes, nsga2 or nni:NAME.  [surrogate]")
 @click.option("--stopping", help="halving, promotion, adaptive, curve, hyperband, none.  [halving]")
 @click.option("--warm-start", metavar="RUN", help="Try the best candidates of an earlier run first.")

@@ -98,7 +98,7 @@ def front_text(front: Front, limit: int = 10) -> str:
 
 
 def figures(run: Run, front: Front) -> dict[str, go.Figure]:
-    """The front (of two or three objectives) and the hypervolume over time, as Optuna draws them."""
+    """The front, of more than three objectives a line a candidate, and the hypervolume over time, as Optuna draws."""
     import optuna
 
     study = run.study()
@@ -110,7 +110,18 @@ def figures(run: Run, front: Front) -> dict[str, go.Figure]:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if len(names) <= 3:
             drawn["Front"] = optuna.visualization.plot_pareto_front(study, target_names=names)
+        else:
+            drawn["Front"] = _lines(front)
         drawn["Hypervolume"] = optuna.visualization.plot_hypervolume_history(study, reference)
     for figure in drawn.values():
         figure.update_layout(title=None, height=420, template="plotly_white")
     return drawn
+
+
+def _lines(front: Front) -> go.Figure:
+    """A line a candidate of the front through an axis an objective, coloured by mIoU."""
+    import plotly.graph_objects as go
+
+    columns = list(zip(*(values for _, values in front.rows), strict=True))
+    axes = [{"label": name, "values": values} for name, values in zip(front.objectives, columns, strict=True)]
+    return go.Figure(go.Parcoords(dimensions=axes, line={"color": columns[0], "colorscale": "Viridis"}))

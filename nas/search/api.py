@@ -17,12 +17,15 @@ from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, new_folder
 from nas.search.settings import Settings, settings_of
 from nas.search.unchanged import check_images, check_space, keep_space
-from nas.space import Choice, Recipe, find_space_file, is_open, load_space, priors
+from nas.space import Choice, Int, Recipe, find_space_file, is_open, load_space, parameters, priors
 from nas.wording import counted
 
 __all__ = ["resume", "search"]
 
 log = logging.getLogger("nas")
+
+WIDE = 100_000
+"""Whole numbers in a range beyond which a sampler that looks at each of them is refused."""
 
 
 def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Run:
@@ -83,7 +86,13 @@ def _check_holdout(settings: Settings, space: Recipe) -> None:
         )
 
 
+def _is_wide(domain: Any) -> bool:
+    return isinstance(domain, Int) and domain.hi - domain.lo > WIDE
+
+
 def _check_sampler(settings: Settings, space: Any) -> None:
+    import torch
+
     from nas.search.samplers import SEVERAL_OBJECTIVES, make_sampler
     from nas.search.stopping import make_stopping
 
@@ -95,6 +104,10 @@ def _check_sampler(settings: Settings, space: Any) -> None:
             raise UserError(f"--sampler {settings.sampler} serves one objective: choose from {able}")
         if settings.stopping not in ("halving", "none"):
             raise UserError(f"--stopping {settings.stopping} serves one objective: choose halving or none")
+    if settings.latency_on == "cuda" and not torch.cuda.is_available():
+        raise UserError("--latency-on cuda: there is no GPU here")
+    if settings.sampler == "gp" and (wide := [p.path for p in parameters(space) if _is_wide(p.domain)]):
+        raise UserError(f"--sampler gp looks at every whole number of a range: {wide[0]} has too many for it")
     if settings.sampler != "surrogate" and (believed := priors(space)):
         log.warning("Only --sampler surrogate takes account of priors: %s.", ", ".join(believed))
 

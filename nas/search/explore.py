@@ -154,7 +154,7 @@ class Exploration:
             self.settings.seed,
             save=str(self.checkpoint(digest)),
             provenance={**self.provenance, "trial": trial.number},
-            timed="latency" in self.settings.objectives,
+            timed=self.settings.timed,
             paused=str(self._kept(digest)) if self.halving.promotes else None,
         )
         self.pool.submit(Job(trial.number, task))

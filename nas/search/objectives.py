@@ -26,8 +26,9 @@ MIOU = "miou"
 COSTS = {"params": "params", "macs": "macs", "latency": "latency_ms", "memory": "peak_mb", "seconds": "seconds"}
 """Objectives to be made small, and the attribute of a trial that each is kept in.
 
-Multiply-adds and latency (milliseconds, on the device that trains) are those of one image; memory is the peak of the
-training in megabytes; seconds are those of a full training.
+Multiply-adds and latency are those of one image, latency in milliseconds on the device that trains or on that of
+`--latency-on`, beside other trainings; memory is the peak of the training in megabytes; seconds are those of a full
+training.
 """
 
 

@@ -102,8 +102,7 @@ def repeat(
     underway: dict[int, float] = {}
     for number, (contender, seed) in waiting.items():
         path = str(checkpoint(contender.digest, seed))
-        timed = "latency" in settings.objectives
-        task = Task(contender.candidate, settings.full_steps, rungs, seed, path, provenance, timed)
+        task = Task(contender.candidate, settings.full_steps, rungs, seed, path, provenance, settings.timed)
         pool.submit(Job(number, task))
     progress.total = len(jobs)
     while waiting:

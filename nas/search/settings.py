@@ -39,6 +39,7 @@ class Settings:
             run keeps the grouping itself, not the name of its file.
         seed: of the sampler, the splits and every training.
         objectives: mIoU, and what it is weighed against, see `nas.search.objectives`.
+        latency_on: "cpu" or "cuda", where latency is measured; None for the device that trains.
         sampler: one of `nas.search.samplers.SAMPLERS`.
         stopping: one of `nas.search.stopping.STOPPING`.
         warm_start: the folder of an earlier run whose best candidates are tried after the baselines, or None.
@@ -66,6 +67,7 @@ class Settings:
     holdout: bool = True
     seed: int = 0
     objectives: tuple[str, ...] = ("miou",)
+    latency_on: str | None = None
     sampler: str = "surrogate"
     stopping: str = "halving"
     warm_start: str | None = None
@@ -95,6 +97,10 @@ class Settings:
         if self.seed >= 2**32:
             raise UserError(f"--seed {self.seed}: give less than 2^32")
         checked_objectives(self.objectives)
+        if self.latency_on not in (None, "cpu", "cuda"):
+            raise UserError(f"--latency-on {self.latency_on}: use cpu or cuda")
+        if self.latency_on and "latency" not in self.objectives:
+            raise UserError("--latency-on says where latency is measured: add it to --objectives, as in miou,latency")
         if self.size is not None:
             if isinstance(self.size, str) or len(self.size) != 2:
                 raise UserError(f"size {self.size!r}: give a height and a width")
@@ -127,6 +133,11 @@ class Settings:
             return self
         passes = SCENES_PASSES if self.data.startswith("scenes") else PASSES
         return replace(self, steps=max(passes * labelled // 8, 1))
+
+    @property
+    def timed(self) -> str | None:
+        """The device on which latency is to be measured, "training" for that of the training; None for none."""
+        return (self.latency_on or "training") if "latency" in self.objectives else None
 
     @property
     def full_steps(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import logging
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ class Task:
         steps, rungs, seed: the training plan.
         save: where to write the checkpoint when the training ends in full, or None.
         provenance: what else the checkpoint is to say of itself.
-        timed: whether the network's latency is asked for.
+        timed: the device on which the network's latency is asked for, "training" for that of the training; or None.
         paused: where the training is kept when it is stopped, and taken up if it is there; or None.
     """
 
@@ -49,7 +50,7 @@ class Task:
     seed: int
     save: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
-    timed: bool = False
+    timed: str | None = None
     paused: str | None = None
 
 
@@ -96,8 +97,10 @@ class TrainWork:
         with _warnings() as warnings:
             paused = Path(task.paused) if task.paused else None
             trained = train(candidate, self._data, plan, report, paused, report.alive)
-        device = torch.device(self._device)
-        latency = latency_ms(trained.network, self._data.size, device) if task.timed else None
+        latency = None
+        if task.timed:
+            device = torch.device(self._device if task.timed == "training" else task.timed)
+            latency = latency_ms(copy.deepcopy(trained.network).to(device), self._data.size, device)
         if task.save and trained.steps == task.steps:
             metrics = {"validation_miou": trained.scores.miou, "steps": trained.steps, "seconds": trained.seconds}
             provenance = {**task.provenance, "seed": task.seed}

@@ -107,4 +107,6 @@ def _nni_domain(domain: Choice | Int | Float) -> dict[str, Any]:
     kind = "loguniform" if domain.log else "uniform"
     if domain.step is None:
         return {"_type": kind, "_value": [domain.lo, domain.hi]}
+    if domain.lo % domain.step:  # NNI counts steps from zero
+        return {"_type": "choice", "_value": list(domain.values())}
     return {"_type": "q" + kind, "_value": [domain.lo, domain.hi, domain.step]}

@@ -11,7 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from nas.errors import UserError
-from tasks.data.files import BrokenImageError
+from tasks.data.files import BrokenImageError, resize
+from tasks.data.items import FileItem
 from tasks.data.parallel import threaded
 from tasks.data.scratch import scratch_array, scratch_folder
 from tasks.data.sets import ImageSet, Item, Pixels
@@ -23,7 +24,13 @@ Allocate = Callable[[tuple[int, ...]], Pixels]
 _log = logging.getLogger(__name__)
 
 NAMED = 10
-"""Broken images that a warning names; it counts all."""
+"""Images that a warning names; it counts all."""
+
+SMALLEST = 8
+"""Pixels a side under which an image without a label is none worth learning from."""
+
+SQUEEZED = 1.25
+"""How much wider or narrower an image without a label may be than the working size before that is said."""
 
 
 def allocator(total: int, cache_gb: float, folder: Path | None) -> Allocate:
@@ -65,18 +72,20 @@ def decode(
 ) -> ImageSet:
     """Images of `items` at `size` (H, W), with their masks where `labelled`.
 
-    Without labels a broken image is skipped, and a warning counts such images and names the first ones.
+    Without labels an image that is broken or tiny is skipped, and a warning counts such images and names the first
+    ones; so it does with those of another shape, which are squeezed.
 
     Raises:
         UserError: with labels, the first file that is broken or does not fit.
     """
     images = allocate((len(items), *size, 3))
     masks = allocate((len(items), *size)) if labelled else None
+    squeezed: list[str] = []
 
     def fill(place: int) -> str | None:
         try:
             if masks is None:
-                images[place] = items[place].image(size)
+                images[place] = _unlabelled(items[place], size, squeezed)
             else:
                 images[place], masks[place] = items[place].pair(size)
         except BrokenImageError as broken:
@@ -88,13 +97,32 @@ def decode(
     faults = threaded(fill, range(len(items)), bar)
     kept = [place for place, fault in enumerate(faults) if fault is None]
     if len(kept) < len(items):
-        found = [fault for fault in faults if fault is not None]
-        more = "" if len(found) <= NAMED else f"; and {len(found) - NAMED} more"
-        _log.warning("unlabelled images skipped: %d: %s%s", len(found), "; ".join(found[:NAMED]), more)
+        _warn("unlabelled images skipped", [fault for fault in faults if fault is not None])
         for to, place in enumerate(kept):
             images[to] = images[place]
         images = images[: len(kept)]
+    if squeezed:
+        _warn(f"unlabelled images of another shape, squeezed to {size[0]}x{size[1]}", sorted(squeezed))
     return ImageSet(images, masks, tuple(items[place].name for place in kept))
+
+
+def _unlabelled(item: Item, size: tuple[int, int], squeezed: list[str]) -> Pixels:
+    """An image at `size`; one that has no label is measured before."""
+    if not isinstance(item, FileItem) or item.mask_path is not None:
+        return item.image(size)
+    image = item.image()
+    height, width = image.shape[:2]
+    if min(height, width) < SMALLEST:
+        raise BrokenImageError(f"{item.image_path} has {height}x{width} pixels, {SMALLEST} a side are needed")
+    ratio = (width / height) / (size[1] / size[0])
+    if max(ratio, 1 / ratio) > SQUEEZED:
+        squeezed.append(f"{item.image_path} ({height}x{width})")
+    return resize(image, size)
+
+
+def _warn(what: str, found: Sequence[str]) -> None:
+    more = "" if len(found) <= NAMED else f"; and {len(found) - NAMED} more"
+    _log.warning("%s: %d: %s%s", what, len(found), "; ".join(found[:NAMED]), more)
 
 
 def present_classes(items: Sequence[Item], classes: int, size: tuple[int, int], bar: tqdm[Any]) -> np.ndarray:

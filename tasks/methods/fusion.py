@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.space.component import SpaceError
+from nas.space.component import Component, SpaceError
 from nas.space.domains import Choice, Domain
 from tasks.methods.mlmt import MLMT, Branch
 from tasks.methods.s4gan import S4GAN
@@ -44,7 +44,7 @@ class Fusion(SemiSupervised):
             if not isinstance(branch, MLMT):
                 raise SpaceError(f"Fusion: branch is {_name(branch)}, it must be MLMT")
         for method in _options(self.segmentation):
-            if isinstance(method, MLMT | Fusion) or not isinstance(method, SemiSupervised):
+            if isinstance(method, MLMT | Fusion) or not isinstance(method, Component):
                 name = _name(method)
                 raise SpaceError(f"Fusion: segmentation is {name}, it must be a method other than MLMT and Fusion")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
-from nas.report.front import _hypervolume
+from nas.report.front import Front, _hypervolume, figures
 from nas.search import Run
 from nas.search.objectives import crowding, fronts, standing
 from nas.search.samplers import SurrogateSampler, make_sampler
@@ -137,9 +138,25 @@ def test_latency_is_of_one_image_and_grows_with_the_work() -> None:
     assert 0 < took < latency_ms(large, (48, 64), torch.device("cpu"))
 
 
+def test_a_front_of_more_than_three_objectives_is_drawn_by_lines() -> None:
+    rows = (("trial 1", (0.5, 9.0, 3.0, 100.0)), ("trial 2", (0.4, 4.0, 1.0, 90.0)))
+    study = optuna.create_study(directions=["maximize", "minimize", "minimize", "minimize"])
+    study.add_trials([optuna.trial.create_trial(values=values) for _, values in rows])
+    front = Front(("miou", "params", "latency", "memory"), rows, 0.1)
+    drawn = figures(SimpleNamespace(study=lambda: study), front)  # type: ignore[arg-type]
+    (lines,) = drawn["Front"].data
+    assert [(axis.label, tuple(axis["values"])) for axis in lines.dimensions] == [
+        ("miou", (0.5, 0.4)),
+        ("params", (9.0, 4.0)),
+        ("latency", (3.0, 1.0)),
+        ("memory", (100.0, 90.0)),
+    ]
+    assert drawn["Hypervolume"].data
+
+
 @pytest.mark.slow
 def test_a_search_of_three_objectives_ends_with_a_front_and_can_be_extended(shell: Shell) -> None:
-    options = ("--objectives", "miou,params,latency", "--budget", "6", "--name", "one")
+    options = ("--objectives", "miou,params,latency", "--latency-on", "cpu", "--budget", "6", "--name", "one")
     ended = shell.run("search", "--space", "small.py", *options, *SHORT)
     assert ended.returncode == 0, ended.stderr
     assert "Front of miou, params, latency" in ended.stdout

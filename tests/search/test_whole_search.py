@@ -265,6 +265,9 @@ def test_a_space_whose_constraints_nothing_meets_is_said_in_one_line(shell: Shel
         (["--space", "exits.py"], "exits.py:1: SystemExit: 3"),
         (["--space", "nowhere.py"], "where: True is no function of a candidate"),
         (["--space", "closed.py"], "the recipe cannot be built: Norms.encoder is 'bacth'"),
+        (["--space", "small.py", "--latency-on", "cpu"], "add it to --objectives"),
+        (["--space", "small.py", "--objectives", "miou,latency", "--latency-on", "tpu"], "use cpu or cuda"),
+        (["--space", "wide.py", "--sampler", "gp"], "looks at every whole number of a range: labelled_batch has"),
         (["--space", "method.py"], "the recipe cannot be built: method: threshold is 2, it must be from 0 to 1"),
         (["--space", "small.py", "--no-holdout"], "give a closed recipe without baselines"),
         (["--space", "baseline.py"], "baselines.0 cannot be built: Norms.encoder is 'bacth'"),
@@ -282,6 +285,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(
         "exits": "raise SystemExit(3)",
         "nowhere": f"{small}\nspace = space.where(True)",
         "closed": f"{small}\nspace = {misspelt}",
+        "wide": f"{small}\nspace = replace(space, labelled_batch=Int(1, 2**62))",
         "method": f"{small}\nfrom nas import S4GAN\nspace = replace(first, method=S4GAN(threshold=2))",
         "baseline": f"{small}\nspace = replace(space, baselines=({misspelt},))",
     }.items():

@@ -44,6 +44,14 @@ def test_numbers_keep_their_scale_and_steps() -> None:
     }
 
 
+def test_steps_that_do_not_begin_at_zero_are_listed_as_nni_counts_them_from_there() -> None:
+    space = Recipe(encoder=Int(1, 9, step=2), decoder=Float(0.1, 0.9, step=0.4))
+    assert space_to_nni(space) == {
+        "encoder": {"_type": "choice", "_value": [1, 3, 5, 7, 9]},
+        "decoder": {"_type": "choice", "_value": [0.1, pytest.approx(0.5), pytest.approx(0.9)]},
+    }
+
+
 def test_it_is_printed_on_the_command_line() -> None:
     printed = CliRunner().invoke(command, ["--space", "pretext.py", "--describe", "--format", "nni"])
     assert printed.exit_code == 0

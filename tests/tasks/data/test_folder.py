@@ -165,6 +165,20 @@ def test_unlabelled_folder_and_a_broken_image(make_folder, write_image, caplog) 
     assert data.unlabelled.images.shape == (2, 12, 16, 3) and data.unlabelled.images[1].any()
     assert data.unlabelled.masks is None
     assert "unlabelled images skipped: 1: " in caplog.text and "u1.jpg" in caplog.text
+    assert "another shape" not in caplog.text
+
+
+def test_unlabelled_images_of_another_size_are_named(make_folder, write_image, caplog) -> None:
+    root = make_folder()
+    for name, size in (("tall", (90, 30)), ("tiny", (2, 2)), ("twice", (24, 32)), ("other", (30, 44))):
+        write_image(root / "unlabelled" / f"{name}.png", size)
+    with caplog.at_level(logging.WARNING):
+        data = load(root)
+    assert set(data.unlabelled.names) == {"unlabelled/tall", "unlabelled/twice", "unlabelled/other"}
+    skipped, squeezed = (record.getMessage() for record in caplog.records[-2:])
+    assert skipped.startswith("unlabelled images skipped: 1: ") and "tiny.png has 2x2 pixels" in skipped
+    assert squeezed.startswith("unlabelled images of another shape, squeezed to 12x16: 1: ")
+    assert "tall.png (90x30)" in squeezed
 
 
 @pytest.mark.parametrize("part", ["images", "masks"])
