@@ -244,7 +244,7 @@ def test_an_answer_outside_its_domain_is_refused_with_the_path() -> None:
 def test_hash_ignores_what_has_no_effect() -> None:
     plain = Recipe(encoder=Leaf(), decoder=Leaf(), method=Leaf())
     same = [
-        replace(plain, pretext_statistics="clean"),
+        replace(plain, pretext_statistics="shared"),
         replace(plain, pretext=(Leaf(weight=0),)),
         replace(plain, baselines=(plain,), constraints=(lambda c: True,)),
         replace(plain, labelled_batch=8.0),

@@ -135,8 +135,8 @@ def test_every_step_is_a_sign_of_life(data: Any) -> None:
 def test_clean_statistics_are_those_of_uncorrupted_images(data: Any) -> None:
     candidate = replace(RECIPE, pretext=(Denoising(weight=0.0 + 1e-9),), optimizer=SGD(lr=1e-12))
     plain = short(replace(candidate, pretext=()), data).network
-    clean = short(replace(candidate, pretext_statistics="clean"), data).network
-    shared = short(candidate, data).network
+    clean = short(candidate, data).network
+    shared = short(replace(candidate, pretext_statistics="shared"), data).network
     assert _statistics(clean).shape == _statistics(plain).shape
     assert not torch.allclose(_statistics(clean), _statistics(shared))
 
