@@ -90,9 +90,7 @@ def replay(
                 heapq.heappush(busy, (clock + took, len(done.asking), handle, table.scores[places]))
             else:
                 searcher.tell(handle, None)
-        if not busy:
-            break
-        if busy[0][0] > seconds:
+        if not busy or busy[0][0] > seconds:
             break
         clock, _, handle, score = heapq.heappop(busy)
         searcher.tell(handle, score)

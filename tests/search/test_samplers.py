@@ -97,6 +97,7 @@ def test_a_long_study_goes_on_whatever_the_seed(name: str) -> None:
     for seed, tried in ((0, 10_000), (2**32 - 1, 0), (2**32 - 1, 123_456)):
         study = optuna.create_study(sampler=make_sampler(name, seed, tried))
         study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+        assert all(0 <= trial.params["x"] <= 1 for trial in study.trials) and len(study.trials) == 2
 
 
 @pytest.mark.parametrize("make", [SurrogateSampler, LocalSearchSampler, EvolutionSampler], ids=lambda m: m.__name__)

@@ -11,6 +11,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.search.samplers.draws import study_key
+
 __all__ = ["AfreshSampler"]
 
 
@@ -27,10 +29,10 @@ class AfreshSampler(BaseSampler):
 
     def __init__(self, make: Callable[..., BaseSampler], seed: int) -> None:
         self._make, self._seed = make, seed
-        self._made: dict[tuple[str, int], BaseSampler] = {}
+        self._made: dict[tuple[tuple[str, int], int], BaseSampler] = {}
 
     def _of(self, study: Study, trial: FrozenTrial) -> BaseSampler:
-        key = study.study_name, trial.number
+        key = study_key(study), trial.number
         if key not in self._made:
             seed = np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0]
             self._made[key] = self._make(seed=int(seed))
@@ -54,4 +56,4 @@ class AfreshSampler(BaseSampler):
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self._of(study, trial).after_trial(study, trial, state, values)
-        self._made.pop((study.study_name, trial.number), None)
+        self._made.pop((study_key(study), trial.number), None)

@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.search.samplers.draws import study_key
 from nas.search.samplers.genome import Column
 from nas.search.samplers.scores import Gains, broken, fitness, foretold, reports
 from nas.search.trials import CONTINUES
@@ -34,7 +35,7 @@ class Archive:
     """
 
     def __init__(self, study: Study) -> None:
-        self._study = study.study_name, study._study_id, study._storage
+        self._study = study_key(study), study._storage
         self.trials: list[FrozenTrial] = []
         self.columns: dict[str, Column] = {}
         self.varied: set[str] = set()
@@ -51,8 +52,8 @@ class Archive:
 
     def of(self, study: Study) -> bool:
         """Whether it is this study's."""
-        name, number, storage = self._study
-        return (name, number) == (study.study_name, study._study_id) and storage is study._storage
+        key, storage = self._study
+        return key == study_key(study) and storage is study._storage
 
     def update(self, study: Study) -> None:
         """Read what has ended since."""

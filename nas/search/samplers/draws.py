@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-__all__ = ["IndependentSampler", "checked_seed", "drawn", "holds"]
+__all__ = ["IndependentSampler", "checked_seed", "drawn", "holds", "study_key"]
 
 
 class IndependentSampler(BaseSampler):
@@ -49,3 +49,8 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
         return distribution._contains(distribution.to_internal_repr(value))
     except (ValueError, TypeError):
         return False
+
+
+def study_key(study: Study) -> tuple[str, int]:
+    """Tells a study from others, and from an earlier one of its name."""
+    return study.study_name, study._study_id

@@ -13,7 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.samplers.archive import Archive
-from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds
+from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds, study_key
 from nas.search.samplers.view import View
 
 __all__ = ["ProposingSampler"]
@@ -54,7 +54,7 @@ class ProposingSampler(IndependentSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         with self._lock:  # Optuna may run trials in threads
-            proposed = self._proposed.setdefault(_key(study), {})
+            proposed = self._proposed.setdefault(study_key(study), {})
             if trial.number not in proposed:
                 proposed[trial.number] = self._genes(study, trial)
             genes = proposed[trial.number]
@@ -68,7 +68,7 @@ class ProposingSampler(IndependentSampler):
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         with self._lock:
-            self._proposed.get(_key(study), {}).pop(trial.number, None)
+            self._proposed.get(study_key(study), {}).pop(trial.number, None)
 
     def _genes(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """The values by name of what is proposed."""
@@ -77,12 +77,7 @@ class ProposingSampler(IndependentSampler):
         self._archive.update(study)
         if not self._archive.names:
             return {}
-        running = self._archive.running(study, trial, self._proposed[_key(study)])
+        running = self._archive.running(study, trial, self._proposed[study_key(study)])
         view = View(self._archive, running, self._seed, trial.number)
         found = self.propose(view)
         return {} if found is None else view.genes(found)
-
-
-def _key(study: Study) -> tuple[str, int]:
-    """Tells a study from others, and from an earlier one of its name."""
-    return study.study_name, study._study_id
