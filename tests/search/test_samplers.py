@@ -24,6 +24,7 @@ from tests.contracts.sampler_contract import SamplerContract
 class TestRandom(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("random", seed))
     goes_on_exactly = True
+    learns = False
 
 
 class TestTPE(SamplerContract):
@@ -49,6 +50,7 @@ class TestLocal(SamplerContract):
 class TestNSGA2(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("nsga2", seed))
     goes_on_exactly = True
+    learns = False  # its first generation alone is of fifty
 
 
 class TestNNITPE(SamplerContract):
@@ -64,6 +66,7 @@ class TestNNIEvolution(SamplerContract):
 class TestCMAES(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("cmaes", seed))
     goes_on_exactly = True
+    learns = False  # numbers alone, and of those only what all trials share
 
 
 @pytest.mark.slow  # an ask takes it up to a second
