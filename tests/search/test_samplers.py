@@ -18,7 +18,7 @@ from nas.search.samplers import (
 )
 from nas.search.samplers.proposing import ProposingSampler
 from nas.search.samplers.scores import Gains, fitness, foretold
-from tests.contracts.sampler_contract import SamplerContract
+from tests.contracts.sampler_contract import FAIL, SamplerContract, conditional
 
 
 class TestRandom(SamplerContract):
@@ -55,11 +55,13 @@ class TestNSGA2(SamplerContract):
 
 class TestNNITPE(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("nni:tpe", seed))
+    goes_on_exactly = True
     many = 1_000  # the tuner is shown each of them, which takes it long
 
 
 class TestNNIEvolution(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("nni:evolution", seed))
+    goes_on_exactly = True
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cmaes") is None, reason="needs the package cmaes")
@@ -78,6 +80,29 @@ class TestGP(SamplerContract):
     def test_a_space_wider_than_float_precision(self) -> None:
         with pytest.raises(ValueError):  # it lists every whole number of a range
             super().test_a_space_wider_than_float_precision()
+
+
+@pytest.mark.parametrize("name", ["nni:tpe", "nni:evolution", "nni:random"])
+def test_a_tuner_of_nni_goes_on_where_it_was(name: str) -> None:
+    """Also past the first population of evolution, and with failures and trials that overlap."""
+
+    def search(study: optuna.Study, count: int) -> None:
+        for _ in range(count // 3):
+            trials = [study.ask() for _ in range(3)]
+            for trial in reversed(trials):
+                value = conditional(trial)
+                if trial.number % 7:
+                    study.tell(trial, value)
+                else:
+                    study.tell(trial, state=FAIL)
+
+    whole = optuna.create_study(sampler=make_sampler(name, 3), direction="maximize")
+    search(whole, 90)
+    parts = optuna.create_study(sampler=make_sampler(name, 3), direction="maximize")
+    for count in (12, 39, 39):
+        parts.sampler = make_sampler(name, 3)
+        search(parts, count)
+    assert [t.params for t in parts.trials] == [t.params for t in whole.trials]
 
 
 def test_an_unknown_sampler_is_refused() -> None:

@@ -6,8 +6,10 @@ import importlib
 import json
 import logging
 import random
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import UserError
-from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds
+from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds, study_key
 
 __all__ = ["REFUSED", "TUNERS", "NNISampler", "nni_space"]
 
@@ -50,8 +52,8 @@ class NNISampler(IndependentSampler):
 
     NNI's tuners want to know the space beforehand. When it is not given, it is what the trials have shown of it
     so far: a parameter that is new has the tuner made anew and shown the past, where it can take it in (tpe).
-    The space is flat: conditional parameters are always chosen, and used where they are reached. What a tuner has
-    learnt is in its memory alone: in a study that goes on, it begins anew.
+    The space is flat: conditional parameters are always chosen, and used where they are reached.
+    What a tuner has learnt is in its memory alone: in a study that goes on, it is asked and told all of it again.
 
     Args:
         tuner: one of TUNERS.
@@ -67,14 +69,10 @@ class NNISampler(IndependentSampler):
         if tuner not in TUNERS:
             why = REFUSED.get(tuner, f"there is no such tuner; choose from {', '.join(TUNERS)}")
             raise UserError(f"--sampler nni:{tuner}: {why}")
+        _class(tuner)
         self._name, self._seed = tuner, checked_seed(seed)
-        self._class = _class(tuner)
-        self._given: dict[str, BaseDistribution] = dict(space or {})
-        self._space: dict[str, BaseDistribution] = {}
-        self._read: set[int] = set()
-        self._tuner: Any = None
-        self._proposed: dict[int, dict[str, Any]] = {}
-        self._random = random.Random(seed)
+        self._space = dict(space or {})
+        self._dialogues: dict[tuple[str, int], _Dialogue] = {}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Have the tuner propose.
@@ -83,13 +81,70 @@ class NNISampler(IndependentSampler):
             ValueError: when the study has several objectives.
         """
         self._raise_error_if_multi_objective(study)
-        space = self._known(study)
+        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+        if study_key(study) not in self._dialogues:
+            maximise = study.direction == StudyDirection.MAXIMIZE
+            dialogue = _Dialogue(self._name, self._seed, self._space, maximise)
+            dialogue.repeat(others)
+            self._dialogues[study_key(study)] = dialogue
+        self._dialogues[study_key(study)].ask(trial.number, [t for t in others if t.state.is_finished()])
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        dialogue = self._dialogues.get(study_key(study))
+        genes = dialogue.proposed.get(trial.number, {}) if dialogue else {}
+        if param_name in genes:
+            value = _from_nni(genes[param_name], param_distribution)
+            if holds(param_distribution, value):
+                return value
+        return drawn(self._seed, study, trial, param_name, param_distribution)
+
+
+class _Dialogue:
+    """What a study asks a tuner and tells it, of which all that follows depends on the order alone."""
+
+    def __init__(self, tuner: str, seed: int, space: Mapping[str, BaseDistribution], maximise: bool) -> None:
+        self.proposed: dict[int, dict[str, Any]] = {}
+        self._name, self._seed, self._maximise = tuner, seed, maximise
+        self._space = dict(space)
+        self._tuner: Any = None
+        self._ended: dict[int, FrozenTrial] = {}
+        self._random = random.Random(seed)
+
+    def repeat(self, trials: Sequence[FrozenTrial]) -> None:
+        """Ask again for the trials of a study, telling each time what had ended by then."""
+        ended = sorted((t for t in trials if t.datetime_complete), key=_completed)
+        # A trial that was added, not asked for, has taken no time.
+        asked = [t for t in trials if t.datetime_start and t.datetime_start != t.datetime_complete]
+        told = 0
+        for trial in sorted(asked, key=_started):
+            there = bisect_right(ended, _started(trial), key=_completed)
+            self.ask(trial.number, ended[told:there])
+            told = there
+
+    def ask(self, number: int, ended: Sequence[FrozenTrial]) -> None:
+        """Have the tuner propose for the trial of a number, once it has been told what is new among the ended."""
+        new = sorted((t for t in ended if t.number not in self._ended), key=_completed)
+        known = self._space | {n: d for t in new for n, d in t.distributions.items() if n not in self._space}
         with _state_of(self._random), _quiet():
-            if space and space != self._space:
-                self._space = space
-                self._tuner = self._made(study)
+            for trial in new:
+                self._ended[trial.number] = trial
+                self._tell(trial)
+            if known and (known != self._space or self._tuner is None):
+                self._space = known
+                self._tuner = self._made()
             if self._tuner is not None:
-                self._proposed[trial.number] = self._generated(trial.number)
+                self.proposed[number] = self._generated(number)
+
+    def _tell(self, trial: FrozenTrial) -> None:
+        genes = self.proposed.pop(trial.number, None)
+        if not genes:
+            return
+        complete = trial.state == TrialState.COMPLETE
+        if complete:
+            self._tuner.receive_trial_result(trial.number, genes, trial.value)
+        self._tuner.trial_end(trial.number, complete)
 
     def _generated(self, number: int) -> dict[str, Any]:
         """What the tuner proposes; nothing when it has proposed all there is, or waits for what it proposed."""
@@ -103,44 +158,14 @@ class NNISampler(IndependentSampler):
         except nni.NoMoreTrialError:
             return {}
 
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        genes = self._proposed.get(trial.number, {})
-        if param_name in genes:
-            value = _from_nni(genes[param_name], param_distribution)
-            if holds(param_distribution, value):
-                return value
-        return drawn(self._seed, study, trial, param_name, param_distribution)
-
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        genes = self._proposed.pop(trial.number, None)
-        if not genes or self._tuner is None:
-            return
-        with _state_of(self._random), _quiet():
-            if state == TrialState.COMPLETE and values is not None:
-                self._tuner.receive_trial_result(trial.number, genes, float(values[0]))
-            self._tuner.trial_end(trial.number, state == TrialState.COMPLETE)
-
-    def _known(self, study: Study) -> dict[str, BaseDistribution]:
-        """The space given, or what the trials that ended have shown."""
-        found = dict(self._space or self._given)
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)):
-            if trial.number not in self._read:
-                self._read.add(trial.number)
-                for name, distribution in trial.distributions.items():
-                    found.setdefault(name, distribution)
-        return found
-
-    def _made(self, study: Study) -> Any:
+    def _made(self) -> Any:
         """A tuner for the space, which has been shown the past if it can take it in."""
-        mode = "maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize"
-        options: dict[str, Any] = {"optimize_mode": mode}
+        options: dict[str, Any] = {"optimize_mode": "maximize" if self._maximise else "minimize"}
         if self._name in ("tpe", "random"):
             options["seed"] = self._seed
         # What a tuner that is made anew was running, it no longer knows.
-        self._proposed.clear()
-        tuner = self._class(**options)
+        self.proposed.clear()
+        tuner = _class(self._name)(**options)
         tuner.update_search_space(nni_space(self._space))
         if self._name == "evolution":
             # It seeds itself from the clock: its first population is drawn again.
@@ -151,11 +176,21 @@ class NNISampler(IndependentSampler):
             tuner.import_data(
                 [
                     {"parameter": {n: _to_nni(v, self._space[n]) for n, v in t.params.items()}, "value": t.value}
-                    for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-                    if t.params.keys() == self._space.keys()
+                    for t in self._ended.values()
+                    if t.state == TrialState.COMPLETE and t.params.keys() == self._space.keys()
                 ]
             )
         return tuner
+
+
+def _started(trial: FrozenTrial) -> datetime:
+    assert trial.datetime_start is not None
+    return trial.datetime_start
+
+
+def _completed(trial: FrozenTrial) -> datetime:
+    assert trial.datetime_complete is not None
+    return trial.datetime_complete
 
 
 def nni_space(space: Mapping[str, BaseDistribution]) -> dict[str, dict[str, Any]]:
