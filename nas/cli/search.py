@@ -68,7 +68,7 @@ class Names(click.ParamType):
 @click.option("--stopping", help="halving, promotion, adaptive, curve, hyperband, none.  [halving]")
 @click.option("--warm-start", metavar="RUN", help="Try the best candidates of an earlier run first.")
 @click.option("--screen", type=int, metavar="N", help="Draw N candidates, and try the most promising tenth first.")
-@click.option("--steps", type=int, help="Optimizer steps of a full training.  [60 passes over the labels]")
+@click.option("--steps", type=int, help="Optimizer steps of a full training.  [60 passes over the labels; scenes: 5]")
 @click.option("--best", type=int, help="Candidates trained again over seeds at the end.  [3]")
 @click.option("--repeats", type=int, help="Seeds each of them is trained on.  [3]")
 @click.option("--seed", type=int, help="Seed of sampler, labels and trainings.  [0]")

@@ -262,8 +262,7 @@ class _Searching:
 
         settings, space = self.run.settings, self.run.space()
         study = self.run.study()
-        tried = len(study.get_trials(deepcopy=False))
-        study.sampler = make_sampler(settings.sampler, settings.seed, tried, priors(space))
+        study.sampler = make_sampler(settings.sampler, settings.seed, priors(space))
         if "space" not in study.user_attrs:
             queue_baselines(study, space)
             self._queue_winners(study, space)

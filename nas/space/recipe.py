@@ -35,7 +35,7 @@ class Recipe(Component):
         pretext: self-supervised tasks on the shared encoder, each with its weight.
         curriculum: Joint(), or PretrainThenFinetune(fraction).
         pretext_statistics: "clean": corrupted inputs leave running norm statistics alone; "shared": they update them
-            too, by which evaluation on clean images may lose points (8 with denoising on CamVid).
+            too, by which evaluation on clean images may lose points (7 with denoising on CamVid).
         method: how unlabelled images help segmentation.
         optimizer: SGD, Adam or AdamW, with its settings.
         schedule: how the learning rate falls: Poly, Cosine or Constant, with warm-up.

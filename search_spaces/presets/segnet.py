@@ -3,7 +3,7 @@
 As published: stochastic gradient descent at a constant rate of 0.1 with momentum 0.9, 12 images a step,
 classes weighted by median frequency, no augmentation. On CamVid, 367 labelled images of 360 x 480:
 
-    nas-search --space presets/segnet.py --budget 1 --data camvid:PATH --labels all --size 360x480 \\
+    nas-search --space presets/segnet.py --budget 1 --data camvid:PATH --no-holdout --labels all --size 360x480 \\
         --steps 3000 --repeats 1
 
 The paper starts the encoder from ImageNet weights; here all weights start at random.

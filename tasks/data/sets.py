@@ -119,7 +119,8 @@ class Source:
         validation: labelled images that candidates are ranked on.
         test: labelled images for the end.
         extra: images without any label, which join the unlabelled ones.
-        spare: labelled images of no split (the gaps around a cut), which only a list of labels may name.
+        spare: labelled images of no split (beside the cut between pool and validation), for a list of labels or a
+            training without a holdout.
         label_files: names to label for a fraction written as "1_8", where the set declares them.
         size: the working size the set proposes, None for that of its first image.
         labels: which images are labelled when nobody says: few of a public set, all of somebody's own.

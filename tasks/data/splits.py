@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from nas.errors import UserError
 from tasks.data.sets import Item, Source
 
-__all__ = ["arrange", "check_disjoint", "hold_out", "sequence_of", "undivided"]
+__all__ = ["Division", "arrange", "check_disjoint", "hold_out", "left_out", "sequence_of", "undivided"]
 
 GAP = 2
 """Frames left out between the two sides of a cut, since neighbours in a film are nearly the same image."""
@@ -94,13 +95,22 @@ def _in_order(items: Sequence[Item], some: Sequence[Item]) -> tuple[Item, ...]:
     return tuple(item for item in items if item.name in chosen)
 
 
+class Division(NamedTuple):
+    """The splits of a set; `spare` are the images left out beside the cut between pool and validation."""
+
+    pool: tuple[Item, ...]
+    validation: tuple[Item, ...]
+    test: tuple[Item, ...]
+    spare: tuple[Item, ...] = ()
+
+
 def arrange(
     pool: Sequence[Item],
     search_val: Sequence[Item] | None = None,
     val: Sequence[Item] | None = None,
     test: Sequence[Item] | None = None,
-) -> tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]:
-    """Pool, ranking split and test split from whatever splits a set declares.
+) -> Division:
+    """The splits of a set from whatever splits it declares.
 
     A declared test split is the test; where there is none, the declared validation split is, since
     sets keep the labels of their own test to themselves. What is missing is cut from the pool: a
@@ -110,6 +120,7 @@ def arrange(
         UserError: there are too few images to cut.
     """
     ranking, final = search_val, test
+    spare: tuple[Item, ...] = ()
     if final is None:
         final = val
     elif ranking is None:
@@ -117,8 +128,16 @@ def arrange(
     if final is None:
         pool, final = hold_out(pool, share=1 / 4)
     if ranking is None:
-        pool, ranking = hold_out(pool, share=1 / 3)
-    return tuple(pool), tuple(ranking), tuple(final)
+        whole = pool
+        pool, ranking = hold_out(whole, share=1 / 3)
+        spare = left_out(whole, pool, ranking)
+    return Division(tuple(pool), tuple(ranking), tuple(final), spare)
+
+
+def left_out(items: Sequence[Item], *splits: Sequence[Item]) -> tuple[Item, ...]:
+    """The items that are in none of the splits."""
+    used = {item.name for split in splits for item in split}
+    return tuple(item for item in items if item.name not in used)
 
 
 def undivided(source: Source) -> Source:

@@ -121,9 +121,9 @@ def test_tuners_that_do_not_run_are_refused_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "cmaes"])
-def test_a_long_study_goes_on_whatever_the_seed(name: str) -> None:
-    for seed, tried in ((0, 10_000), (2**32 - 1, 0), (2**32 - 1, 123_456)):
-        study = optuna.create_study(sampler=make_sampler(name, seed, tried))
+def test_any_seed_will_do(name: str) -> None:
+    for seed in (0, 2**31, 2**32 - 1):
+        study = optuna.create_study(sampler=make_sampler(name, seed))
         study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
         assert all(0 <= trial.params["x"] <= 1 for trial in study.trials) and len(study.trials) == 2
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 import optuna
 
 from nas.errors import UserError
@@ -46,24 +45,19 @@ OPTUNAS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
 }
 
 
-def make_sampler(
-    name: str, seed: int, tried: int = 0, priors: Mapping[str, Any] | None = None
-) -> optuna.samplers.BaseSampler:
-    """The sampler of that name.
+def make_sampler(name: str, seed: int, priors: Mapping[str, Any] | None = None) -> optuna.samplers.BaseSampler:
+    """The sampler of that name; what it proposes follows from the seed and the study alone.
 
     Args:
         name: one of SAMPLERS.
         seed: of its random numbers.
-        tried: trials that the study holds. All but NNI's draw from the seed and a trial's number; those must not
-            draw again what they drew before a resume.
         priors: by parameter path, what is believed to be best; of use to `surrogate` only.
 
     Raises:
         UserError: when there is none, or it needs what is not installed.
     """
     if name.startswith("nni:"):
-        apart = np.random.SeedSequence([seed, tried]).generate_state(1)[0] if tried else seed
-        return NNISampler(name.removeprefix("nni:"), int(apart))
+        return NNISampler(name.removeprefix("nni:"), seed)
     if name == "cmaes":
         _need("cmaes", name)
     makers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {

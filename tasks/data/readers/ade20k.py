@@ -24,8 +24,8 @@ def read_ade20k(path: Path, progress: bool = False) -> Source:
         UserError: the folders are not there or do not fit each other.
     """
     root = find_root(path, "ade20k", ("images", "annotations"), ("ADEChallengeData2016",))
-    pool, validation, test = arrange(_split(root, "training"), val=_split(root, "validation"))
-    return Source("ade20k", tuple(ADE20K), tuple(ADE20K.values()), pool, validation, test)
+    splits = arrange(_split(root, "training"), val=_split(root, "validation"))
+    return Source("ade20k", tuple(ADE20K), tuple(ADE20K.values()), **splits._asdict())
 
 
 def _split(root: Path, split: str) -> tuple[FileItem, ...]:

@@ -10,8 +10,8 @@ from tasks.data.items import FileItem, pair_up
 from tasks.data.masks import MaskCode
 from tasks.data.palettes import CAMVID, CAMVID_ORIGINAL
 from tasks.data.readers.layout import need_folder
-from tasks.data.sets import VOID, Item, Source
-from tasks.data.splits import arrange, sequence_of
+from tasks.data.sets import VOID, Source
+from tasks.data.splits import Division, arrange, left_out, sequence_of
 from tasks.data.stems import label_files, pick, read_stems
 
 __all__ = ["read_camvid"]
@@ -42,13 +42,13 @@ def read_camvid(path: Path, progress: bool = False) -> Source:
     train, test = _split(path, "train"), _split(path, "test")
     splits = path / "splits"
     if not (splits / "pool.txt").is_file():
-        return _source(*arrange(train, test=test))
+        return _source(arrange(train, test=test))
     items = {item.name: item for item in (*train, *test)}
     pool, ranking, final = (
         pick(items, read_stems(file), str(file))
         for file in (splits / "pool.txt", splits / "search_val.txt", splits / "test.txt")
     )
-    return _source(pool, ranking, final, label_files(splits))
+    return _source(Division(pool, ranking, final, left_out(train, pool, ranking)), label_files(splits))
 
 
 def _split(path: Path, name: str) -> tuple[FileItem, ...]:
@@ -64,7 +64,7 @@ def _read_original(path: Path) -> Source:
     parts: dict[str, list[FileItem]] = {"train": [], "val": [], "test": []}
     for item in items:
         parts[_official_split(item.name)].append(item)
-    return _source(*arrange(parts["train"], test=parts["test"] or None))
+    return _source(arrange(parts["train"], test=parts["test"] or None))
 
 
 def _official_split(name: str) -> str:
@@ -76,10 +76,5 @@ def _official_split(name: str) -> str:
     return "val" if film == "0016E5" and number in _VAL and number % 2 else "train"
 
 
-def _source(
-    pool: tuple[Item, ...],
-    validation: tuple[Item, ...],
-    test: tuple[Item, ...],
-    labels: dict[str, tuple[str, ...]] | None = None,
-) -> Source:
-    return Source("camvid", _CLASSES, tuple(CAMVID.values()), pool, validation, test, label_files=labels or {})
+def _source(splits: Division, labels: dict[str, tuple[str, ...]] | None = None) -> Source:
+    return Source("camvid", _CLASSES, tuple(CAMVID.values()), **splits._asdict(), label_files=labels or {})

@@ -28,11 +28,8 @@ def read_cityscapes(path: Path, progress: bool = False) -> Source:
         UserError: the folders are not there or do not fit each other.
     """
     root = find_root(path, "cityscapes", ("leftImg8bit", "gtFine"))
-    train = _split(root, "train")
-    pool, validation, test = arrange(train, val=_split(root, "val"))
-    used = {item.name for item in (*pool, *validation)}
-    spare = tuple(item for item in train if item.name not in used)
-    return Source("cityscapes", tuple(CITYSCAPES), tuple(CITYSCAPES.values()), pool, validation, test, spare=spare)
+    splits = arrange(_split(root, "train"), val=_split(root, "val"))
+    return Source("cityscapes", tuple(CITYSCAPES), tuple(CITYSCAPES.values()), **splits._asdict())
 
 
 def _split(root: Path, split: str) -> tuple[FileItem, ...]:

@@ -43,14 +43,12 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     items = pair_up(images, masks, table.code, sequence_of, f"folder:{path}", _mask_stems)
     by_name: dict[str, Item] = {item.name: item for item in items}
     extra = _tree(path, ("unlabelled", "unlabeled"), optional=True)
-    pool, validation, test = arrange(**_declared(path / "splits", by_name))
+    splits = arrange(**_declared(path / "splits", by_name))
     return Source(
         f"folder:{path.name}",
         table.names,
         table.colours,
-        pool,
-        validation,
-        test,
+        **splits._asdict(),
         extra=tuple(FileItem(f"unlabelled/{name}", image) for name, image in extra.items()),
         label_files=label_files(path / "splits"),
         labels="all",

@@ -42,8 +42,8 @@ def read_voc(path: Path, progress: bool = False) -> Source:
         masks = list_images(root / "SegmentationClassAug") | masks
         train = lists / "trainaug.txt"
     images = list_images(root / "JPEGImages")
-    pool, validation, test = arrange(_listed(train, images, masks), val=_listed(lists / "val.txt", images, masks))
-    return Source("voc", tuple(VOC), tuple(VOC.values()), pool, validation, test)
+    splits = arrange(_listed(train, images, masks), val=_listed(lists / "val.txt", images, masks))
+    return Source("voc", tuple(VOC), tuple(VOC.values()), **splits._asdict())
 
 
 def _listed(file: Path, images: dict[str, Path], masks: dict[str, Path]) -> tuple[FileItem, ...]:

@@ -35,11 +35,17 @@ def test_a_count_is_drawn_with_every_class() -> None:
 
 
 def test_the_cut_without_declared_splits_is_the_declared_one() -> None:
-    pool, ranking, test = arrange(camvid._split(ROOT, "train"), test=camvid._split(ROOT, "test"))
+    pool, ranking, test, spare = arrange(camvid._split(ROOT, "train"), test=camvid._split(ROOT, "test"))
     declared = open_source(f"camvid:{ROOT}")
     assert pool == declared.pool
     assert ranking == declared.validation
     assert test == declared.test
+    assert spare == declared.spare
+
+
+def test_without_a_holdout_all_of_the_training_split_is_learnt_from() -> None:
+    data = load_data(f"camvid:{ROOT}", "all", size=(45, 60), progress=False, holdout=False)
+    assert (len(data.labelled), len(data.test)) == (367, 233)
 
 
 def test_the_official_split_by_name_is_the_tutorials() -> None:
