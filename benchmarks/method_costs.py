@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from benchmarks.method_recipes import METHODS, recipe
-from benchmarks.provenance import RESULTS, provenance
+from benchmarks.provenance import RESULTS, default_device, provenance
 from benchmarks.sizes import height_and_width
 from nas.space import Recipe
 from nas.training import Plan, train
@@ -77,7 +77,7 @@ def _recipe(name: str) -> Recipe:
 
 
 def _train(name: str, data: FewLabelData, steps: int) -> dict[str, Any]:
-    trained = train(_recipe(name), data, Plan(steps, (steps,)))
+    trained = train(_recipe(name), data, Plan(steps, (steps,), device=default_device()))
     return {"step_seconds": trained.step_seconds, "peak_mb": trained.peak_mb}
 
 

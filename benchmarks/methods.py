@@ -26,9 +26,10 @@ from tqdm import tqdm
 from benchmarks.method_costs import print_costs
 from benchmarks.method_recipes import METHODS, recipe
 from benchmarks.method_table import write_tables
-from benchmarks.provenance import RESULTS, provenance
+from benchmarks.provenance import RESULTS, default_device, provenance
 from benchmarks.sizes import height_and_width, size
 from nas.errors import UserError
+from nas.pool.devices import cpu_count
 from nas.training import Plan, evaluate, train
 from tasks.data import FewLabelData, load_data
 
@@ -52,7 +53,7 @@ def train_cell(cell: Cell, spec: str) -> dict[str, Any]:
     """Train one cell and score it: a row of the table."""
     torch.set_num_threads(1)
     data = load(spec, cell.labels, cell.size)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     curve: dict[int, float] = {}
 
     def report(step: int, miou: float) -> bool:
@@ -122,7 +123,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--size", type=size, default=SIZE, help="HxW")
     parser.add_argument("--data", default=os.environ.get("NAS_CAMVID"), help="camvid:PATH; else $NAS_CAMVID")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings at once, one thread each")
+    parser.add_argument("--jobs", type=int, help="trainings at once, one thread each  [one a core; one on a GPU]")
     parser.add_argument("--out", type=Path, help="a CSV file  [one in results/]")
     parser.add_argument("--costs", action="store_true", help="time and memory of a step, and nothing else")
     options = parser.parse_args()
@@ -145,7 +146,8 @@ def main() -> None:
             load(spec, labels, options.size)
     except UserError as error:
         parser.error(str(error))
-    run(missing(asked, table), spec, options.jobs, table)
+    jobs = options.jobs or (1 if default_device() == "cuda" else cpu_count())
+    run(missing(asked, table), spec, jobs, table)
     print(write_tables(table, options.steps, options.size, kind))
 
 

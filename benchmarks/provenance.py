@@ -9,9 +9,16 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["RESULTS", "provenance"]
+__all__ = ["RESULTS", "default_device", "provenance"]
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def default_device() -> str:
+    """What a benchmark trains on: the device that `provenance` names."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def provenance(*packages: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from benchmarks.method_costs import noise
-from benchmarks.provenance import RESULTS, provenance
+from benchmarks.provenance import RESULTS, default_device, provenance
 from benchmarks.sizes import height_and_width, size
 from nas.errors import UserError
 from nas.models import NORMS
@@ -64,7 +64,7 @@ def trained(norm: str, unasked: bool, data: FewLabelData, plan: Plan) -> Trained
 def peak(norm: str, unasked: bool, data: Data) -> float:
     """Peak MB of a process that trains nothing else."""
     torch.set_num_threads(1)
-    return trained(norm, unasked, data.load(), Plan(STEPS, (STEPS,))).peak_mb
+    return trained(norm, unasked, data.load(), Plan(STEPS, (STEPS,), device=default_device())).peak_mb
 
 
 def measure(norm: str, data: Data, steps: int, seeds: int) -> dict[str, float | str]:
@@ -72,7 +72,7 @@ def measure(norm: str, data: Data, steps: int, seeds: int) -> dict[str, float | 
     images, seconds = data.load(), {True: float("inf"), False: float("inf")}
     for _ in range(ROUNDS):
         for unasked in seconds:
-            took = trained(norm, unasked, images, Plan(STEPS, (STEPS,))).step_seconds
+            took = trained(norm, unasked, images, Plan(STEPS, (STEPS,), device=default_device())).step_seconds
             seconds[unasked] = min(seconds[unasked], took)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
@@ -86,7 +86,7 @@ def measure(norm: str, data: Data, steps: int, seeds: int) -> dict[str, float | 
         "peak_mb": after,
     }
     if data.spec is not None:
-        plans = [Plan(steps, (steps,), seed) for seed in range(seeds)]
+        plans = [Plan(steps, (steps,), seed, default_device()) for seed in range(seeds)]
         for name, unasked in (("unasked_miou", True), ("miou", False)):
             scores = [trained(norm, unasked, images, plan).scores.miou for plan in plans]
             row |= {name: sum(scores) / seeds, f"{name}_by_seed": " ".join(f"{score:.3f}" for score in scores)}

@@ -79,14 +79,14 @@ class Colorization(Component):
 
     def _classes(self, ab: Tensor) -> Tensor:
         """The class of every colour, from N x 2 x h x w to N x h x w."""
-        table = _cell_table(self.grid).to(ab.device)
+        table = _cell_table(self.grid).to(ab.device, non_blocking=True)
         middle = table.shape[0] // 2
         cells = (ab / self.grid).round().long().clamp(-middle, middle) + middle
         return table[cells[:, 0], cells[:, 1]]
 
     def _color_weights(self, targets: Tensor) -> Tensor:
         """Weights of the colours, Q float32, 1 on average over the batch (Zhang et al. 2016, equation 4)."""
-        bins = color_bins(self.grid).to(targets.device)
+        bins = color_bins(self.grid).to(targets.device, non_blocking=True)
         shares = torch.bincount(targets.flatten(), minlength=len(bins)).float() / targets.numel()
         spread = torch.softmax(torch.cdist(bins, bins).square() / -50, 1)
         smooth = shares @ spread

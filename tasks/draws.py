@@ -17,8 +17,8 @@ def uniform(shape: Sequence[int], low: float, high: float, generator: torch.Gene
 
 def channel_dropout(features: Tensor, generator: torch.Generator) -> Tensor:
     """Features N x C x H x W with half of every image's channels zeroed and the others doubled."""
-    kept = torch.rand(features.shape[:2], generator=generator) < 0.5
-    return features * (2.0 * kept).to(features)[:, :, None, None]
+    kept = 2.0 * (torch.rand(features.shape[:2], generator=generator) < 0.5)
+    return features * kept.to(features, non_blocking=True)[:, :, None, None]
 
 
 def noise_like(images: Tensor, generator: torch.Generator) -> Tensor:

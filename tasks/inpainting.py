@@ -45,7 +45,8 @@ class Inpainting(Component):
             raise SpaceError(
                 f"Inpainting: area is {self.area} and holes {self.holes}, use over 0 to 0.9 and at least 1"
             )
-        holes = self._holes(images.shape[0], images.shape[-2], images.shape[-1], generator).to(images.device)
+        holes = self._holes(images.shape[0], images.shape[-2], images.shape[-1], generator)
+        holes = holes.to(images.device, non_blocking=True)
         inputs = torch.where(holes, images.mean((2, 3), keepdim=True), images)
         return inputs, (images, holes)
 

@@ -54,10 +54,10 @@ class Jigsaw(Component):
             )
         orders = torch.from_numpy(far_permutations(self.grid, self._classes()))
         labels = torch.randint(len(orders), (images.shape[0],), generator=generator)
-        chosen = orders[labels].to(images.device)
+        chosen = orders[labels].to(images.device, non_blocking=True)
         tiles = normalised_tiles(images, self.grid)
         each = torch.arange(images.shape[0], device=images.device).unsqueeze(1)
-        return join_tiles(tiles[each, chosen], self.grid), labels.to(images.device)
+        return join_tiles(tiles[each, chosen], self.grid), labels.to(images.device, non_blocking=True)
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy over the orders."""

@@ -50,7 +50,7 @@ class Rotation(Component):
             for image, at in zip(images, offsets, strict=True)
         )
         turned = [torch.rot90(square, turn, (1, 2)) for square, turn in zip(squares, turns.tolist(), strict=True)]
-        return torch.stack(turned), turns.to(images.device)
+        return torch.stack(turned), turns.to(images.device, non_blocking=True)
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy over the turns."""

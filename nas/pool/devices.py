@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 
 __all__ = ["cpu_count", "visible_gpus"]
+
+_DEVICE = re.compile(r"\d+|(GPU|MIG)-.+")
 
 
 def visible_gpus() -> list[str]:
     """The GPUs this process may use, each as a value for CUDA_VISIBLE_DEVICES; empty without any.
 
     CUDA_VISIBLE_DEVICES decides where it is set (indices, GPU or MIG identifiers; what follows
-    "-1" does not count, as in CUDA), otherwise `nvidia-smi` is asked. Without `nvidia-smi` there
+    anything else, such as "-1" or Slurm's "NoDevFiles", does not count, as in CUDA), otherwise `nvidia-smi`
+    is asked: a card that is cut into MIG devices counts as those. Without `nvidia-smi` there
     is no driver either, so a variable left over from another machine does no harm.
     """
     smi = shutil.which("nvidia-smi")
@@ -22,13 +26,24 @@ def visible_gpus() -> list[str]:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         names = [name.strip() for name in chosen.split(",")]
-        end = next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
+        end = next((i for i, name in enumerate(names) if not _DEVICE.fullmatch(name)), len(names))
         return names[:end]
     try:
         listing = subprocess.run([smi, "-L"], capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [str(i) for i in range(sum(line.startswith("GPU ") for line in listing.splitlines()))]
+    return _listed(listing)
+
+
+def _listed(listing: str) -> list[str]:
+    """The devices of `nvidia-smi -L`: a line a card, each followed by its MIG devices."""
+    cards: list[list[str]] = []
+    for line in listing.splitlines():
+        if line.startswith("GPU "):
+            cards.append([])
+        elif cards and (mig := re.search(r"UUID: (MIG-[^)]+)", line)):
+            cards[-1].append(mig[1])
+    return [device for number, parts in enumerate(cards) for device in parts or [str(number)]]
 
 
 def cpu_count() -> int:

@@ -55,7 +55,7 @@ class LocalPool:
     Args:
         work: what the workers do.
         slots: how many workers; by default one a core, or `workers_per_gpu` for each GPU.
-        workers_per_gpu: workers that share a GPU; used when `slots` is not given.
+        workers_per_gpu: workers that share a GPU, and its memory evenly; used when `slots` is not given.
         hang_after: seconds of silence that make a busy worker hung; None waits for ever.
         gpus: CUDA_VISIBLE_DEVICES values to spread the slots over; by default every visible GPU,
             and none for the CPU: `gpus=()`.
@@ -89,7 +89,9 @@ class LocalPool:
         self._slots: list[_Slot] = []
         try:
             for i in range(slots):
-                self._slots.append(_Slot(i, gpus[i % len(gpus)] if gpus else None, threads, pickled))
+                gpu = gpus[i % len(gpus)] if gpus else None
+                sharers = len(range(i % len(gpus), slots, len(gpus))) if gpus else slots
+                self._slots.append(_Slot(i, gpu, threads, sharers, pickled))
                 self._slots[i].start()
         except BaseException:
             self.close()
@@ -238,11 +240,11 @@ class _Slot:
     leave every other worker waiting for it.
     """
 
-    def __init__(self, index: int, gpu: str | None, threads: int, work: bytes) -> None:
+    def __init__(self, index: int, gpu: str | None, threads: int, sharers: int, work: bytes) -> None:
         self.name = f"cpu-{index}" if gpu is None else f"cuda:{gpu}-{index}"
         self.failures = 0
         self.traceback = ""
-        self._arguments = (work, "cpu" if gpu is None else "cuda:0", threads)
+        self._arguments = (work, "cpu" if gpu is None else "cuda:0", threads, sharers)
         self._environment = {
             "CUDA_VISIBLE_DEVICES": gpu or "",
             "OMP_NUM_THREADS": str(threads),

@@ -30,11 +30,29 @@ __all__ = ["is_out_of_memory", "one_line", "serve"]
 _BEAT = 1.0
 """Seconds between two signs of life."""
 
-_MEMORY_PHRASES = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+_MEMORY_PHRASES = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "alloc_failed",
+    "cublas_status_not_initialized",  # there is no room for its handle
+    "unable to find an engine",  # cuDNN's plans were all out of workspace: a card that has none fails when set up
+)
+
+_BROKEN_CONTEXT = ("CUDA error", "cuDNN error")
+"""An error in a CUDA kernel leaves the process unable to run another."""
 
 
-def serve(connection: Connection, pickled_work: bytes, device: str, threads: int) -> None:
-    """Set the work up, then run jobs until the pipe closes."""
+def serve(connection: Connection, pickled_work: bytes, device: str, threads: int, sharers: int) -> None:
+    """Set the work up, then run jobs until the pipe closes.
+
+    Args:
+        connection: the worker's end of the pipe.
+        pickled_work: the `Work`.
+        device: "cpu" or "cuda:0".
+        threads: for mathematics.
+        sharers: workers on the same device, this one included.
+    """
     # Ctrl-C reaches the whole process group; what it means is the controller's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -42,6 +60,7 @@ def serve(connection: Connection, pickled_work: bytes, device: str, threads: int
     try:
         work: Work = pickle.loads(pickled_work)
         work.setup(device)
+        _limit_memory(device, sharers)
     except BaseException as error:
         connection.send(("broken", one_line(error), traceback.format_exc()))
         return
@@ -58,9 +77,8 @@ def _serve_jobs(connection: Connection, work: Work, threads: int) -> None:
         _limit_threads(threads)
         outcome = _attempt(work, payload, _Reporter(connection))
         connection.send(outcome)
-        # An error in a CUDA kernel leaves the process unable to run another: a new one takes its place.
-        if outcome[0] != "done" and "CUDA error" in outcome[1]:
-            return
+        if outcome[0] != "done" and any(words in outcome[1] for words in _BROKEN_CONTEXT):
+            return  # a new process takes its place
         # What a large network took would otherwise be missing for those of the GPU's other workers.
         _release_memory()
 
@@ -147,6 +165,13 @@ def _limit_threads(threads: int) -> None:
         torch.set_num_threads(threads)
     if (cv2 := sys.modules.get("cv2")) is not None:
         cv2.setNumThreads(0 if threads == 1 else threads)
+
+
+def _limit_memory(device: str, sharers: int) -> None:
+    """Leave the other workers of a GPU their part: whether a candidate fits must not depend on its neighbours."""
+    if device != "cpu" and sharers > 1 and (torch := sys.modules.get("torch")) is not None:
+        # The rest is for what each process needs besides its tensors.
+        torch.cuda.set_per_process_memory_fraction(0.9 / sharers, device)
 
 
 def _release_memory() -> None:

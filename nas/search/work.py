@@ -79,6 +79,7 @@ class TrainWork:
             # The file may define components of its own.
             load_space(self.space_file)
         self._device = device
+        _try_out(device)
         self._data = self.data.open()
 
     def run(self, task: Task | FinalTest, report: Report) -> dict[str, Any]:
@@ -91,6 +92,7 @@ class TrainWork:
         from nas.export import save_checkpoint
         from nas.space import from_json
         from nas.training import Plan, latency_ms, train
+        from nas.training.compute import memory_layout
 
         candidate = from_json(task.candidate)
         plan = Plan(task.steps, task.rungs, task.seed, self._device)
@@ -100,7 +102,10 @@ class TrainWork:
         latency = None
         if task.timed:
             device = torch.device(self._device if task.timed == "training" else task.timed)
-            latency = latency_ms(copy.deepcopy(trained.network).to(device), self._data.size, device)
+            network = copy.deepcopy(trained.network)
+            # Planar or not is the device's: what is quick on a GPU is slow on a CPU.
+            network.to(device, memory_format=memory_layout(network, device))  # type: ignore[call-overload]
+            latency = latency_ms(network, self._data.size, device)
         if task.save and trained.steps == task.steps:
             metrics = {"validation_miou": trained.scores.miou, "steps": trained.steps, "seconds": trained.seconds}
             provenance = {**task.provenance, "seed": task.seed}
@@ -129,6 +134,22 @@ class TrainWork:
         metrics = {**found.metrics, "test_miou": scores.miou, "test_iou": list(scores.iou)}
         save_checkpoint(Path(task.out), network, found.candidate, self._data, metrics, found.provenance)
         return {"miou": scores.miou}
+
+
+def _try_out(device: str) -> None:
+    """Compute on a GPU, so that one which cannot ends its worker and not one candidate after another.
+
+    Raises:
+        Exception: whatever torch says of it.
+    """
+    if device == "cpu":
+        return
+    import torch
+
+    # A convolution: on a card that is too old for this build of torch, simpler kernels may still run.
+    torch.nn.functional.conv2d(
+        torch.ones(1, 3, 8, 8, device=device), torch.ones(4, 3, 3, 3, device=device)
+    ).sum().item()
 
 
 @contextmanager

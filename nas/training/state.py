@@ -61,6 +61,7 @@ class TrainingState:
         own, everywhere, cuda = state["random"]
         self.generator.set_state(own)
         torch.set_rng_state(everywhere)
-        if self.device.type == "cuda":
+        # A state that was kept on a CPU has none of a GPU.
+        if self.device.type == "cuda" and cuda.numel():
             torch.cuda.set_rng_state(cuda, self.device)
         return int(state["step"])

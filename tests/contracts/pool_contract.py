@@ -371,21 +371,24 @@ class PoolContract:
             RuntimeError("CUDA error: out of memory"),
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
             RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+            RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+            RuntimeError("GET was unable to find an engine to execute this computation"),
             InfeasibleError("the network has 9 M parameters, more than 5 M"),
             RuntimeError("shapes do not match"),
         ]
         with self.open(Behaviours(tmp_path), slots=1) as pool:
             ends = run_jobs(pool, *[("fail", error) for error in errors], ("square", 3))
-        assert [type(ends[i]) for i in range(8)] == [Infeasible] * 6 + [Failed, Done]
+        assert [type(ends[i]) for i in range(10)] == [Infeasible] * 8 + [Failed, Done]
         assert "2.00 GiB" in ends[1].reason
-        assert ends[5].reason == "the network has 9 M parameters, more than 5 M"
+        assert ends[7].reason == "the network has 9 M parameters, more than 5 M"
 
     def test_a_worker_whose_gpu_broke_is_replaced(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=1) as pool:
-            broken = RuntimeError("CUDA error: device-side assert triggered")
-            ends = run_jobs(pool, ("pid", None), ("fail", broken), ("pid", None))
-        assert [type(ends[i]) for i in range(3)] == [Done, Failed, Done]
-        assert ends[0].result != ends[2].result
+            kernel = RuntimeError("CUDA error: device-side assert triggered")
+            library = RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")
+            ends = run_jobs(pool, ("pid", None), ("fail", kernel), ("pid", None), ("fail", library), ("pid", None))
+        assert [type(ends[i]) for i in range(5)] == [Done, Failed, Done, Failed, Done]
+        assert len({ends[i].result for i in (0, 2, 4)}) == 3
 
     # Deaths
 

@@ -25,8 +25,8 @@ def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tool
 
 
-def test_every_gpu_listed_is_used(smi: Path) -> None:
-    assert visible_gpus() == ["0", "1"]
+def test_every_gpu_listed_is_used_and_of_one_that_is_cut_up_the_parts(smi: Path) -> None:
+    assert visible_gpus() == ["0", "MIG-3333"]
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,8 @@ def test_every_gpu_listed_is_used(smi: Path) -> None:
         ("", []),
         ("-1", []),
         ("0,-1,1", ["0"]),
+        ("NoDevFiles", []),
+        ("none", []),
     ],
 )
 def test_the_variable_decides(smi: Path, monkeypatch: pytest.MonkeyPatch, value: str, expected: list[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pool_contract import Behaviours, BrokenSetup, PoolContract, alive, drain, eventually, run_jobs, workers
 
 from nas.pool import Done, Job, LocalPool, PoolError, Requeued, Started
+from nas.search.work import TrainWork
 
 THREADS = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
 
@@ -139,6 +140,20 @@ class Unimportable:
 
     def run(self, payload: object, report: object) -> None:
         raise NotImplementedError
+
+
+def test_a_worker_whose_gpu_does_not_work_breaks_off_before_it_takes_a_candidate(tmp_path: Path) -> None:
+    """A number that no machine has: torch built without CUDA, no driver, or no such card."""
+    with LocalPool(TrainWork(NoData()), slots=1, gpus=["4095"]) as pool:
+        pool.submit(Job(0, "never looked at"))
+        with pytest.raises(PoolError, match="could not be set up in 3 tries"):
+            while not pool.messages(60.0):
+                pass
+
+
+class NoData:
+    def open(self) -> None:
+        return None
 
 
 def test_the_room_loads_no_torch() -> None:
