@@ -116,7 +116,11 @@ class Settings:
         """The same settings with full paths: a run may be resumed from another folder than it was begun in."""
         from tasks.data import is_list, resolved
 
-        labels = self.labels
+        labels = str(self.labels) if isinstance(self.labels, int | Path) else self.labels
+        for name, value in (("data", self.data), ("unlabelled", self.unlabelled), ("labels", labels)):
+            if value is not None and not isinstance(value, str):
+                like = "1/8, 46, all or FILE.txt" if name == "labels" else "scenes or folder:PATH"
+                raise UserError(f"{name} {value!r}: give it as text, like {like}")
         if labels is not None and is_list(labels):
             labels = str(Path(labels.strip()).expanduser().resolve())
         return replace(

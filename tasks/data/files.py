@@ -61,14 +61,14 @@ def decode_image(data: bytes, path: Path, unchanged: bool = False) -> np.ndarray
     """Decoded pixels in OpenCV's order: BGR uint8, or as stored where `unchanged`.
 
     A JPEG cut short decodes to grey below the cut without any error, so its end marker is looked
-    for: no such marker can occur inside compressed data (ITU T.81, B.1.1.2).
+    for: no such marker can occur inside compressed data (ITU T.81, B.1.1.2). What phones append after it does no harm.
 
     Raises:
         BrokenImageError: the bytes are no image, or only part of one.
     """
     import cv2
 
-    cut = data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    cut = data.startswith(b"\xff\xd8") and data.find(b"\xff\xd9", _scan_of_jpeg(data)) < 0
     flags = cv2.IMREAD_UNCHANGED if unchanged else cv2.IMREAD_COLOR
     try:
         pixels = None if cut else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -77,6 +77,16 @@ def decode_image(data: bytes, path: Path, unchanged: bool = False) -> np.ndarray
     if pixels is None:
         raise BrokenImageError(f"{path} is broken ({len(data)} bytes that do not decode): copy it again or remove it")
     return np.asarray(pixels)
+
+
+def _scan_of_jpeg(data: bytes) -> int:
+    """Where a JPEG's first scan begins, past its headers and the thumbnail in them."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in (b"", b"\xda"):
+        # Any number of 0xff may stand before a marker; all those before a scan have a length.
+        filler = data[at + 1] == 0xFF
+        at += 1 if filler else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at if data[at : at + 2] == b"\xff\xda" else max(0, data.rfind(b"\xff\xda"))
 
 
 def read_image(path: Path) -> Pixels:

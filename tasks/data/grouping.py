@@ -46,6 +46,7 @@ def read_groups(given: str | Path | Mapping[str, Any]) -> Groups:
 def _checked(content: Any, where: str) -> Groups:
     if not isinstance(content, Mapping):
         raise UserError(f'{where} should hold an object of lists, such as {{"vehicle": ["car", "bus"], ...}}')
+    content = {_VOID_KEY if str(group).lower() == _VOID_KEY else str(group): m for group, m in content.items()}
     of_class: dict[str, str] = {}
     for group, members in content.items():
         if not isinstance(members, list | tuple) or not all(isinstance(member, str) for member in members):
@@ -59,7 +60,7 @@ def _checked(content: Any, where: str) -> Groups:
             of_class[member] = group
     if len(set(content) - {_VOID_KEY}) < 2:
         raise UserError(f"{where}: at least 2 groups besides void are needed")
-    return {str(group): list(members) for group, members in content.items()}
+    return {group: list(members) for group, members in content.items()}
 
 
 def group_classes(source: Source, groups: Groups) -> Source:

@@ -75,6 +75,6 @@ def pair_up(
     if bare:
         raise UserError(
             f"{what}: {len(bare)} of {len(images)} images have no mask, the first is {bare[0]}: "
-            "add the masks, or move these images out"
+            "add the masks, or move these images out (in a folder of your own to unlabelled/)"
         )
     return tuple(items)

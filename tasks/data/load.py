@@ -24,7 +24,7 @@ from tasks.data.readers import (
     read_voc,
 )
 from tasks.data.scenes import read_scenes
-from tasks.data.sets import FewLabelData, Item, Source
+from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, Source
 from tasks.data.splits import check_disjoint, undivided
 
 __all__ = ["KINDS", "load_data", "open_source", "resolved", "same_set"]
@@ -105,8 +105,28 @@ def load_data(
         sets = {split: decode(items, size, split != "unlabelled", allocate, bar) for split, items in splits.items()}
     if not holdout:
         sets["validation"] = sets["test"]
+    _check_labels(source, sets)
     name = f"{source.name} -> {target.name}" if other else source.name
     return FewLabelData(name, source.classes, source.palette, **sets, shifted=other)
+
+
+def _check_labels(source: Source, sets: Mapping[str, ImageSet]) -> None:
+    """See that there is something to learn and to rank by, and warn of classes that are in neither split.
+
+    Raises:
+        UserError: a split holds no labelled pixel.
+    """
+    shown = np.zeros(len(source.classes), bool)
+    for split in ("labelled", "validation"):
+        masks = sets[split].masks
+        assert masks is not None
+        counts = sum((np.bincount(mask.ravel(), minlength=VOID + 1) for mask in masks), np.zeros(VOID + 1, int))
+        if not counts[: len(shown)].any():
+            raise UserError(f"{source.name}: the {split} masks are void in every pixel: see the classes")
+        shown |= counts[: len(shown)] > 0
+    if not shown.all():
+        names = ", ".join(np.array(source.classes)[~shown])
+        _log.warning("%s: classes that no labelled and no validation image shows: %s", source.name, names)
 
 
 def open_source(

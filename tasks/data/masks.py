@@ -107,12 +107,24 @@ def _pack(colours: np.ndarray) -> np.ndarray:
 
 
 def _raw_mask(path: Path, as_colours: bool) -> np.ndarray:
-    """The mask as stored: H x W values, or H x W x 3 RGB.
+    """The mask as stored: H x W values, or H x W x 3 RGB, whole numbers from 0 to 65535.
 
     OpenCV turns a palette PNG into colours. Where the indices are wanted, the file is given to it
     as a grey image instead, since both kinds store the same bytes.
+
+    Raises:
+        UserError: the file is compressed with loss, or holds other numbers.
     """
     data = read_bytes(path)
+    if _lossy(data):
+        raise UserError(f"{path}: JPEG changes class numbers along every edge: save masks as PNG")
+    pixels = _decoded(data, path, as_colours)
+    if pixels.dtype != np.uint8 and not _whole(pixels):
+        raise UserError(f"{path} holds numbers that are no whole ones from 0 to 65535: save it as an index PNG")
+    return pixels if pixels.dtype.kind in "iu" else pixels.astype(np.int32)
+
+
+def _decoded(data: bytes, path: Path, as_colours: bool) -> np.ndarray:
     depth = _palette_depth(data)
     if depth and not as_colours:
         pixels = decode_image(_palette_as_grey(data), path, unchanged=True)
@@ -128,6 +140,17 @@ def _raw_mask(path: Path, as_colours: bool) -> np.ndarray:
     elif not depth and pixels.dtype == np.uint8 and _grey_depth(data) in (1, 2, 4):
         return pixels // _GREYS[_grey_depth(data)]
     return pixels
+
+
+def _whole(pixels: np.ndarray) -> bool:
+    """Whether every number is a whole one from 0 to 65535."""
+    return bool((pixels == np.floor(pixels)).all() and pixels.min() >= 0 and pixels.max() < 1 << 16)
+
+
+def _lossy(data: bytes) -> bool:
+    """Whether the bytes are of a JPEG or of a WebP image with a lossy part, whatever the file is called."""
+    webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    return data.startswith(b"\xff\xd8") or (webp and b"VP8 " in data[12:])
 
 
 def _png_header(data: bytes) -> tuple[int, int] | None:

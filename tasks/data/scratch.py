@@ -11,6 +11,8 @@ from typing import IO
 
 import numpy as np
 
+from nas.errors import UserError
+
 __all__ = ["map_pixels", "scratch_array", "scratch_file", "scratch_folder"]
 
 _PREFIX, _SUFFIX = "pixels-", ".raw"
@@ -36,13 +38,30 @@ def scratch_array(folder: Path, shape: tuple[int, ...]) -> np.memmap:
 
 
 def scratch_file(folder: Path, size: int) -> IO[bytes]:
-    """A new file of `size` zero bytes, open and locked for as long as its owner lives."""
+    """A new file of `size` zero bytes, open and locked for as long as its owner lives.
+
+    Raises:
+        UserError: the disk has no room for it.
+    """
     descriptor, name = tempfile.mkstemp(_SUFFIX, _PREFIX, folder)
     os.close(descriptor)
     file = Path(name).open("r+b")  # noqa: SIM115 - its lifetime is the lock's
     _lock(file)
-    file.truncate(max(1, size))
+    try:
+        _reserve(file, max(1, size))
+    except OSError as error:
+        discard(file)
+        raise UserError(
+            f"{folder}: no room for {size / 1e9:.1f} GB of pixels ({error.strerror}): free some, or use a smaller size"
+        ) from error
     return file
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Give a file its size on the disk: writing to a mapped file that finds none kills the process."""
+    file.truncate(size)
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def discard(file: IO[bytes]) -> None:

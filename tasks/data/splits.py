@@ -12,7 +12,7 @@ import numpy as np
 from nas.errors import UserError
 from tasks.data.sets import Item, Source
 
-__all__ = ["Division", "arrange", "check_disjoint", "hold_out", "left_out", "sequence_of", "undivided"]
+__all__ = ["Division", "arrange", "check_disjoint", "common_end", "hold_out", "left_out", "sequence_of", "undivided"]
 
 GAP = 2
 """Frames left out between the two sides of a cut, since neighbours in a film are nearly the same image."""
@@ -34,6 +34,15 @@ def sequence_of(name: str) -> str | None:
     """
     match = _FRAME.match(name)
     return (match.group(1) or "frames") if match else None
+
+
+def common_end(names: Sequence[str]) -> str:
+    """What all names end in, as in 0001_leftImg8bit: it has no part in the number of a frame."""
+    if len(names) < 2:
+        return ""
+    one, other = min(name[::-1] for name in names), max(name[::-1] for name in names)
+    same = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
+    return one[:same][::-1]
 
 
 def _frame_order(item: Item) -> tuple[tuple[int, str], ...]:

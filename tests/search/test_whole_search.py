@@ -17,6 +17,7 @@ import torch
 import nas
 from nas.errors import UserError
 from nas.search import Run
+from nas.search.settings import settings_of
 from nas.search.trials import costs_budget, outcome
 from tests.search.conftest import SHORT, Shell, alive_in_session, kill, wait_until
 
@@ -307,6 +308,8 @@ def test_bad_input_gets_one_line_and_exit_code_2(
         ({"bugdet": 3}, "there is no setting 'bugdet': choose from best, budget, "),
         ({"budget": "3"}, "--budget 3: give 1 or more"),
         ({"size": "32x48"}, "size '32x48': give a height and a width"),
+        ({"labels": ["a", "b"]}, "labels ['a', 'b']: give it as text, like 1/8, 46, all or FILE.txt"),
+        ({"data": Path("photos")}, "give it as text, like scenes or folder:PATH"),
     ],
 )
 def test_bad_input_from_python_is_a_user_error(shell: Shell, settings: dict[str, Any], message: str) -> None:
@@ -314,6 +317,11 @@ def test_bad_input_from_python_is_a_user_error(shell: Shell, settings: dict[str,
 
     with pytest.raises(UserError, match=re.escape(message)):
         search(shell.space, **settings)
+
+
+def test_a_count_of_labels_may_be_a_number_and_a_list_a_path() -> None:
+    assert settings_of(space="small.py", labels=46).labels == "46"
+    assert settings_of(space="small.py", labels=Path("/lists/some.txt")).labels == "/lists/some.txt"
 
 
 def test_a_closed_recipe_may_learn_from_all_that_is_there(shell: Shell) -> None:

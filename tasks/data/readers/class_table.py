@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from nas.errors import UserError
 from tasks.data.masks import MaskCode
@@ -45,9 +45,13 @@ def read_class_table(path: Path) -> ClassTable:
     shown: list[Colour | None] = []
     values: dict[int, int] = {VOID: VOID}
     colours: dict[Colour, int] = {}
+    named: dict[int, str] = {}
     for place, entry in enumerate(entries):
         name, colour, value, ignored = _entry(entry, place, path)
         index = VOID if ignored else len(names)
+        if value in named:
+            raise UserError(f"{path}: {name} has the value {value} of {named[value]}: give each its own")
+        named[value] = name
         values[value] = index
         if colour is not None:
             if colour in colours:
@@ -59,10 +63,14 @@ def read_class_table(path: Path) -> ClassTable:
     for each in [void] if _is_colour(void) or not isinstance(void, list) else void:
         if _is_colour(each):
             colours[_colour(each, path, "void")] = VOID
-        elif isinstance(each, int):
+        elif _is_value(each):
             values[each] = VOID
         else:
             raise UserError(f"{path}: void holds {each!r}, which is neither a value nor a colour")
+    for (red, green, blue), index in colours.items():
+        # A grey mask may hold the shade itself, as that of foreground, 255.
+        if red == green == blue and red not in named and (red == VOID or red not in values):
+            values[red] = index
     return ClassTable(_checked(names, path), _to_show(shown), MaskCode(values, colours))
 
 
@@ -73,11 +81,20 @@ def _entry(entry: Any, place: int, path: Path) -> tuple[str, Colour | None, int,
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise UserError(f"{path}: entry {place} has no name: {entry!r}")
     name, value = entry["name"], entry.get("value", place)
-    if not isinstance(value, int) or not 0 <= value < 1 << 16:
+    strange = sorted(set(entry) - {"name", "colour", "color", "value", "void"})
+    if strange:
+        raise UserError(f"{path}: {name} has {strange[0]!r}; known are name, colour, value and void")
+    if not isinstance(entry.get("void", False), bool):
+        raise UserError(f"{path}: void of {name} is {entry['void']!r}; write true or false")
+    if not _is_value(value):
         raise UserError(f"{path}: the value of {name} is {value!r}, which no mask can hold")
     raw = entry.get("colour", entry.get("color"))
     colour = None if raw is None else _colour(raw, path, name)
     return name, colour, value, bool(entry.get("void", name.lower() == "void"))
+
+
+def _is_value(raw: Any) -> TypeGuard[int]:
+    return isinstance(raw, int) and not isinstance(raw, bool) and 0 <= raw < 1 << 16
 
 
 def _is_colour(raw: Any) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nas.errors import UserError
@@ -13,10 +15,12 @@ from tasks.data.palettes import distinct_colours
 from tasks.data.parallel import progress_bar, threaded
 from tasks.data.readers.class_table import ClassTable, read_class_table
 from tasks.data.sets import VOID, Item, Source
-from tasks.data.splits import arrange, sequence_of
+from tasks.data.splits import arrange, common_end, sequence_of
 from tasks.data.stems import label_files, pick, read_stems
 
 __all__ = ["read_folder"]
+
+_log = logging.getLogger(__name__)
 
 _SPLITS = {
     "pool": ("pool", "train", "training"),
@@ -39,8 +43,14 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     """
     images, masks = _tree(path, ("images",)), _tree(path, ("masks", "labels", "annotations"))
     file = path / "classes.json"
-    table = read_class_table(file) if file.is_file() else _scan_classes(masks, path, progress)
-    items = pair_up(images, masks, table.code, sequence_of, f"folder:{path}", _mask_stems)
+    if file.is_file():
+        table = _seen(read_class_table(file), masks, path, progress)
+    else:
+        table = _scan_classes(masks, path, progress)
+    end = common_end(list(images))
+    items = pair_up(
+        images, masks, table.code, lambda name: sequence_of(name.removesuffix(end)), f"folder:{path}", _mask_stems
+    )
     by_name: dict[str, Item] = {item.name: item for item in items}
     extra = _tree(path, ("unlabelled", "unlabeled"), optional=True)
     splits = arrange(**_declared(path / "splits", by_name))
@@ -78,29 +88,57 @@ def _tree(path: Path, names: tuple[str, ...], optional: bool = False) -> dict[st
 def _declared(splits: Path, items: Mapping[str, Item]) -> dict[str, tuple[Item, ...]]:
     """The splits that list files or subfolders declare; without any, all is pool."""
     declared: dict[str, tuple[Item, ...]] = {}
+    lists = {file.stem.lower(): file for file in splits.glob("*.txt")}
     for split, names in _SPLITS.items():
-        file = next((splits / f"{name}.txt" for name in names if (splits / f"{name}.txt").is_file()), None)
+        file = next((lists[name] for name in names if name in lists), None)
         if file is not None:
             declared[split] = pick(items, read_stems(file), str(file))
+    for stem, file in lists.items():
+        if _split_called(stem) is None and not stem.startswith("labelled_"):
+            known = ", ".join(f"{name}.txt" for names in _SPLITS.values() for name in names)
+            raise UserError(f"{file} lists no split that is known: rename it, or take it out; known are {known}")
     if not declared:
-        for split, names in _SPLITS.items():
-            members = tuple(item for name, item in items.items() if name.split("/")[0] in names and "/" in name)
-            if members:
-                declared[split] = members
+        for name, item in items.items():
+            called = _split_called(name.split("/")[0]) if "/" in name else None
+            if called is not None:
+                declared[called] = (*declared.get(called, ()), item)
+        _tell_of_folders(items, declared)
     if "pool" not in declared:
         taken = {item.name for members in declared.values() for item in members}
         declared["pool"] = tuple(item for name, item in items.items() if name not in taken)
     return declared
 
 
+def _seen(table: ClassTable, masks: Mapping[str, Path], path: Path, progress: bool) -> ClassTable:
+    """The table, in which 255 is the second of two classes where that is how the masks say it."""
+    if table.code.colours or table.code.values != {0: 0, 1: 1, VOID: VOID}:
+        return table
+    binary = _scanned(masks, path, progress) == {0, VOID}
+    return replace(table, code=MaskCode({0: 0, VOID: 1})) if binary else table
+
+
+def _scanned(masks: Mapping[str, Path], path: Path, progress: bool) -> set[int]:
+    """Every value that the masks hold."""
+    with progress_bar(len(masks), f"folder:{path.name} classes", progress) as bar:
+        return set().union(*threaded(mask_values, list(masks.values()), bar))
+
+
+def _split_called(name: str) -> str | None:
+    """The split of a list or a folder of that name, however it is capitalised."""
+    return next((split for split, names in _SPLITS.items() if name.lower() in names), None)
+
+
+def _tell_of_folders(items: Mapping[str, Item], declared: Mapping[str, Sequence[Item]]) -> None:
+    """Warn of images that lie beside the folders that are splits, and serve nothing."""
+    used = sum(map(len, declared.values()))
+    if "pool" in declared and used < len(items):
+        _log.warning("%d images lie in no folder that is a split, and are not used", len(items) - used)
+
+
 def _scan_classes(masks: Mapping[str, Path], path: Path, progress: bool) -> ClassTable:
     """Classes as the values of index masks, named by them; 0 and 255 alone are background and foreground."""
-    lossy = next((mask for mask in masks.values() if mask.suffix.lower() in (".jpg", ".jpeg")), None)
-    if lossy is not None:
-        raise UserError(f"{lossy}: JPEG changes class numbers along every edge: save masks as PNG")
-    with progress_bar(len(masks), f"folder:{path.name} classes", progress) as bar:
-        values = set().union(*threaded(mask_values, list(masks.values()), bar))
-    if values == {0, 255}:
+    values = _scanned(masks, path, progress)
+    if values == {0, VOID}:
         return ClassTable(("background", "foreground"), distinct_colours(2), MaskCode({0: 0, 255: 1}))
     found = sorted(values - {VOID})
     if not 2 <= len(found) <= 254:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from nas.errors import UserError
 from nas.training import class_pixels
 from tasks.data import load_data, open_source
+from tasks.data.files import decode_image
 
 
 def load(root: Path, labels: str = "all", **more):
@@ -34,11 +37,124 @@ def test_without_a_word_on_labels_all_masks_are_used(make_folder) -> None:
     assert len(load(root, "1/3").labelled) == 2
 
 
-def test_masks_as_jpeg_are_refused(make_folder) -> None:
+@pytest.mark.parametrize("kind", [".jpg", ".webp"])
+def test_masks_compressed_with_loss_are_refused_whatever_they_are_called(make_folder, kind: str) -> None:
     root = make_folder()
-    (root / "masks" / "ab.png").rename(root / "masks" / "ab.jpg")
-    with pytest.raises(UserError, match=r"ab\.jpg: JPEG changes class numbers along every edge"):
+    mask = root / "masks" / "ab.png"
+    pixels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
+    mask.write_bytes(cv2.imencode(kind, pixels, [cv2.IMWRITE_WEBP_QUALITY, 50])[1].tobytes())
+    with pytest.raises(UserError, match=r"ab\.png: JPEG changes class numbers along every edge"):
         load(root)
+    (root / "classes.json").write_text('["road", "car", "sky"]')
+    with pytest.raises(UserError, match=r"ab\.png: JPEG"):
+        load(root)
+
+
+def paint(root: Path, foreground: int = 255) -> None:
+    """Masks of 0 and of the foreground's value, one half each."""
+    for path in (root / "masks").iterdir():
+        mask = np.zeros((12, 16), np.uint8)
+        mask[6:] = foreground
+        cv2.imwrite(str(path), mask)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        None,
+        ["background", "foreground"],
+        [{"name": "background", "colour": [0, 0, 0]}, {"name": "foreground", "colour": [255, 255, 255]}],
+        [{"name": "background"}, {"name": "foreground", "value": 255}],
+    ],
+)
+def test_black_and_white_masks_are_of_two_classes_however_they_are_named(make_folder, table) -> None:
+    root = make_folder()
+    paint(root)
+    if table is not None:
+        (root / "classes.json").write_text(json.dumps(table))
+    data = load(root)
+    assert data.classes == ("background", "foreground")
+    assert (data.labelled.masks[:, :6] == 0).all() and (data.labelled.masks[:, 6:] == 1).all()
+
+
+def test_masks_that_are_all_void_are_refused_and_classes_that_never_show_are_named(make_folder, caplog) -> None:
+    root = make_folder()
+    paint(root, 1)
+    (root / "classes.json").write_text('["background", "car", "kerb"]')
+    load(root)
+    assert "classes that no labelled and no validation image shows: kerb" in caplog.text
+    (root / "classes.json").write_text('{"classes": ["background", "car"], "void": [0, 1]}')
+    with pytest.raises(UserError, match="the labelled masks are void in every pixel"):
+        load(root)
+
+
+def test_frames_whose_names_end_in_a_number_of_their_own_are_one_film(tmp_path: Path) -> None:
+    root = tmp_path / "film"
+    for kind in ("images", "masks"):
+        (root / kind).mkdir(parents=True)
+    for frame in range(60):
+        cv2.imwrite(str(root / "images" / f"cam_{frame:04d}_1080p.png"), np.zeros((12, 16, 3), np.uint8))
+        cv2.imwrite(str(root / "masks" / f"cam_{frame:04d}_1080p.png"), np.eye(12, 16, dtype=np.uint8))
+    source = open_source(f"folder:{root}")
+    frames = [[int(item.name.split("_")[1]) for item in part] for part in (source.pool, source.validation, source.test)]
+    assert max(frames[0]) + 2 < min(frames[1]) and max(frames[1]) + 2 < min(frames[2])
+
+
+def test_splits_may_be_capitalised_and_lists_of_none_are_refused(make_folder) -> None:
+    root = make_folder()
+    (root / "splits").mkdir()
+    (root / "splits" / "Train.txt").write_text("aa\nab\nac\nad\nae\naf\n")
+    (root / "splits" / "Val.txt").write_text("ag\nah\n")
+    assert [item.name for item in open_source(f"folder:{root}").test] == ["ag", "ah"]
+    (root / "splits" / "eval.txt").write_text("ai\n")
+    with pytest.raises(UserError, match=r"eval\.txt lists no split that is known: .* known are pool\.txt"):
+        open_source(f"folder:{root}")
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ([{"name": "road", "value": 1}, "car"], "car has the value 1 of road: give each its own"),
+        ([{"name": "road", "id": 5}, "car"], "road has 'id'; known are name, colour, value and void"),
+        ([{"name": "road", "void": "false"}, "car"], "void of road is 'false'; write true or false"),
+        ([{"name": "road", "value": True}, "car"], "the value of road is True, which no mask can hold"),
+        ({"classes": ["road", "car"], "void": -1}, "void holds -1, which is neither a value nor a colour"),
+        ({"classes": ["road", "car"], "void": [70000]}, "void holds 70000, which is neither a value nor a colour"),
+    ],
+)
+def test_a_table_that_says_two_things_or_nothing_known_is_refused(make_folder, table, why: str) -> None:
+    root = make_folder()
+    (root / "classes.json").write_text(json.dumps(table))
+    with pytest.raises(UserError, match=re.escape(why)):
+        load(root)
+
+
+def test_whole_numbers_may_be_stored_as_floats_and_fractions_may_not(make_folder) -> None:
+    root = make_folder()
+    mask = np.eye(12, 16, dtype=np.float32)
+    (root / "masks" / "ab.png").unlink()
+    cv2.imwrite(str(root / "masks" / "ab.tiff"), mask)
+    (root / "classes.json").write_text('["road", "car", "sky"]')
+    source = open_source(f"folder:{root}")
+    found = next(item for item in source.pool if item.name == "ab")
+    np.testing.assert_array_equal(found.mask(), mask)
+    cv2.imwrite(str(root / "masks" / "ab.tiff"), mask / 2)
+    with pytest.raises(UserError, match=r"ab\.tiff holds numbers that are no whole ones"):
+        found.mask()
+
+
+def test_what_a_phone_appends_to_a_photo_does_no_harm_and_a_cut_one_is_found(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    data = cv2.imencode(".jpg", pixels)[1].tobytes()
+    trailer = np.random.default_rng(1).integers(0, 256, 200_000, np.uint8).tobytes() + b"\xff\xda\x00"
+    path = tmp_path / "photo.jpg"
+    np.testing.assert_array_equal(decode_image(data + trailer, path), decode_image(data, path))
+    thumbnail = b"\xff\xe1" + (len(data) + 2).to_bytes(2, "big") + data
+    with_thumbnail = data[:2] + thumbnail + data[2:]
+    np.testing.assert_array_equal(decode_image(with_thumbnail, path), decode_image(data, path))
+    for cut in (data[: len(data) // 2], data[:-40], with_thumbnail[:-40], with_thumbnail[: len(thumbnail) + 100]):
+        with pytest.raises(UserError, match="is broken"):
+            decode_image(cut, path)
 
 
 def test_a_set_is_no_other_domain_however_it_is_spelt(make_folder) -> None:

@@ -35,9 +35,10 @@ def test_masks_are_grouped_and_images_are_not(make_folder) -> None:
             assert after.masks.ravel().tolist() == wanted
 
 
-def test_classes_under_void_are_ignored_and_a_size_is_taken(make_folder) -> None:
+@pytest.mark.parametrize("void", ["void", "Void", "VOID"])
+def test_classes_under_void_are_ignored_and_a_size_is_taken(make_folder, void: str) -> None:
     spec = f"folder:{make_folder(size=(16, 24))}"
-    groups = {"a": ["0"], "b": ["2"], "void": ["1"]}
+    groups = {"a": ["0"], "b": ["2"], void: ["1"]}
     plain = load_data(spec, "all", size=(8, 12), progress=False)
     grouped = load_data(spec, "all", size=(8, 12), progress=False, group_classes=groups)
     assert grouped.classes == ("a", "b")

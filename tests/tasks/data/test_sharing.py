@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import pickle
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas.errors import UserError
 from tasks.data import FewLabelData, ImageSet, SharedData, sharing
 from tasks.data.scratch import scratch_array
 from tasks.data.sharing import shared
@@ -204,3 +206,15 @@ def test_files_of_a_killed_owner_go_with_the_next_use_and_live_ones_stay(tmp_pat
         assert not left.exists()
         with shared(make_data(), 0.0, tmp_path):
             assert_same(make_data(), first.open())
+
+
+def test_a_disk_without_room_is_one_line_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing to a mapped file that the disk cannot hold would end the process with a bus error."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"no room for 0\.0 GB of pixels \(No space left on device\)"):
+        scratch_array(tmp_path, (12, 16, 3))
+    assert not list(tmp_path.iterdir())
