@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from benchmarks.provenance import RESULTS, provenance
+from benchmarks.provenance import RESULTS, default_device, provenance
 from benchmarks.sizes import height_and_width, size
 from nas.errors import UserError
 from nas.export import load_checkpoint
@@ -27,7 +27,7 @@ from nas.space import Recipe
 from nas.training import VOID, Confusion, Plan, evaluate, train
 from tasks.data import FewLabelData, ImageSet, load_data
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+DEVICE = torch.device(default_device())
 BATCH = 8
 
 EQUAL = 0.03

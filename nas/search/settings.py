@@ -106,6 +106,11 @@ class Settings:
                 raise UserError(f"size {self.size!r}: give a height and a width")
             if min(self.size) < 8:
                 raise UserError(f"--size {self.size[0]}x{self.size[1]}: give 8 pixels or more each way")
+        if not isinstance(self.labels, str | int | Path | None):
+            raise UserError(f"labels {self.labels!r}: give it as text, like 1/8, 46, all or FILE.txt")
+        for name in ("data", "unlabelled"):
+            if not isinstance(getattr(self, name), str | None):
+                raise UserError(f"{name} {getattr(self, name)!r}: give it as text, like scenes or folder:PATH")
         for name in ("max_time", "hang_after"):
             seconds = getattr(self, name)
             if seconds is not None and seconds <= 0:
@@ -116,11 +121,7 @@ class Settings:
         """The same settings with full paths: a run may be resumed from another folder than it was begun in."""
         from tasks.data import is_list, resolved
 
-        labels = str(self.labels) if isinstance(self.labels, int | Path) else self.labels
-        for name, value in (("data", self.data), ("unlabelled", self.unlabelled), ("labels", labels)):
-            if value is not None and not isinstance(value, str):
-                like = "1/8, 46, all or FILE.txt" if name == "labels" else "scenes or folder:PATH"
-                raise UserError(f"{name} {value!r}: give it as text, like {like}")
+        labels = None if self.labels is None else str(self.labels)
         if labels is not None and is_list(labels):
             labels = str(Path(labels.strip()).expanduser().resolve())
         return replace(

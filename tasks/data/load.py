@@ -24,7 +24,7 @@ from tasks.data.readers import (
     read_voc,
 )
 from tasks.data.scenes import read_scenes
-from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, Source
+from tasks.data.sets import FewLabelData, ImageSet, Item, Source
 from tasks.data.splits import check_disjoint, undivided
 
 __all__ = ["KINDS", "load_data", "open_source", "resolved", "same_set"]
@@ -116,14 +116,14 @@ def _check_labels(source: Source, sets: Mapping[str, ImageSet]) -> None:
     Raises:
         UserError: a split holds no labelled pixel.
     """
+    from nas.training import class_pixels  # loads torch, which reading a set does without
+
     shown = np.zeros(len(source.classes), bool)
     for split in ("labelled", "validation"):
-        masks = sets[split].masks
-        assert masks is not None
-        counts = sum((np.bincount(mask.ravel(), minlength=VOID + 1) for mask in masks), np.zeros(VOID + 1, int))
-        if not counts[: len(shown)].any():
+        counts = class_pixels(sets[split], len(shown))
+        if not any(counts):
             raise UserError(f"{source.name}: the {split} masks are void in every pixel: see the classes")
-        shown |= counts[: len(shown)] > 0
+        shown |= np.array(counts) > 0
     if not shown.all():
         names = ", ".join(np.array(source.classes)[~shown])
         _log.warning("%s: classes that no labelled and no validation image shows: %s", source.name, names)

@@ -59,9 +59,10 @@ def scratch_file(folder: Path, size: int) -> IO[bytes]:
 
 def _reserve(file: IO[bytes], size: int) -> None:
     """Give a file its size on the disk: writing to a mapped file that finds none kills the process."""
-    file.truncate(size)
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.truncate(size)
 
 
 def discard(file: IO[bytes]) -> None:

@@ -69,7 +69,7 @@ class NNISampler(IndependentSampler):
         if tuner not in TUNERS:
             why = REFUSED.get(tuner, f"there is no such tuner; choose from {', '.join(TUNERS)}")
             raise UserError(f"--sampler nni:{tuner}: {why}")
-        _class(tuner)
+        _class(tuner)  # refused at once where it does not run
         self._name, self._seed = tuner, checked_seed(seed)
         self._space = dict(space or {})
         self._dialogues: dict[tuple[str, int], _Dialogue] = {}

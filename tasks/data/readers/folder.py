@@ -22,6 +22,8 @@ __all__ = ["read_folder"]
 
 _log = logging.getLogger(__name__)
 
+_BLACK_AND_WHITE = MaskCode({0: 0, VOID: 1})
+
 _SPLITS = {
     "pool": ("pool", "train", "training"),
     "search_val": ("search_val", "ranking"),
@@ -93,15 +95,17 @@ def _declared(splits: Path, items: Mapping[str, Item]) -> dict[str, tuple[Item, 
         file = next((lists[name] for name in names if name in lists), None)
         if file is not None:
             declared[split] = pick(items, read_stems(file), str(file))
+    known = [name for names in _SPLITS.values() for name in names]
     for stem, file in lists.items():
-        if _split_called(stem) is None and not stem.startswith("labelled_"):
-            known = ", ".join(f"{name}.txt" for names in _SPLITS.values() for name in names)
-            raise UserError(f"{file} lists no split that is known: rename it, or take it out; known are {known}")
+        if stem not in known and not stem.startswith("labelled_"):
+            raise UserError(
+                f"{file} lists no split that is known: rename it, or take it out; known are {'.txt, '.join(known)}.txt"
+            )
     if not declared:
-        for name, item in items.items():
-            called = _split_called(name.split("/")[0]) if "/" in name else None
-            if called is not None:
-                declared[called] = (*declared.get(called, ()), item)
+        for split, names in _SPLITS.items():
+            members = tuple(item for name, item in items.items() if "/" in name and name.split("/")[0].lower() in names)
+            if members:
+                declared[split] = members
         _tell_of_folders(items, declared)
     if "pool" not in declared:
         taken = {item.name for members in declared.values() for item in members}
@@ -114,18 +118,13 @@ def _seen(table: ClassTable, masks: Mapping[str, Path], path: Path, progress: bo
     if table.code.colours or table.code.values != {0: 0, 1: 1, VOID: VOID}:
         return table
     binary = _scanned(masks, path, progress) == {0, VOID}
-    return replace(table, code=MaskCode({0: 0, VOID: 1})) if binary else table
+    return replace(table, code=_BLACK_AND_WHITE) if binary else table
 
 
 def _scanned(masks: Mapping[str, Path], path: Path, progress: bool) -> set[int]:
     """Every value that the masks hold."""
     with progress_bar(len(masks), f"folder:{path.name} classes", progress) as bar:
         return set().union(*threaded(mask_values, list(masks.values()), bar))
-
-
-def _split_called(name: str) -> str | None:
-    """The split of a list or a folder of that name, however it is capitalised."""
-    return next((split for split, names in _SPLITS.items() if name.lower() in names), None)
 
 
 def _tell_of_folders(items: Mapping[str, Item], declared: Mapping[str, Sequence[Item]]) -> None:
@@ -139,7 +138,7 @@ def _scan_classes(masks: Mapping[str, Path], path: Path, progress: bool) -> Clas
     """Classes as the values of index masks, named by them; 0 and 255 alone are background and foreground."""
     values = _scanned(masks, path, progress)
     if values == {0, VOID}:
-        return ClassTable(("background", "foreground"), distinct_colours(2), MaskCode({0: 0, 255: 1}))
+        return ClassTable(("background", "foreground"), distinct_colours(2), _BLACK_AND_WHITE)
     found = sorted(values - {VOID})
     if not 2 <= len(found) <= 254:
         raise UserError(
