@@ -16,7 +16,7 @@ from tasks.data.files import decode_image, read_bytes
 from tasks.data.palettes import Colour
 from tasks.data.sets import Pixels
 
-__all__ = ["MaskCode", "mask_values", "read_mask"]
+__all__ = ["MaskCode", "mask_values", "png_size", "read_mask"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _GREYS = {1: 255, 2: 85, 4: 17, 8: 1, 16: 1}
@@ -29,10 +29,12 @@ class MaskCode:
     Attributes:
         values: from the value of an index mask to a class index, or to 255 for void.
         colours: from an RGB colour to a class index, or to 255; empty where masks hold no colours.
+        by_index: whether it is the indices of a palette PNG that name the classes, where some share a colour.
     """
 
     values: Mapping[int, int]
     colours: Mapping[Colour, int] = field(default_factory=dict)
+    by_index: bool = False
 
     @cached_property
     def value_table(self) -> np.ndarray:
@@ -55,7 +57,7 @@ def read_mask(path: Path, code: MaskCode) -> Pixels:
     Raises:
         UserError: the file cannot be read, or holds a value or a colour that is no class.
     """
-    pixels = _raw_mask(path, as_colours=bool(code.colours))
+    pixels = _raw_mask(path, bool(code.colours), code.by_index)
     if pixels.ndim == 2:
         classes = code.value_table[pixels]
     elif code.colours:
@@ -79,7 +81,7 @@ def mask_values(path: Path) -> frozenset[int]:
     Raises:
         UserError: the file cannot be read or is a colour image.
     """
-    pixels = _raw_mask(path, as_colours=False)
+    pixels = _raw_mask(path)
     if pixels.ndim != 2:
         raise UserError(
             f"{path} is a colour mask and there is no classes.json: write one beside the masks folder, "
@@ -106,7 +108,7 @@ def _pack(colours: np.ndarray) -> np.ndarray:
     return packed
 
 
-def _raw_mask(path: Path, as_colours: bool) -> np.ndarray:
+def _raw_mask(path: Path, as_colours: bool = False, by_index: bool = True) -> np.ndarray:
     """The mask as stored: H x W values, or H x W x 3 RGB, whole numbers from 0 to 65535.
 
     OpenCV turns a palette PNG into colours. Where the indices are wanted, the file is given to it
@@ -118,15 +120,15 @@ def _raw_mask(path: Path, as_colours: bool) -> np.ndarray:
     data = read_bytes(path)
     if _lossy(data):
         raise UserError(f"{path}: JPEG changes class numbers along every edge: save masks as PNG")
-    pixels = _decoded(data, path, as_colours)
+    pixels = _decoded(data, path, as_colours, by_index)
     if pixels.dtype != np.uint8 and not _whole(pixels):
         raise UserError(f"{path} holds numbers that are no whole ones from 0 to 65535: save it as an index PNG")
     return pixels if pixels.dtype.kind in "iu" else pixels.astype(np.int32)
 
 
-def _decoded(data: bytes, path: Path, as_colours: bool) -> np.ndarray:
+def _decoded(data: bytes, path: Path, as_colours: bool, by_index: bool) -> np.ndarray:
     depth = _palette_depth(data)
-    if depth and not as_colours:
+    if depth and (by_index or not as_colours):
         pixels = decode_image(_palette_as_grey(data), path, unchanged=True)
         return pixels // _GREYS[depth]
     pixels = decode_image(data, path, unchanged=True)
@@ -151,6 +153,20 @@ def _lossy(data: bytes) -> bool:
     """Whether the bytes are of a JPEG or of a WebP image with a lossy part, whatever the file is called."""
     webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     return data.startswith(b"\xff\xd8") or (webp and b"VP8 " in data[12:])
+
+
+def png_size(path: Path) -> tuple[int, int] | None:
+    """Height and width by a PNG file's header, which is all that is read of it; None of other files.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    with path.open("rb") as file:
+        data = file.read(24)
+    if not data.startswith(_PNG) or len(data) < 24:
+        return None
+    width, height = struct.unpack(">II", data[16:])
+    return height, width
 
 
 def _png_header(data: bytes) -> tuple[int, int] | None:

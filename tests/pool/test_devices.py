@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from nas.pool import visible_gpus
 
@@ -51,6 +52,18 @@ def test_without_a_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert visible_gpus() == []
+
+
+@pytest.mark.parametrize(("value", "expected"), [(None, ["0", "1"]), ("1", ["1"]), ("", [])])
+def test_without_the_tool_torch_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None, expected: list[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if value is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert visible_gpus() == expected
 
 
 def test_a_driver_that_does_not_answer_is_no_gpu(smi: Path) -> None:

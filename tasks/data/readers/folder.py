@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nas.errors import UserError
+from tasks.data.copies import without_copies
 from tasks.data.files import list_images
 from tasks.data.items import FileItem, pair_up
 from tasks.data.masks import MaskCode, mask_values
@@ -43,7 +44,8 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     Raises:
         UserError: something is missing, does not fit, or cannot be read; the file is named.
     """
-    images, masks = _tree(path, ("images",)), _tree(path, ("masks", "labels", "annotations"))
+    images = _tree(path, ("images",))
+    masks = _of_images(images, _tree(path, ("masks", "labels", "annotations")))
     file = path / "classes.json"
     if file.is_file():
         table = _seen(read_class_table(file), masks, path, progress)
@@ -56,15 +58,26 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     by_name: dict[str, Item] = {item.name: item for item in items}
     extra = _tree(path, ("unlabelled", "unlabeled"), optional=True)
     splits = arrange(**_declared(path / "splits", by_name))
+    unlabelled = tuple(FileItem(f"unlabelled/{name}", image) for name, image in extra.items())
     return Source(
         f"folder:{path.name}",
         table.names,
         table.colours,
         **splits._asdict(),
-        extra=tuple(FileItem(f"unlabelled/{name}", image) for name, image in extra.items()),
+        extra=without_copies(unlabelled, (*splits.validation, *splits.test)),
         label_files=label_files(path / "splits"),
         labels="all",
     )
+
+
+def _of_images(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Mapping[str, Path]:
+    """The masks that belong to an image, since those of none should not decide which classes there are."""
+    stems = {stem for name in images for stem in _mask_stems(name)}
+    found = {stem: mask for stem, mask in masks.items() if stem in stems}
+    lone = [mask for stem, mask in masks.items() if stem not in stems]
+    if found and lone:
+        _log.warning("masks without an image, not used: %d, the first is %s", len(lone), lone[0])
+    return found or masks
 
 
 def _mask_stems(name: str) -> tuple[str, ...]:
@@ -72,7 +85,7 @@ def _mask_stems(name: str) -> tuple[str, ...]:
 
 
 def _tree(path: Path, names: tuple[str, ...], optional: bool = False) -> dict[str, Path]:
-    """Images of a folder and of the folders in it, by relative name ("train/0001")."""
+    """Images of a folder and of the folders in it, by relative name ("train/0001"); without what tools left there."""
     root = next((path / name for name in names if (path / name).is_dir()), None)
     if root is None:
         if optional:
@@ -81,6 +94,8 @@ def _tree(path: Path, names: tuple[str, ...], optional: bool = False) -> dict[st
     found = list_images(root)
     for folder in sorted(entry for entry in root.rglob("*") if entry.is_dir()):
         prefix = folder.relative_to(root).as_posix()
+        if any(part.startswith((".", "@")) for part in prefix.split("/")):
+            continue
         found |= {f"{prefix}/{stem}": file for stem, file in list_images(folder).items()}
     if not found and not optional:
         raise UserError(f"folder:{path}: {root.name}/ holds no image (jpg, png, webp, tif or bmp)")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from itertools import compress
 from pathlib import Path
 
 from tasks.data.files import list_images
-from tasks.data.items import pair_up
-from tasks.data.masks import MaskCode
+from tasks.data.items import FileItem, pair_up
+from tasks.data.masks import MaskCode, png_size
 from tasks.data.palettes import CITYSCAPES, CITYSCAPES_TRAIN_IDS, Colour
+from tasks.data.parallel import progress_bar, threaded
 from tasks.data.readers.layout import find_root
 from tasks.data.sets import VOID, Source
 from tasks.data.splits import hold_out, left_out
 
 __all__ = ["read_gta5"]
 
-# Colours of the label ids that are not scored: out of view, static, dynamic, ground, parking, rail
-# track, guard rail, bridge, tunnel, caravan, trailer.
+_log = logging.getLogger(__name__)
+
+# Colours, for masks saved without the palette, of the label ids that are not scored: out of view, static, dynamic,
+# ground, parking, rail track, guard rail, bridge, tunnel, caravan, trailer.
 _UNSCORED: tuple[Colour, ...] = (
     (0, 0, 0),
     (20, 20, 20),
@@ -35,7 +40,14 @@ _CODE = MaskCode(
         **dict.fromkeys(_UNSCORED, VOID),
         **{colour: index for index, colour in enumerate(CITYSCAPES.values())},
     },
+    by_index=True,  # the palette shows groups of poles as poles, and number plates as cars
 )
+
+
+def _fits(item: FileItem) -> bool:
+    """Whether image and mask are of one size, of files whose header says so; a few of the published frames are not."""
+    sizes = {png_size(path) for path in (item.image_path, item.mask_path) if path is not None}
+    return None in sizes or len(sizes) == 1
 
 
 def read_gta5(path: Path, progress: bool = False) -> Source:
@@ -45,9 +57,13 @@ def read_gta5(path: Path, progress: bool = False) -> Source:
         UserError: the folders are not there or do not fit each other.
     """
     root = find_root(path, "gta5", ("images", "labels"))
-    items = pair_up(
+    pairs = pair_up(
         list_images(root / "images"), list_images(root / "labels"), _CODE, lambda _: "drive", f"gta5:{root}"
     )
+    with progress_bar(len(pairs), "gta5 sizes", progress) as bar:
+        items = tuple(compress(pairs, threaded(_fits, pairs, bar)))
+    if len(items) < len(pairs):
+        _log.warning("gta5: frames whose mask is of another size, left out: %d", len(pairs) - len(items))
     rest, test = hold_out(items, share=0.1)
     pool, validation = hold_out(rest, share=0.1)
     spare = left_out(rest, pool, validation)

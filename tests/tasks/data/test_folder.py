@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -268,6 +269,28 @@ def test_split_lists_and_declared_labels(make_folder) -> None:
     (root / "splits" / "test.txt").write_text("aa\nai\n")
     with pytest.raises(UserError, match="aa is in pool and test"):
         load(root)
+
+
+def test_unlabelled_copies_of_held_out_images_are_left_out(make_folder, write_image, caplog) -> None:
+    root = make_folder()
+    write_image(root / "unlabelled" / "new.png", seed=99)
+    source = open_source(f"folder:{root}")
+    for split in ("pool", "validation", "test"):
+        of = getattr(source, split)[0].name
+        shutil.copy(root / "images" / f"{of}.png", root / "unlabelled" / f"{split}.png")
+    extra = [item.name for item in open_source(f"folder:{root}").extra]
+    assert extra == ["unlabelled/new", "unlabelled/pool"]
+    assert "unlabelled images that are copies of images to rank or test on, left out: 2" in caplog.text
+
+
+def test_what_tools_leave_beside_the_files_is_passed_over(make_folder, write_image, write_mask, caplog) -> None:
+    root = make_folder()
+    for junk in ("@eaDir/aa.png", ".thumbnails/aa.png", "train/.cache/aa.png", "._aa.png"):
+        write_image(root / "images" / junk, (2, 2))
+    write_mask(root / "masks" / "lone.png", np.full((12, 16), 7))
+    source = open_source(f"folder:{root}")
+    assert source.classes == ("0", "1", "2") and len(source.pool) + len(source.validation) + len(source.test) == 12
+    assert "masks without an image, not used: 1" in caplog.text and "lone.png" in caplog.text
 
 
 def test_unlabelled_folder_and_a_broken_image(make_folder, write_image, caplog) -> None:

@@ -156,21 +156,34 @@ def test_ade20k(tmp_path: Path, write_image, write_mask) -> None:
 
 
 def test_gta5_palette_and_index_masks(tmp_path: Path, write_image, write_mask, write_palette_png) -> None:
-    palette = np.zeros((34, 3), int)
+    palette = np.zeros((35, 3), int)
     palette[7], palette[26], palette[5] = CITYSCAPES["road"], CITYSCAPES["car"], (111, 74, 0)
+    palette[18], palette[34] = CITYSCAPES["pole"], CITYSCAPES["car"]
     mask = np.full(SIZE, 7)
-    mask[0], mask[1] = 26, 5
+    mask[0], mask[1], mask[3], mask[4] = 26, 5, 18, 34
     for n in range(1, 41):
         write_image(tmp_path / "images" / f"{n:05d}.png", SIZE)
         write_palette_png(tmp_path / "labels" / f"{n:05d}.png", mask, palette)
     write_mask(tmp_path / "labels" / "00002.png", mask)
+    write_mask(tmp_path / "labels" / "00003.png", palette[mask])
     data = load(f"gta5:{tmp_path}")
     assert data.classes == tuple(CITYSCAPES)
     assert data.labelled.masks is not None
     for one in (0, 1):
-        assert data.labelled.masks[one, :3, 0].tolist() == [13, 255, 0]
+        assert data.labelled.masks[one, :5, 0].tolist() == [13, 255, 0, 255, 255]
+    assert data.labelled.masks[2, :5, 0].tolist() == [13, 255, 0, 5, 13]
     numbers = [[int(name) for name in part.names] for part in (data.labelled, data.validation, data.test)]
     assert max(numbers[0]) + 2 < min(numbers[1]) and max(numbers[1]) + 2 < min(numbers[2])
+
+
+def test_gta5_frames_whose_mask_is_of_another_size(tmp_path: Path, write_image, write_mask, caplog) -> None:
+    for n in range(1, 41):
+        write_image(tmp_path / "images" / f"{n:05d}.png", SIZE)
+        write_mask(tmp_path / "labels" / f"{n:05d}.png", np.full(SIZE if n != 5 else SIZE[::-1], 7))
+    source = open_source(f"gta5:{tmp_path}")
+    names = {item.name for item in (*source.pool, *source.validation, *source.test, *source.spare)}
+    assert "00005" not in names and {"00004", "00006"} <= names
+    assert "gta5: frames whose mask is of another size, left out: 1" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["camvid", "cityscapes", "voc", "ade20k", "gta5", "folder"])
