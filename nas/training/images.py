@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,19 +16,29 @@ DEVICE_BYTES = 4 << 30
 class Images:
     """A split's uint8 images N x H x W x 3 and masks N x H x W, served as tensors.
 
-    On a GPU the whole split is uploaded once if it is under 4 GB; on the CPU nothing is copied but the batch.
+    On a GPU the whole split is uploaded when first drawn from, if it is under 4 GB; on the CPU nothing is copied but
+    the batch.
     """
 
     def __init__(self, split: Any, device: torch.device) -> None:
         self.device = device
-        self._images: Any = split.images
-        self._masks: Any = split.masks
-        if device.type == "cuda" and split.images.nbytes < DEVICE_BYTES:
-            self._images = torch.from_numpy(np.array(split.images)).to(device)
-            self._masks = None if split.masks is None else torch.from_numpy(np.array(split.masks)).to(device)
+        self._split = split
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._split.images)
+
+    @cached_property
+    def _images(self) -> Any:
+        return self._held(self._split.images)
+
+    @cached_property
+    def _masks(self) -> Any:
+        return self._held(self._split.masks)
+
+    def _held(self, array: np.ndarray) -> Any:
+        if self.device.type == "cuda" and self._split.images.nbytes < DEVICE_BYTES:
+            return torch.from_numpy(np.array(array)).to(self.device)
+        return array
 
     def images(self, indices: np.ndarray) -> torch.Tensor:
         """uint8 images n x 3 x H x W."""
