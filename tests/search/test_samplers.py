@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 
 import numpy as np
 import optuna
@@ -103,6 +104,17 @@ def test_a_tuner_of_nni_goes_on_where_it_was(name: str) -> None:
         parts.sampler = make_sampler(name, 3)
         search(parts, count)
     assert [t.params for t in parts.trials] == [t.params for t in whole.trials]
+
+
+@pytest.mark.parametrize("name", ["nni:tpe", "nni:evolution"])
+def test_threads_share_a_tuner_of_nni(name: str) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        time.sleep(0.002)
+        return conditional(trial)
+
+    study = optuna.create_study(sampler=make_sampler(name, 0), direction="maximize")
+    study.optimize(objective, n_trials=60, n_jobs=4)
+    assert len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) == 60
 
 
 def test_an_unknown_sampler_is_refused() -> None:

@@ -15,7 +15,7 @@ from scipy.stats import norm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from nas.search.samplers import SurrogateSampler
+from nas.search.samplers import LocalSearchSampler, SurrogateSampler
 from nas.search.samplers.embedding import Embedding
 from nas.search.samplers.genome import INACTIVE, Column, Rules
 from nas.search.samplers.process import NOISE_FLOOR, Hyper, Process, _cost, learn, matern
@@ -187,6 +187,34 @@ def test_no_candidate_is_tried_twice_while_others_are_left() -> None:
     assert len({tuple(t.params.items()) for t in study.trials[:27]}) >= 26
 
 
+@pytest.mark.parametrize("sampler", [SurrogateSampler, LocalSearchSampler])
+@pytest.mark.parametrize(("low", "high", "step"), [(0.1, 1.0, 0.1), (0.8, 0.99, 0.01), (0.0, 7.0, 0.1)])
+def test_nor_where_a_step_is_no_binary_number(sampler: type, low: float, high: float, step: float) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        x, y = (trial.suggest_float(name, low, high, step=step) for name in "xy")
+        return abs(x - low - 0.3 * (high - low)) + abs(y - low - 0.7 * (high - low))
+
+    study = optuna.create_study(sampler=sampler(seed=0))
+    study.optimize(objective, n_trials=40)
+    assert len({tuple(trial.params.values()) for trial in study.trials}) >= 39  # the first few are drawn
+
+
+@pytest.mark.parametrize("sampler", [SurrogateSampler, LocalSearchSampler])
+def test_nor_where_several_parameters_tell_whether_one_is_reached(sampler: type) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        a, b, c = trial.suggest_categorical("a", "xyz"), trial.suggest_int("b", 0, 1), trial.suggest_int("c", 0, 7)
+        score = 0.1 * c + 0.2 * (a == "x") + 0.3 * (b == 0)
+        if a == "x" and b == 0:
+            score += 0.3 * (trial.suggest_categorical("both", "pqrstuvw") == "q")
+        if a == "y" or b == 1:
+            score += 0.05 * trial.suggest_int("either", 0, 3)
+        return score
+
+    study = optuna.create_study(sampler=sampler(seed=0), direction="maximize")
+    study.optimize(objective, n_trials=60)
+    assert len({tuple(sorted(trial.params.items())) for trial in study.trials}) >= 57
+
+
 def test_those_asked_at_once_differ() -> None:
     study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
     study.optimize(three_labels, n_trials=12)
@@ -295,6 +323,22 @@ def test_a_sampler_serves_another_study_of_the_same_name_as_a_new_one_would() ->
 
     used = SurrogateSampler(seed=3)
     assert run(used) == run(used) == run(SurrogateSampler(seed=3))
+
+
+def test_studies_that_take_turns_do_not_disturb_each_other() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        return (trial.suggest_float("x", 0, 1) - 0.3) ** 2 * (1 + trial.suggest_int("n", 0, 5))
+
+    def study(sampler: SurrogateSampler) -> optuna.Study:
+        return optuna.create_study(sampler=sampler)
+
+    shared = SurrogateSampler(seed=0)
+    one, other, alone = study(shared), study(shared), study(SurrogateSampler(seed=0))
+    for _ in range(12):
+        one.optimize(lambda trial: -objective(trial), n_trials=1)
+        other.optimize(objective, n_trials=1)
+    alone.optimize(objective, n_trials=12)
+    assert [t.params for t in other.trials] == [t.params for t in alone.trials]
 
 
 def test_a_negative_seed_is_refused_at_once() -> None:

@@ -29,13 +29,14 @@ class Archive:
     """The ended trials of one study. Nothing here that the study does not hold: a cache, not a memory.
 
     Attributes:
+        study: tells the study from others.
         trials: those that ended and are of use, in the order in which they were read.
         columns: by parameter name.
         varied: the numbers among them whose bounds differ from trial to trial.
     """
 
     def __init__(self, study: Study) -> None:
-        self._study = study_key(study), study._storage
+        self.study, self._storage = study_key(study), study._storage
         self.trials: list[FrozenTrial] = []
         self.columns: dict[str, Column] = {}
         self.varied: set[str] = set()
@@ -52,8 +53,7 @@ class Archive:
 
     def of(self, study: Study) -> bool:
         """Whether it is this study's."""
-        key, storage = self._study
-        return key == study_key(study) and storage is study._storage
+        return self.study == study_key(study) and self._storage is study._storage
 
     def update(self, study: Study) -> None:
         """Read what has ended since."""

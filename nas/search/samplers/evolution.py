@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds
+from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds, study_key
 from nas.search.samplers.scores import Gains, fitness, foretold, reports
 
 __all__ = ["EvolutionSampler"]
@@ -39,7 +39,7 @@ class EvolutionSampler(IndependentSampler):
     ) -> None:
         self._population, self._tournament, self._redraw, self._start = population, tournament, redraw, start
         self._seed = checked_seed(seed)
-        self._genes: dict[int, dict[str, Any]] = {}
+        self._genes: dict[tuple[tuple[str, int], int], dict[str, Any]] = {}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Choose the genes.
@@ -48,18 +48,19 @@ class EvolutionSampler(IndependentSampler):
             ValueError: when the study has several objectives.
         """
         self._raise_error_if_multi_objective(study)
-        self._genes[trial.number] = self._mutated(study, random.Random(f"{self._seed} {trial.number}"))
+        rng = random.Random(f"{self._seed} {trial.number}")
+        self._genes[study_key(study), trial.number] = self._mutated(study, rng)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        genes = self._genes.get(trial.number, {})
+        genes = self._genes.get((study_key(study), trial.number), {})
         if param_name in genes and holds(param_distribution, genes[param_name]):
             return genes[param_name]
         return drawn(self._seed, study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        self._genes.pop(trial.number, None)
+        self._genes.pop((study_key(study), trial.number), None)
 
     def _mutated(self, study: Study, rng: random.Random) -> dict[str, Any]:
         """The parent's genes without those to redraw; none when the trial is to be drawn at random."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ INACTIVE = -1.0
 """The code of a parameter that a candidate does not reach."""
 
 NO_BOUNDS: Mapping[int, np.ndarray] = {}
+
+DEPTH = 4
+"""Parameters that together may tell whether another is reached."""
 
 FEW = 64
 """Levels up to which a parameter's values are told apart one by one."""
@@ -41,6 +45,7 @@ class Column:
         self.distribution = distribution
         self.labels = isinstance(distribution, CategoricalDistribution)
         self.ranks: np.ndarray | None = None
+        self._last = 0  # of a float in steps, how many of them lie between its bounds
         if isinstance(distribution, CategoricalDistribution):
             self.levels = len(distribution.choices)
             self.ranks = _order(distribution.choices)
@@ -50,6 +55,8 @@ class Column:
                 0 if distribution.step is None else round((distribution.high - distribution.low) / distribution.step)
             )
             self.levels = steps + 1 if steps < FEW and distribution.step is not None else 0
+            if isinstance(distribution, FloatDistribution):
+                self._last = steps
             if distribution.low == distribution.high:
                 self.levels = 1
 
@@ -59,7 +66,11 @@ class Column:
             return np.where(np.isnan(raw), INACTIVE, raw)
         low, width = self._scale()
         values = np.log(np.maximum(raw, 1e-300)) if self.distribution.log else raw
-        return np.where(np.isnan(raw), INACTIVE, np.clip((values - low) / width, 0.0, 1.0))
+        found = np.clip((values - low) / width, 0.0, 1.0)
+        if self._last:
+            # To the bit what a draw of the same value is coded as: a step such as 0.1 is no binary number.
+            found = np.round(found * self._last, 6) / self._last
+        return np.where(np.isnan(raw), INACTIVE, found)
 
     def value(self, code: float) -> Any:
         """The value of a code."""
@@ -132,6 +143,8 @@ class Column:
         assert isinstance(d, IntDistribution | FloatDistribution) and d.step is not None
         if d.log:
             return self.codes(np.clip(np.rint(np.exp(low + codes * width)), d.low, d.high))
+        if self._last:
+            return np.rint(codes * self._last) / self._last
         return np.clip(np.rint(codes * width / d.step) * d.step / width, 0.0, 1.0)
 
 
@@ -152,8 +165,32 @@ def alike(columns: list[Column]) -> list[tuple[int, ...]]:
     return [tuple(group) for group in groups.values() if len(group) > 2]
 
 
+@dataclass(frozen=True)
+class _Split:
+    """Whether a parameter is reached, by the states of an earlier one, its parent.
+
+    Attributes:
+        reached: by state, as in most trials.
+        children: by state, where its trials differ: by which other parameter.
+    """
+
+    parent: int
+    reached: np.ndarray
+    children: Mapping[int, _Split]
+
+    def __call__(self, states: Callable[[int], np.ndarray]) -> np.ndarray:
+        """Of candidates whose states `states` gives by parameter, which reach it."""
+        own = states(self.parent)
+        found: np.ndarray = self.reached[own]
+        for state, child in self.children.items():
+            found = np.where(own == state, child(states), found)
+        return found
+
+
 class Rules:
-    """When a parameter is reached, and between which bounds, learnt from the trials: one earlier parameter tells.
+    """When a parameter is reached, and between which bounds, learnt from the trials.
+
+    An earlier parameter tells when it is reached, where need be together with others; of bounds it is one.
 
     Args:
         codes: N x P, the trials.
@@ -170,7 +207,7 @@ class Rules:
         self.columns = columns
         active = codes != INACTIVE
         self.conditional = ~active.all(axis=0)
-        self._parent: dict[int, tuple[int, np.ndarray]] = {}
+        self._splits: dict[int, _Split] = {}
         sizes = np.array([column.levels + 2 for column in columns])
         starts = np.cumsum(sizes) - sizes
         # Every state of every parameter against every parameter at once: there are too many pairs to go through.
@@ -185,8 +222,36 @@ class Rules:
             if len(least):
                 parent = int(max(least, key=lambda q: (_shared(names[p], names[q]), -sizes[q])))
                 told = slice(starts[parent], starts[parent] + sizes[parent])
-                self._parent[int(p)] = (parent, on[told, p] > off[told, p])
+                self._splits[int(p)] = self._split(codes, active[:, p], parent, on[told, p], off[told, p], range(p))
         self._bounds = {p: found for p, limits in bounds.items() if (found := self._bounded(p, codes, limits))}
+
+    def _split(
+        self,
+        codes: np.ndarray,
+        active: np.ndarray,
+        parent: int,
+        on: np.ndarray,
+        off: np.ndarray,
+        others: Sequence[int],
+        depth: int = 1,
+    ) -> _Split:
+        """The split by a parent, of whose states so many trials reach the parameter and so many do not."""
+        others = [q for q in others if q != parent and self.columns[q].levels > 1]
+        children: dict[int, _Split] = {}
+        for state in np.flatnonzero(np.minimum(on, off)):
+            rows = self._states(codes[:, parent], self.columns[parent]) == state
+            told = [self._told(codes[rows], active[rows], q) for q in others]
+            mixed = [_mixed(*each) for each in told]
+            if depth < DEPTH and mixed and min(mixed) < _mixed(on[[state]], off[[state]]):
+                best = mixed.index(min(mixed))
+                child = self._split(codes[rows], active[rows], others[best], *told[best], others, depth + 1)
+                children[int(state)] = child
+        return _Split(parent, on > off, children)
+
+    def _told(self, codes: np.ndarray, active: np.ndarray, q: int) -> tuple[np.ndarray, np.ndarray]:
+        """By state of a parameter, how many trials reach another one, and how many do not."""
+        states, size = self._states(codes[:, q], self.columns[q]), self.columns[q].levels + 2
+        return np.bincount(states[active], minlength=size), np.bincount(states[~active], minlength=size)
 
     def _bounded(self, p: int, codes: np.ndarray, limits: np.ndarray) -> tuple[int, np.ndarray] | None:
         """The parameter by whose states the bounds of `p` are narrowest, and those bounds, S x 2."""
@@ -224,18 +289,22 @@ class Rules:
 
         for p, column in enumerate(self.columns):
             missing = codes[:, p] == INACTIVE
-            if p in self._parent:
-                q, table = self._parent[p]
-                reached = table[states(q)]
+            if p in self._splits:
+                reached = self._splits[p](states)
                 codes[~reached, p] = INACTIVE
                 missing &= reached
-            if missing.any() and (p in self._parent or not self.conditional[p]):
+            if missing.any() and (p in self._splits or not self.conditional[p]):
                 codes[missing, p] = column.draw(int(missing.sum()), rng)
             if p in self._bounds:
                 q, limits = self._bounds[p]
                 low, high = limits[states(q)].T
                 codes[:, p] = np.where(codes[:, p] == INACTIVE, INACTIVE, np.clip(codes[:, p], low, high))
         return codes
+
+
+def _mixed(on: np.ndarray, off: np.ndarray) -> float:
+    """How far the trials of each state disagree: half their Gini impurity, summed (Breiman et al. 1984)."""
+    return float((on * off / np.maximum(on + off, 1)).sum())
 
 
 def _shared(one: str, other: str) -> int:

@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import random
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,10 @@ REFUSED = {
 """Tuners that NNI has and this does not offer, and why."""
 
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Held by the thread that asks a tuner: tuners are not made for threads, and draw from one state of Python's own."""
+
+
 class NNISampler(IndependentSampler):
     """Asks an NNI tuner for a candidate, and tells it the score.
 
@@ -81,13 +86,14 @@ class NNISampler(IndependentSampler):
             ValueError: when the study has several objectives.
         """
         self._raise_error_if_multi_objective(study)
-        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
-        if study_key(study) not in self._dialogues:
-            maximise = study.direction == StudyDirection.MAXIMIZE
-            dialogue = _Dialogue(self._name, self._seed, self._space, maximise)
-            dialogue.repeat(others)
-            self._dialogues[study_key(study)] = dialogue
-        self._dialogues[study_key(study)].ask(trial.number, [t for t in others if t.state.is_finished()])
+        with _ONE_AT_A_TIME:
+            others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
+            if study_key(study) not in self._dialogues:
+                maximise = study.direction == StudyDirection.MAXIMIZE
+                dialogue = _Dialogue(self._name, self._seed, self._space, maximise)
+                dialogue.repeat(others)
+                self._dialogues[study_key(study)] = dialogue
+            self._dialogues[study_key(study)].ask(trial.number, [t for t in others if t.state.is_finished()])
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -124,7 +130,12 @@ class _Dialogue:
             told = there
 
     def ask(self, number: int, ended: Sequence[FrozenTrial]) -> None:
-        """Have the tuner propose for the trial of a number, once it has been told what is new among the ended."""
+        """Have the tuner propose for the trial of a number, once it has been told what is new among the ended.
+
+        A running trial of another thread may have been asked for already, by the thread that came first.
+        """
+        if number in self.proposed:
+            return
         new = sorted((t for t in ended if t.number not in self._ended), key=_completed)
         known = self._space | {n: d for t in new for n, d in t.distributions.items() if n not in self._space}
         with _state_of(self._random), _quiet():

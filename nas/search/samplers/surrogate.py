@@ -136,7 +136,8 @@ class SurrogateSampler(ProposingSampler):
         """Hyper-parameters learnt from the first of the rows: anew for every so many, as learning takes long."""
         size = len(rows) - len(rows) % max(2 ** int(np.log2(max(len(rows), 1)) - 3), 1)
         rows = rows[:size]
-        key = (embedding.features, [c.distribution for c in view.columns], [view.trials[i].number for i in rows])
+        numbers = [view.trials[i].number for i in rows]
+        key = (view.study, embedding.features, [column.distribution for column in view.columns], numbers)
         known, hyper = self._learnt.get(what, (None, None))
         if hyper is None or known != key:
             scores = scored(view, rows)

@@ -23,6 +23,7 @@ class View:
     """Codes of the ended trials, in the order in which they ended.
 
     Attributes:
+        study: tells the study from others.
         names, columns: the parameters, each after those that it may depend on.
         codes: N x P.
         direction: which of the ways to weigh several objectives this ask looks at.
@@ -34,7 +35,7 @@ class View:
     """
 
     def __init__(self, archive: Archive, running: np.ndarray, seed: int, number: int) -> None:
-        self.names = archive.names
+        self.study, self.names = archive.study, archive.names
         self.columns = [archive.columns[name] for name in self.names]
         self.seed, self.rng, self.running = seed, np.random.default_rng([seed, number]), running
         order = archive.order()
