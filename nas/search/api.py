@@ -45,12 +45,12 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     _check_holdout(chosen, loaded)
     _check_sampler(chosen, loaded)
     _check_start(chosen)
-    _check_storage(chosen)
+    studies = _studies_there(chosen)
     chosen = _with_groups(chosen)
     data = _load_data(chosen)
     _check_builds(loaded, data)
     chosen = chosen.with_steps(len(data.labelled.images))
-    folder = new_folder(str(space), name)
+    folder = new_folder(str(space), name, studies=studies)
     chosen.write(folder)
     shutil.copyfile(path, folder / "space.py")
     run = Run(folder)
@@ -69,7 +69,7 @@ def resume(folder: str | Path, budget: int | None = None, **changes: Any) -> Run
     given = {name: value for name, value in {"budget": budget, **changes}.items() if value is not None}
     # A limit on time holds for one sitting.
     run.settings = replace(run.settings, **{"max_time": None, **given}).checked()
-    _check_storage(run.settings)
+    _studies_there(run.settings)
     data = _load_data(run.settings)
     if run.storage_exists():
         with run.written():
@@ -129,13 +129,18 @@ def _stopping(settings: Settings, study: Any) -> Any:
     return ParetoHalving(rungs_of(settings.full_steps), costs)
 
 
-def _check_storage(settings: Settings) -> None:
+def _studies_there(settings: Settings) -> list[str]:
+    """The names of the studies in a storage of the user's own.
+
+    Raises:
+        UserError: when it cannot be opened.
+    """
     import optuna
 
     if settings.storage is None:
-        return
+        return []
     try:
-        optuna.storages.get_storage(settings.storage)
+        return optuna.get_all_study_names(settings.storage)
     except Exception as error:  # of whichever database it is
         raise UserError(
             f"--storage {settings.storage} cannot be opened ({str(error).splitlines()[0]}): "

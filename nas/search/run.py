@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,11 @@ __all__ = ["STUDY", "Run", "new_folder"]
 STUDY = "search"
 
 
-def new_folder(space: str, name: str | None = None, root: Path = Path("runs")) -> Path:
+def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), studies: Collection[str] = ()) -> Path:
     """A fresh folder for a run: `runs/NAME`, or `runs/SPACE-1`, `-2` and so on.
+
+    Args:
+        studies: names that other runs have in the storage, of which the folder's is to be one more.
 
     Raises:
         UserError: when that name is taken, or is no plain name.
@@ -34,10 +37,12 @@ def new_folder(space: str, name: str | None = None, root: Path = Path("runs")) -
         folder = root / name
         if folder.exists():
             raise UserError(f"{folder} exists already: go on with --resume {folder}, or choose another --name")
+        if name in studies:
+            raise UserError(f"--storage holds a study {name} of another run: choose another --name")
     else:
         stem = re.sub(r"\W+", "_", Path(space).stem)
         number = 1
-        while (root / f"{stem}-{number}").exists():
+        while (root / f"{stem}-{number}").exists() or f"{stem}-{number}" in studies:
             number += 1
         folder = root / f"{stem}-{number}"
     (folder / "checkpoints").mkdir(parents=True)

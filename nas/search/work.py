@@ -137,19 +137,21 @@ class TrainWork:
 
 
 def _try_out(device: str) -> None:
-    """Compute on a GPU, so that one which cannot ends its worker and not one candidate after another.
+    """Train a little: a device that cannot compute ends its worker so, and not one candidate after another.
+
+    What torch loads at its first step is then there, and not in the memory of the first candidate.
 
     Raises:
         Exception: whatever torch says of it.
     """
-    if device == "cpu":
-        return
     import torch
 
     # A convolution: on a card that is too old for this build of torch, simpler kernels may still run.
-    torch.nn.functional.conv2d(
-        torch.ones(1, 3, 8, 8, device=device), torch.ones(4, 3, 3, 3, device=device)
-    ).sum().item()
+    layer = torch.nn.Conv2d(3, 4, 3).to(device)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    layer(torch.ones(1, 3, 8, 8, device=device)).sum().backward()
+    optimizer.step()
+    layer.weight.sum().item()
 
 
 @contextmanager

@@ -58,8 +58,9 @@ class Choice(Domain):
     """
 
     def __init__(self, *options: Any, prior: Any = None) -> None:
-        self.options, self.prior = options, label_of(prior)
-        self.labels = _labels(options)
+        self.options, self.labels = options, _labels(options)
+        same = (label for label, known in zip(self.labels, options, strict=True) if _same(known, prior))
+        self.prior = next(same, label_of(prior))
 
     def __repr__(self) -> str:
         return f"Choice({', '.join(str(label) for label in self.labels)}{_prior_text(self)})"
@@ -133,6 +134,10 @@ class Float(Domain):
             return False
         steps = (value - self.lo) / self.step if self.step else 0.0
         return abs(steps - round(steps)) < 1e-6
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one == other)
 
 
 def _is_number(value: Any) -> bool:

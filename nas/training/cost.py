@@ -16,11 +16,11 @@ __all__ = ["Cost", "cost"]
 
 @dataclass(frozen=True)
 class Cost:
-    """What the network costs; a method's passes and own networks, and the pretext tasks, come on top.
+    """What the network costs that is evaluated, a veto included; the training of method and pretext tasks comes on top.
 
     Attributes:
         params: parameters.
-        macs: multiply-adds of one forward pass of one image.
+        macs: multiply-adds of the prediction of one image.
         memory_mb: MB of the weights and what is trained with them, and of what a labelled batch keeps for backward.
     """
 
@@ -43,13 +43,14 @@ def cost(candidate: Recipe, size: tuple[int, int] = (96, 128), classes: int = 11
         return tensor
 
     with torch.device("meta"):
-        network = build_network(candidate, classes)
+        network = candidate.method.inference(build_network(candidate, classes))
         image = torch.zeros(1, 3, *size)
     counter = FlopCounterMode(display=False)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), counter:
         network.train()(image)
     params = sum(p.numel() for p in network.parameters())
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    # Weights, their gradients and two moments, and the activations of the batch.
-    memory = 4 * weights + candidate.labelled_batch * max(sum(saved.values()) - weights, 0)
+    trained = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
+    # Weights, what is trained of them with gradients and two moments, and the activations of the batch.
+    memory = weights + 3 * trained + candidate.labelled_batch * max(sum(saved.values()) - weights, 0)
     return Cost(params, counter.get_total_flops() // 2, memory / 1e6)

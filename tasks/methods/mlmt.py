@@ -33,7 +33,7 @@ class MLMT(SemiSupervised):
     encoder and head does. That average later vetoes the classes it scores under the threshold:
     useful where an image holds few of the classes. Alone it is supervised segmentation with a
     veto; `Fusion` sets it beside another method. The branch adds three passes of the encoder to a
-    step, one of them without a gradient, and another to a prediction, none of which `cost` counts.
+    step, one of them without a gradient, and another to a prediction; `cost` counts the last alone.
     Without unlabelled images nothing of it is trained, and nothing vetoed.
 
     Attributes:

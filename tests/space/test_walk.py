@@ -211,6 +211,14 @@ def test_an_unusable_domain_is_named_by_its_path(field: Any, message: str) -> No
     assert "\n" not in str(error.value)
 
 
+def test_a_prior_may_be_an_option_or_its_label() -> None:
+    parts = Leaf(value=1), Leaf(value=2)
+    by_option, by_label = Choice(*parts, prior=parts[1]), Choice(*parts, prior=Choice(*parts).labels[1])
+    assert by_option.prior == by_label.prior == by_option.labels[1]
+    assert by_option.problem() is None
+    assert Choice(True, 2, prior=1).problem()
+
+
 def test_two_parameters_on_one_path_are_refused() -> None:
     clash = Branch(left=Choice(Branch(left=Choice(1, 2)), "Branch.left"))
     check(Recipe(encoder=clash, decoder=Leaf()))
