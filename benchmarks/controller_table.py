@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.rows import read_rows
 from nas.errors import UserError
 from nas.search.ranking import confidence_interval
 
@@ -69,7 +70,12 @@ def write_report(path: Path, evaluations: int, workers: int) -> str:
     """
     if not path.is_file():
         raise UserError(f"there are no results in {path}: run with --all first")
-    rows = pd.read_csv(path)
+    rows = read_rows(path)
+    missing = [
+        name for name in ("sampler", "table", "seed", "evaluations", "workers", "to_best_0.1%") if name not in rows
+    ]
+    if missing:
+        raise UserError(f"{path} holds no results of this benchmark: it has no column {missing[0]}")
     rows = rows[(rows["evaluations"] == evaluations) & (rows["workers"] == workers)]
     if rows.empty:
         raise UserError(f"{path} has no search of {evaluations} evaluations and {workers} workers")

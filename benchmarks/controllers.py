@@ -17,6 +17,7 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from benchmarks.arguments import at_least, pattern
 from benchmarks.controller_table import MARKS, RANKED, means_table, write_report
 from benchmarks.peers import ExhaustedError, distributions_here
 from benchmarks.provenance import RESULTS, provenance
@@ -163,7 +164,7 @@ def measure(job: Job) -> Row:
     }
 
 
-def jobs_of(options: argparse.Namespace, folder: Path) -> list[Job]:
+def jobs_of(options: argparse.Namespace) -> list[Job]:
     """What is asked for: one replay, or with --all every known table that is there, for several seeds."""
     given: Sequence[str] = options.sampler
     shared = {"evaluations": options.evaluations, "workers": options.workers}
@@ -173,13 +174,14 @@ def jobs_of(options: argparse.Namespace, folder: Path) -> list[Job]:
         if options.table is None:
             raise UserError("give --table FILE, or --all")
         path = Path(options.table)
-        path = path if path.is_file() else folder / path
+        path = path if path.is_file() else folder_of_tables(options.tables) / path
         reading = Reading(options.parameters, options.ordered, options.minimise)
         seconds = options.seconds or math.inf
         return [
             Job(name, path, options.target, options.seed, **shared, reading=reading, seconds=seconds)
             for name in given or ["surrogate"]
         ]
+    folder = folder_of_tables(options.tables)
     tables = [
         (path, target) for d in DESCRIPTIONS for path in sorted(folder.glob(d.file + "*")) for target in d.targets
     ]
@@ -191,17 +193,6 @@ def jobs_of(options: argparse.Namespace, folder: Path) -> list[Job]:
         Job(name, path, target, seed, **shared)
         for seed, name, (path, target) in itertools.product(seeds, names, tables)
     ]
-
-
-def at_least(lowest: int) -> Callable[[str], int]:
-    """A whole number of at least that, as argparse reads it."""
-
-    def number(text: str) -> int:
-        if int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"{text}: give {lowest} or more")
-        return int(text)
-
-    return number
 
 
 def parser() -> argparse.ArgumentParser:
@@ -216,8 +207,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--table", help="a file, or its name in the folder of tables")
     command.add_argument("--target", help="the column to search for")
     command.add_argument("--minimise", action="store_true", help="the target is better when smaller")
-    command.add_argument("--parameters", metavar="REGEX", help="the columns to choose; of a table that is not known")
-    command.add_argument("--ordered", metavar="REGEX", help="those among them whose values have an order")
+    command.add_argument(
+        "--parameters", type=pattern, metavar="REGEX", help="the columns to choose; of a table that is not known"
+    )
+    command.add_argument("--ordered", type=pattern, metavar="REGEX", help="those among them whose values have an order")
     command.add_argument("--tables", type=Path, help="the folder of tables; or the environment's NAS_BENCH_TABLES")
     command.add_argument("--seed", type=at_least(0), default=0)
     command.add_argument("--evaluations", type=at_least(1), default=200)
@@ -241,7 +234,7 @@ def jobs_to_run(options: argparse.Namespace, out: Path | None) -> list[Job]:
     Raises:
         UserError: when a table, a sampler or its package is not there, or the rows are of another kind.
     """
-    jobs = jobs_of(options, folder_of_tables(options.tables))
+    jobs = jobs_of(options)
     keys = [job.key for job in jobs]  # reads every table: a bad one is found before anything runs
     for name in options.sampler:
         make_searcher(name, jobs[0].table, 0)

@@ -23,6 +23,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from benchmarks.arguments import at_least
 from benchmarks.method_costs import print_costs
 from benchmarks.method_recipes import METHODS, recipe
 from benchmarks.method_table import write_tables
@@ -119,11 +120,13 @@ def main() -> None:
         "--method", choices=METHODS, nargs="+", default=list(METHODS), metavar="NAME", help=", ".join(METHODS)
     )
     parser.add_argument("--labels", nargs="+", default=["1/8"], help="shares of labels, such as 1/32 1/8")
-    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--seed", type=at_least(0), nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=at_least(1), default=STEPS)
     parser.add_argument("--size", type=size, default=SIZE, help="HxW")
     parser.add_argument("--data", default=os.environ.get("NAS_CAMVID"), help="camvid:PATH; else $NAS_CAMVID")
-    parser.add_argument("--jobs", type=int, help="trainings at once, one thread each  [one a core; one on a GPU]")
+    parser.add_argument(
+        "--jobs", type=at_least(1), help="trainings at once, one thread each  [one a core; one on a GPU]"
+    )
     parser.add_argument("--out", type=Path, help="a CSV file  [one in results/]")
     parser.add_argument("--costs", action="store_true", help="time and memory of a step, and nothing else")
     options = parser.parse_args()

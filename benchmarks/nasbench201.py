@@ -17,6 +17,7 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from benchmarks.arguments import at_least
 from benchmarks.peers import ExhaustedError, distributions_here
 from benchmarks.provenance import RESULTS, provenance
 from benchmarks.rows import Row, append, known, measured
@@ -147,9 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, search what is missing, print, write."""
     command = argparse.ArgumentParser(description="The published protocol of NAS-Bench-201.")
     command.add_argument("--sampler", action="append", default=[], help="one or more, as in benchmarks.controllers")
-    command.add_argument("--seeds", type=int, default=100)
+    command.add_argument("--seeds", type=at_least(1), default=100)
     command.add_argument("--tables", type=Path, help="the folder of tables; or the environment's NAS_BENCH_TABLES")
-    command.add_argument("--processes", type=int, default=1, help="searches at once")
+    command.add_argument("--processes", type=at_least(1), default=1, help="searches at once")
     command.add_argument("--out", type=Path, default=RESULTS / "nasbench201.csv", help="a CSV file; its .md beside it")
     options = command.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nas.errors import UserError
 
-__all__ = ["Row", "append", "known", "measured"]
+__all__ = ["Row", "append", "known", "measured", "read_rows"]
 
 Row = dict[str, Any]
 J = TypeVar("J")
@@ -25,10 +25,22 @@ def known(path: Path, columns: Sequence[str], key: Sequence[str]) -> set[tuple[s
     """
     if not path.exists():
         return set()
-    rows = pd.read_csv(path, dtype=str)
+    rows = read_rows(path, dtype=str)
     if list(rows.columns) != list(columns):
         raise UserError(f"{path} holds other columns than this version writes: move it away, or give another --out")
     return {tuple(row) for row in rows[list(key)].to_numpy().tolist()}
+
+
+def read_rows(path: Path, **options: Any) -> pd.DataFrame:
+    """A CSV file.
+
+    Raises:
+        UserError: when it holds no table.
+    """
+    try:
+        return pd.read_csv(path, **options)
+    except ValueError as error:  # pandas' own errors, and bytes that are no text
+        raise UserError(f"{path} is no table ({str(error).splitlines()[0]}): move it away") from error
 
 
 def measured(measure: Callable[[J], Row], jobs: Iterable[J], processes: int) -> Iterator[Row]:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
+from benchmarks.arguments import at_least
 from benchmarks.provenance import RESULTS, provenance
 from benchmarks.tables import folder_of_tables
 from nas.errors import UserError
@@ -191,14 +192,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, replay, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stopping", description=__doc__)
     parser.add_argument("--rule", nargs="+", default=list(STOPPING), help=f"of {', '.join(STOPPING)}  [all]")
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 8], help="simulated, asynchronous")
+    parser.add_argument("--seeds", type=at_least(1), default=20)
+    parser.add_argument("--workers", type=at_least(1), nargs="+", default=[1, 8], help="simulated, asynchronous")
     parser.add_argument("--tables", type=Path, help="the folder of tables; or the environment's NAS_BENCH_TABLES")
     parser.add_argument("--out", type=Path, default=RESULTS / "stopping.csv", help="written anew, its .md beside it")
     options = parser.parse_args(arguments)
     try:
         for name in options.rule:
-            make_rule(name, (1,), 0)
+            if name not in STOPPING:
+                raise UserError(f"--rule {name}: there is no such rule; choose from {', '.join(STOPPING)}")
         tasks = list(load_curves(folder_of_tables(options.tables)))
         if not tasks:
             raise UserError("the folder of tables holds no learning curves: give another by --tables DIR")

@@ -84,6 +84,12 @@ class Reading:
     ordered: str | None = None
     minimise: bool = False
 
+    @property
+    def text(self) -> str:
+        """What tells it from the description's, as part of a table's name; nothing where it is that."""
+        parts = {"parameters": self.parameters, "ordered": self.ordered, "minimise": "yes" if self.minimise else None}
+        return "".join(f", {name} {part}" for name, part in parts.items() if part)
+
     def of(self, path: Path) -> Description:
         """The description of a table. Of an unknown one, the columns c0, c1, ... or op0, op1, ... are labels."""
         unknown = Description(path.stem, r"(c|op)\d+", ("score",))
@@ -101,7 +107,7 @@ class Table:
     """A search space with the answers.
 
     Attributes:
-        name: of the file and the target.
+        name: of the file and the target, and how they are read where that was said.
         values: the values of each parameter, in order.
         ordered: parameters whose values have an order.
         scores: by the place of each parameter's value; the larger the better.
@@ -201,7 +207,12 @@ def load_table(path: Path, target: str | None = None, reading: Reading = AS_KNOW
     if about.seconds is not None:
         seconds = dict(zip(keys, _column(frame, about.seconds, path), strict=True))
     ordered = frozenset(name for name in names if re.fullmatch(about.ordered, name))
-    return Table(f"{path.stem}:{target}", values, ordered, scores, seconds)
+    if reading.ordered and not ordered:
+        raise UserError(f"--ordered {reading.ordered}: none of the parameters {', '.join(names)}")
+    words = sorted(n for n in ordered if any(isinstance(value, str) for value in values[n]))
+    if words:
+        raise UserError(f"{path.name}: {words[0]} holds words, whose order is unknown: number them, or not --ordered")
+    return Table(f"{path.stem}:{target}{reading.text}", values, ordered, scores, seconds)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -23,6 +23,7 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from benchmarks.arguments import at_least
 from benchmarks.provenance import RESULTS, provenance
 from benchmarks.rows import Row, append, known, measured
 from nas.errors import UserError
@@ -175,13 +176,11 @@ def main() -> None:
     """Parse, search what is missing, write, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sampler", nargs="+", default=["surrogate", "tpe", "local", "evolution", "random"])
-    parser.add_argument("--seeds", type=int, default=20, help="functions, a search of each sampler on each")
-    parser.add_argument("--evaluations", type=int, default=MARKS[-1])
-    parser.add_argument("--processes", type=int, default=1, help="searches at once")
+    parser.add_argument("--seeds", type=at_least(1), default=20, help="functions, a search of each sampler on each")
+    parser.add_argument("--evaluations", type=at_least(MARKS[0]), default=MARKS[-1])
+    parser.add_argument("--processes", type=at_least(1), default=1, help="searches at once")
     parser.add_argument("--out", type=Path, default=RESULTS / "wide_spaces.csv", help="a CSV file; its .md beside it")
     options = parser.parse_args()
-    if options.evaluations < MARKS[0]:
-        parser.error(f"--evaluations {options.evaluations}: give {MARKS[0]} or more")
     try:
         for name in options.sampler:
             make_sampler(name, 0)

@@ -60,6 +60,8 @@ def command(
     height, width = images.images.shape[1:3]
     click.echo(score_table(loaded.classes, scores))
     click.echo(f"{split}: {len(images)} images of {height}x{width}")
+    if split == "validation" and not _of_training(loaded, data).get("holdout", True):
+        click.echo("Nothing was held out for validation: these are the images of the test split.")
     stored = loaded.metrics.get(f"{split}_miou")
     if stored is not None and data is None and size is None and group_classes is None:
         click.echo(f"stored with the checkpoint: mIoU {stored:.4f}")

@@ -43,9 +43,9 @@ def ranking_text(table: pd.DataFrame, run: Run) -> str:
     """
     trials = read_trials(run)
     parts = [
-        "Ranking by mIoU on the validation split, mean over seeds:",
+        f"Ranking by mIoU on the {'validation' if run.settings.holdout else 'test'} split, mean over seeds:",
         _table(table),
-        _winner(find_winner(table, run, trials)) if len(table) else "",
+        _winner(find_winner(table, run, trials), run.settings.holdout) if len(table) else "",
         front_text(front) if (front := read_front(run)) else "",
         _agreement(agreements(trials)),
         _importance(read_importance(run)),
@@ -87,10 +87,10 @@ def _cell(column: int, cell: str, width: int) -> str:
     return cell.ljust(width) if left else cell.rjust(width)
 
 
-def _winner(winner: Winner) -> str:
+def _winner(winner: Winner, holdout: bool) -> str:
     lines = [f"Winner: {winner.name}"]
     if winner.test_miou is not None:
-        lines[0] += f", mIoU {score(winner.test_miou)} on the test split, which serves nothing else"
+        lines[0] += f", mIoU {score(winner.test_miou)} on the test split" + ", which serves nothing else" * holdout
     lines = _wrap(lines[0])
     if winner.smaller:
         lines += _wrap(f"  {SMALLER}")

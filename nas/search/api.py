@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -261,6 +262,8 @@ class _Searching:
         log.setLevel(logging.INFO)
 
     def _study(self) -> Any:
+        import optuna
+
         from nas.search.explore import return_unfinished
         from nas.search.firsts import queue_baselines
         from nas.search.samplers import make_sampler
@@ -274,6 +277,9 @@ class _Searching:
             self._queue_promising(study, space)
             study.set_user_attr("space", Path(settings.space).name)
             study.set_user_attr("data", settings.data)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names(list(settings.objectives))
             check_images(study, self.data)
         returned = return_unfinished(study)
         if returned:

@@ -10,7 +10,7 @@ from types import ModuleType
 
 from nas.space.candidate import to_json
 from nas.space.component import Component, SpaceError
-from nas.space.domains import Choice, Domain
+from nas.space.domains import Choice, Domain, Float, Int
 from nas.space.recipe import Recipe
 from nas.space.walk import check, is_open
 
@@ -78,7 +78,7 @@ def _check_parts(recipe: Recipe, where: str = "") -> None:
         if value is None:
             raise SpaceError(f"{where}{name} is not set: give the recipe one, as search_spaces/unet.py does")
         for option in value.options if isinstance(value, Choice) else (value,):
-            if not isinstance(option, Component | Domain):
+            if not isinstance(option, Component | Domain) or isinstance(option, Int | Float):
                 raise SpaceError(f"{where}{name} is {option!r}: give a component, as search_spaces/unet.py does")
 
 

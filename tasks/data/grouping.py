@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,20 +36,37 @@ def read_groups(given: str | Path | Mapping[str, Any]) -> Groups:
         return _checked(given, "group classes")
     path = find_shipped(given) or Path(given).expanduser()
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)
     except OSError as error:
         raise UserError(f"group classes: {path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}") from error
+    except KeyError as error:
+        raise UserError(f"{path}: group {error.args[0]} is there twice: a group is named once") from None
     return _checked(content, str(path))
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, of whose repeated keys Python would keep the last without a word."""
+    named = Counter(_void_or(group) for group, _ in pairs)
+    repeated = next((group for group, times in named.items() if times > 1), None)
+    if repeated is not None:
+        raise KeyError(repeated)
+    return dict(pairs)
+
+
+def _void_or(group: str) -> str:
+    return _VOID_KEY if group.lower() == _VOID_KEY else group
 
 
 def _checked(content: Any, where: str) -> Groups:
     if not isinstance(content, Mapping):
         raise UserError(f'{where} should hold an object of lists, such as {{"vehicle": ["car", "bus"], ...}}')
-    content = {_VOID_KEY if str(group).lower() == _VOID_KEY else str(group): m for group, m in content.items()}
+    content = {_void_or(str(group)): members for group, members in content.items()}
     of_class: dict[str, str] = {}
     for group, members in content.items():
+        if not group.strip():
+            raise UserError(f"{where}: a group has no name: give it one")
         if not isinstance(members, list | tuple) or not all(isinstance(member, str) for member in members):
             raise UserError(f'{where}: group {group} is {members!r}; write a list of classes, such as ["car", "bus"]')
         if not members and group != _VOID_KEY:
@@ -112,6 +130,10 @@ class GroupedItem(Item):
     @property
     def stems(self) -> tuple[str, ...]:
         return self.item.stems
+
+    @property
+    def file(self) -> Path | None:
+        return self.item.file
 
     def image(self, size: tuple[int, int] | None = None) -> Pixels:
         return self.item.image(size)

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from nas.errors import UserError
 from tasks.data.files import BrokenImageError, resize
-from tasks.data.items import FileItem
 from tasks.data.parallel import threaded
 from tasks.data.scratch import scratch_array, scratch_folder
 from tasks.data.sets import ImageSet, Item, Pixels
@@ -107,16 +106,16 @@ def decode(
 
 
 def _unlabelled(item: Item, size: tuple[int, int], squeezed: list[str]) -> Pixels:
-    """An image at `size`; one that has no label is measured before."""
-    if not isinstance(item, FileItem) or item.mask_path is not None:
+    """An image at `size`; one of a file is measured before."""
+    if item.file is None:
         return item.image(size)
     image = item.image()
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST:
-        raise BrokenImageError(f"{item.image_path} has {height}x{width} pixels, {SMALLEST} a side are needed")
+        raise BrokenImageError(f"{item.file} has {height}x{width} pixels, {SMALLEST} a side are needed")
     ratio = (width / height) / (size[1] / size[0])
     if max(ratio, 1 / ratio) > SQUEEZED:
-        squeezed.append(f"{item.image_path} ({height}x{width})")
+        squeezed.append(f"{item.file} ({height}x{width})")
     return resize(image, size)
 
 
@@ -128,11 +127,21 @@ def _warn(what: str, found: Sequence[str]) -> None:
 def present_classes(items: Sequence[Item], classes: int, size: tuple[int, int], bar: tqdm[Any]) -> np.ndarray:
     """Which classes each item's mask shows at the working size, a bool matrix, items x classes.
 
+    One that cannot be read shows none, and a warning names it: it may never be needed.
+
     Raises:
-        UserError: a mask cannot be read.
+        UserError: a mask holds what is no class.
     """
+    broken: list[str] = []
 
     def look(item: Item) -> np.ndarray:
-        return np.bincount(item.mask(size).ravel(), minlength=256)[:classes] > 0
+        try:
+            return np.bincount(item.mask(size).ravel(), minlength=256)[:classes] > 0
+        except BrokenImageError as error:
+            broken.append(str(error))
+            return np.zeros(classes, bool)
 
-    return np.array(threaded(look, items, bar)).reshape(len(items), classes)
+    found = np.array(threaded(look, items, bar)).reshape(len(items), classes)
+    if broken:
+        _warn("masks that cannot be read, counted as showing no class", sorted(broken))
+    return found

@@ -28,6 +28,10 @@ class FileItem(Item):
     def stems(self) -> tuple[str, ...]:
         return self.name, str(PurePosixPath(self.name).with_name(self.image_path.stem))
 
+    @property
+    def file(self) -> Path | None:
+        return self.image_path
+
     def image(self, size: tuple[int, int] | None = None) -> Pixels:
         return resize(read_image(self.image_path), size)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +97,11 @@ class Item:
     def stems(self) -> tuple[str, ...]:
         """What lists may call it, each perhaps behind the folders it is in."""
         return (self.name,)
+
+    @property
+    def file(self) -> Path | None:
+        """Where the image is read from, where it is."""
+        return None
 
     def image(self, size: tuple[int, int] | None = None) -> Pixels:
         """RGB at `size` (H, W), or at its own size: H x W x 3."""

@@ -75,6 +75,8 @@ class SemiSupervised(Component):
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Raise SpaceError unless low <= value <= high."""
+    """Raise SpaceError unless it is a number and low <= value <= high."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise SpaceError(f"method: {name} is {value!r}, it must be a number")
     if not low <= value <= high:
         raise SpaceError(f"method: {name} is {value}, it must be from {low:g} to {high:g}")

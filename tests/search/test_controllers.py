@@ -331,13 +331,41 @@ def test_the_protocol_of_nasbench201(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--tables", "{}", "--table", "header.csv"], "header.csv has no rows"),
         (["--tables", "{}", "--table", "broken.parquet"], "cannot be read as a table"),
         (["--tables", "{}", "--table", "small.csv", "--sampler", "magic"], "there is no such sampler"),
+        (["--table", "{}/small.csv", "--parameters", "(c"], "(c is no regular expression"),
+        (["--table", "{}/small.csv", "--ordered", "x"], "--ordered x: none of the parameters c0, c1, c2"),
+        (["--table", "nowhere.csv"], "no folder of tables: give --tables DIR"),
+        (["--report", "--out", "{}/small.csv"], "holds no results of this benchmark: it has no column sampler"),
+        (["--table", "{}/small.csv", "--out", "{}/empty.csv"], "empty.csv is no table"),
     ],
 )
-def test_mistakes_get_a_line(folder: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_get_a_line(
+    folder: Path,
+    arguments: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NAS_BENCH_TABLES", raising=False)
     with pytest.raises(SystemExit) as stop:
         main([a.format(folder) for a in arguments])
     assert stop.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_table_of_ones_own_needs_no_folder_and_is_another_one_when_read_otherwise(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NAS_BENCH_TABLES", raising=False)
+    out = folder / "rows.csv"
+    replay = ["--table", str(folder / "small.csv"), "--sampler", "random", "--evaluations", "10", "--out", str(out)]
+    main(replay)
+    main([*replay, "--minimise"])
+    assert "nothing to do" not in capsys.readouterr().out
+    main([*replay, "--minimise"])
+    assert "nothing to do" in capsys.readouterr().out
+    rows = pd.read_csv(out)
+    assert rows["table"].tolist() == ["small:score", "small:score, minimise yes"]
+    assert rows["best"][0] > 0 > rows["best"][1]
 
 
 def test_the_folder_may_be_named_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import torch
 import nas
 from nas.errors import UserError
 from nas.search import Run
+from nas.search.run import new_folder
 from nas.search.settings import settings_of
 from nas.search.trials import costs_budget, outcome
 from tests.search.conftest import SHORT, Shell, alive_in_session, kill, wait_until
@@ -329,11 +331,29 @@ def test_a_closed_recipe_may_learn_from_all_that_is_there(shell: Shell) -> None:
     ended = shell.run("search", "--space", "closed.py", "--budget", "1", "--no-holdout", "--name", "one", *SHORT)
     assert ended.returncode == 0, ended.stderr
     assert "scored on the test split's" in ended.stdout
+    assert "Ranking by mIoU on the test split" in ended.stdout and "nothing else" not in ended.stdout
     scores = [
         shell.run("evaluate", "runs/one/best.safetensors", "--split", split).stdout for split in ("validation", "test")
     ]
     assert "stored with the checkpoint: mIoU" in scores[0] and "differ" not in "".join(scores)
-    assert scores[0].replace("validation:", "test:") == scores[1]
+    said = "Nothing was held out for validation: these are the images of the test split.\n"
+    assert said in scores[0]
+    assert scores[0].replace(said, "").replace("validation:", "test:") == scores[1]
+
+
+def test_runs_that_share_a_storage_have_studies_of_their_own(shell: Shell) -> None:
+    storage = ("--storage", f"sqlite:///{shell.folder / 'shared.db'}")
+    first = shell.run("search", "--space", "small.py", "--budget", "1", "--name", "one", *storage, *SHORT)
+    assert first.returncode == 0, first.stderr
+    shutil.rmtree(shell.folder / "runs" / "one")
+    again = shell.run("search", "--space", "small.py", "--budget", "1", "--name", "one", *storage, *SHORT)
+    assert again.returncode == 2
+    assert "--storage holds a study one of another run: choose another --name" in again.stderr
+    assert not (shell.folder / "runs" / "one").exists()
+
+
+def test_a_run_without_a_name_takes_one_that_no_study_has(tmp_path: Path) -> None:
+    assert new_folder("small.py", root=tmp_path, studies=["small-1", "small-2"]) == tmp_path / "small-3"
 
 
 def test_describe_and_help_load_nothing_heavy(shell: Shell) -> None:

@@ -47,6 +47,10 @@ def test_a_file_may_define_its_own_parts_and_be_loaded_twice(tmp_path: Path) -> 
         (GOOD.replace("loss=part, ", ""), r"mine.py: loss is not set"),
         (GOOD.replace("loss=part, ", "loss='dice', "), r"mine.py: loss is 'dice': give a component"),
         (GOOD.replace("loss=part, ", "loss=Choice(part, 'dice'), "), r"mine.py: loss is 'dice': give a component"),
+        (
+            GOOD.replace("loss=part, ", "loss=Int(1, 3), ").replace("import Ch", "import Int, Ch"),
+            r"mine.py: loss is Int\(1, 3\): give a component",
+        ),
         (GOOD.replace("Choice(1, 2)", "Choice()"), r"mine.py: encoder\.width is an empty Choice"),
         (
             GOOD + "from dataclasses import replace\nspace = replace(space, baselines=(space,))",

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,6 +103,24 @@ def test_the_device_tells_a_number_that_is_read_and_a_tensor_from_elsewhere() ->
         x.sum().item()
     with pytest.raises(RuntimeError, match="device"):
         x + torch.ones(3)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux alone tells and resets a process's peak")
+def test_what_a_process_keeps_of_earlier_work_does_not_count_as_later_work_s() -> None:
+    from nas.training.memory import peak_megabytes, reset_peak
+
+    cpu = torch.device("cpu")
+    reset_peak(cpu)
+    before = peak_megabytes(cpu)
+    kept = torch.ones(25_000_000)
+    assert peak_megabytes(cpu) - before == pytest.approx(100, abs=20)
+    reset_peak(cpu)
+    assert peak_megabytes(cpu) - before == pytest.approx(0, abs=20)
+    del kept
+    reset_peak(cpu)
+    new = torch.ones(10_000_000)
+    assert peak_megabytes(cpu) - before == pytest.approx(40, abs=20)
+    del new
 
 
 def test_memory_is_asked_for_when_the_gpu_has_been_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -320,6 +320,36 @@ def test_unlabelled_images_of_another_size_are_named(make_folder, write_image, c
     assert "tall.png (90x30)" in squeezed
 
 
+def test_pool_images_of_another_shape_are_named(make_folder, write_image, write_mask, caplog) -> None:
+    root = make_folder()
+    pool = [item.name for item in open_source(f"folder:{root}").pool]
+    write_image(root / "images" / f"{pool[0]}.png", (90, 30))
+    write_mask(root / "masks" / f"{pool[0]}.png", np.zeros((90, 30)))
+    (root / "some.txt").write_text("\n".join(pool[1:4]))
+    load(root, str(root / "some.txt"), size=(12, 16), group_classes={"a": ["0"], "b": ["1", "2"]})
+    assert "unlabelled images of another shape, squeezed to 12x16: 1: " in caplog.text
+    assert f"{pool[0]}.png (90x30)" in caplog.text
+
+
+def test_a_broken_mask_that_is_not_needed(make_folder, caplog) -> None:
+    root = make_folder()
+    (root / "classes.json").write_text('["a", "b", "c"]')
+    pool = [item.name for item in open_source(f"folder:{root}").pool]
+    labelled = load(root, "3").labelled.names
+    spared = next(name for name in pool if name not in labelled)
+    (root / "masks" / f"{spared}.png").write_bytes(b"junk")
+    assert spared in load(root, "3").unlabelled.names
+    assert "masks that cannot be read, counted as showing no class: 1: " in caplog.text
+
+
+def test_images_of_a_kind_that_is_not_read_are_told_of(make_folder, write_image, caplog) -> None:
+    root = make_folder()
+    write_image(root / "unlabelled" / "good.png")
+    (root / "unlabelled" / "phone.HEIC").write_bytes(b"heic")
+    assert len(open_source(f"folder:{root}").extra) == 1
+    assert "images of a kind that is not read, passed over: 1, the first is " in caplog.text
+
+
 @pytest.mark.parametrize("part", ["images", "masks"])
 def test_a_broken_labelled_file_is_named(make_folder, part: str) -> None:
     root = make_folder()

@@ -87,6 +87,8 @@ def test_both_domains_are_grouped() -> None:
         ({"a": ["0", "1"], "void": ["2"]}, "at least 2 groups"),
         ({"a": "0", "b": ["1", "2"]}, "group a is '0'; write a list"),
         ({"a": [0], "b": ["1", "2"]}, r"group a is \[0\]; write a list"),
+        ({"": ["0"], "b": ["1", "2"]}, "a group has no name"),
+        ({"a": ["0"], "void": ["1"], "Void": ["2"]}, "group void is there twice"),
         (["0", "1"], "an object of lists"),
     ],
 )
