@@ -97,6 +97,16 @@ def test_one_score_is_the_augmented_chebyshev_distance_of_ranks() -> None:
     assert one_score(reached[:, :2], np.ones(1)) is not None
 
 
+def test_what_pruned_trials_cost_in_other_units_does_not_move_the_others() -> None:
+    complete = np.array([[np.inf, 3.0, -300.0], [np.inf, 2.0, -200.0], [np.inf, 1.0, -100.0]])
+    weights = np.array([0.4, 0.6])
+    for unit in (1.0, 1e6):
+        pruned = np.array([[0.0, 2.5, -2.0 * unit], [0.0, 0.5, -1.0 * unit]])
+        found = one_score(np.concatenate([complete, pruned]), weights)
+        assert found[:3] == pytest.approx(one_score(complete, weights))
+        assert found[3:] == pytest.approx(one_score(pruned, weights))
+
+
 def valley(trial: optuna.Trial) -> tuple[float, float]:
     """Two objectives at odds along one gene; the other nine only harm."""
     x = trial.suggest_float("x", 0.0, 1.0)

@@ -19,7 +19,7 @@ from nas.search.samplers import LocalSearchSampler, SurrogateSampler
 from nas.search.samplers.embedding import Embedding
 from nas.search.samplers.genome import INACTIVE, Column, Rules
 from nas.search.samplers.process import NOISE_FLOOR, Hyper, Process, _cost, learn, matern
-from nas.search.samplers.scores import Gains, foretold, gaussian_ranks, reports
+from nas.search.samplers.scores import Gains, foretold, gaussian_ranks, reports, robust_scores
 from nas.search.samplers.surrogate import _log_improvement
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -137,6 +137,33 @@ def test_scores_become_normal_quantiles_of_their_ranks() -> None:
     fitnesses = np.array([[np.inf, 3.0], [np.inf, -1e9], [2.0, 1e6], [np.inf, 3.0]])
     expected = norm.ppf([(3.5 - 0.5) / 4, (2 - 0.5) / 4, (1 - 0.5) / 4, (3.5 - 0.5) / 4])
     assert gaussian_ranks(fitnesses) == pytest.approx(expected)
+
+
+def test_robust_scores_keep_distances_near_the_best_and_cut_off_the_worst() -> None:
+    ended = np.full(7, np.inf)
+    scores = np.array([-1e9, -30.0, 0.0, 1.0, 2.0, 3.0, 4.0])
+    found = robust_scores(np.stack([ended, scores], axis=1))
+    assert (found.mean(), found.std()) == pytest.approx((0.0, 1.0))
+    assert found[0] == found[1] < found[2]
+    steps = np.diff(found[2:])
+    assert steps == pytest.approx(np.full(4, steps[0]))
+    for mixed in (np.where(np.arange(7) == 3, 0.0, np.inf), ended):
+        flat = np.stack([mixed, scores if mixed is not ended else np.ones(7)], axis=1)
+        assert robust_scores(flat) == pytest.approx(gaussian_ranks(flat))
+
+
+def test_a_minimum_among_real_numbers_is_approached_closely() -> None:
+    """Branin's function (Dixon and Szego 1978), of minimum 0.397887; Optuna's TPE is .04 away after as many."""
+
+    def branin(trial: optuna.Trial) -> float:
+        x, y = trial.suggest_float("x", -5, 10), trial.suggest_float("y", 0, 15)
+        square = y - 5.1 / (4 * np.pi**2) * x * x + 5 / np.pi * x - 6
+        return float(square**2 + 10 * (1 - 1 / (8 * np.pi)) * np.cos(x) + 10)
+
+    for seed in range(3):
+        study = optuna.create_study(sampler=SurrogateSampler(seed=seed))
+        study.optimize(branin, n_trials=50)
+        assert study.best_value - 0.397887 < 0.005
 
 
 @pytest.mark.parametrize("z", [-12.0, -6.5, -3.0, 0.0, 2.0])

@@ -14,7 +14,17 @@ from scipy.stats import qmc, rankdata
 
 from nas.search.trials import PARTIAL, RUNGS
 
-__all__ = ["Gains", "broken", "directions", "fitness", "foretold", "gaussian_ranks", "one_score", "reports"]
+__all__ = [
+    "Gains",
+    "broken",
+    "directions",
+    "fitness",
+    "foretold",
+    "gaussian_ranks",
+    "one_score",
+    "reports",
+    "robust_scores",
+]
 
 
 def fitness(trial: FrozenTrial, study: Study) -> tuple[float, ...] | None:
@@ -45,6 +55,10 @@ def reports(trial: FrozenTrial, study: Study) -> dict[int, float]:
     several = len(study.directions) > 1
     found = trial.user_attrs.get(RUNGS, {}) if several else trial.intermediate_values
     return {int(step): sign * value for step, value in found.items() if math.isfinite(value)}
+
+
+WORST = -3.0
+"""Deviations below the median at which scores are cut off: how bad the bad ones are is of no interest."""
 
 
 class Gains:
@@ -87,12 +101,15 @@ def one_score(fitnesses: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """N x (1 + K) fitnesses of K objectives as N x 2 of one, that of weighted ranks: nan stays nan.
 
     The scalarisation is the augmented Chebyshev distance from a candidate that is first in every objective
-    (Knowles 2006, eq. 2), in ranks instead of values so that no scale matters.
+    (Knowles 2006, eq. 2), in ranks instead of values so that no scale matters. Trials that went as far as each other
+    are ranked among themselves: what a pruned one costs may be told in other units.
     """
     if fitnesses.shape[1] == 2:
         return fitnesses
-    scored = np.count_nonzero(~np.isnan(fitnesses[:, 1]))
-    behind = 1.0 - rankdata(fitnesses[:, 1:], axis=0, nan_policy="omit") / max(scored, 1)
+    behind = np.full_like(fitnesses[:, 1:], np.nan)
+    for far in np.unique(fitnesses[~np.isnan(fitnesses[:, 0]), 0]):
+        rows = fitnesses[:, 0] == far
+        behind[rows] = 1.0 - rankdata(fitnesses[rows, 1:], axis=0, nan_policy="omit") / np.count_nonzero(rows)
     away = behind * weights
     return np.stack([fitnesses[:, 0], -away.max(axis=1) - 0.05 * away.sum(axis=1)], axis=1)
 
@@ -101,6 +118,21 @@ def directions(count: int, objectives: int) -> np.ndarray:
     """`count` vectors of weights that sum to 1, spread evenly: what an ask is to look for, in turn."""
     spread = -np.log(qmc.Halton(objectives, scramble=False).random(count + 1)[1:])
     return spread / spread.sum(axis=1, keepdims=True)
+
+
+def robust_scores(fitnesses: np.ndarray) -> np.ndarray:
+    """N x 2 fitnesses (how far, score), in deviations of the better half, cut off below: N of mean 0 and deviation 1.
+
+    Close to an optimum among real numbers what matters is how little scores fall off, of which ranks tell nothing.
+    Where trials were not all trained in full, scores do not compare, and these are the ranks.
+    """
+    scores = fitnesses[:, 1]
+    middle = np.median(scores)
+    better = scores[scores >= middle]
+    if not np.isposinf(fitnesses[:, 0]).all() or not np.isfinite(better).all() or better.min() == better.max():
+        return gaussian_ranks(fitnesses)
+    found = np.maximum((scores - middle) / better.std(), WORST)
+    return (found - found.mean()) / found.std()
 
 
 def gaussian_ranks(fitnesses: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ from nas.search.samplers.embedding import Embedded, Embedding
 from nas.search.samplers.priors import Priors
 from nas.search.samplers.process import Hyper, Process, learn
 from nas.search.samplers.proposing import ProposingSampler
-from nas.search.samplers.scores import gaussian_ranks
 from nas.search.samplers.view import View
 
 __all__ = ["SurrogateSampler"]
@@ -58,11 +57,13 @@ class SurrogateSampler(ProposingSampler):
     """Bayesian optimization by a Gaussian process on the parameters by name, in any space, conditional or not.
 
     Nothing is known of the space beforehand: which parameters there are, and when they are reached, is learnt
-    from the trials. Scores are replaced by the normal quantiles of their ranks. Mutants of the best trials and
-    draws are compared, and mutants of the most promising of those; the one of the largest expected improvement
-    (Jones et al. 1998), times the chance that it does not fail, is proposed, one that is far likelier to fail than
-    the trials so far only when there is no other. Running trials count as seen, with the score that is expected of
-    them. A pruned trial ranks below those trained in full, by what it would have reached had it gained as much as
+    from the trials. Scores are replaced by the normal quantiles of their ranks; among real numbers, where all trials
+    were trained in full, they are scaled and cut off below. Mutants of the best trials and draws are compared, and
+    mutants of the most promising of those; the one of the largest expected improvement (Jones et al. 1998), times
+    the chance that it does not fail, is proposed, one that is far likelier to fail than the trials so far only when
+    there is no other. Running trials count as seen, with the score that is expected of them.
+
+    A pruned trial ranks below those trained in full, by what it would have reached had it gained as much as
     they did from the step at which it was stopped.
 
     Several objectives are weighed in one of eight ways, each ask in another (Knowles 2006), by their ranks.
@@ -105,7 +106,7 @@ class SurrogateSampler(ProposingSampler):
 
     def _improvement(self, view: View, embedding: Embedding) -> Estimate:
         """The logarithm of the expected improvement on the best score seen."""
-        hyper = self._hyper(f"score {view.direction}", view, embedding, view.scored, _ranks)
+        hyper = self._hyper(f"score {view.direction}", view, embedding, view.scored, _scores)
         keep = view.subset(view.scores, KEEP)
         process = Process(embedding, hyper, view.codes[view.scored[keep]], view.scores[keep], view.running)
         best = view.scores.max()
@@ -147,8 +148,8 @@ class SurrogateSampler(ProposingSampler):
         return hyper
 
 
-def _ranks(view: View, rows: np.ndarray) -> np.ndarray:
-    return gaussian_ranks(view.fitness[rows])
+def _scores(view: View, rows: np.ndarray) -> np.ndarray:
+    return view.scored_as(view.fitness[rows])
 
 
 def _outcomes(view: View, rows: np.ndarray) -> tuple[np.ndarray, float, float]:
