@@ -66,9 +66,12 @@ class Gains:
 
     def __init__(self) -> None:
         self._found: dict[int, dict[int, list[float]]] = {}
+        self._known: dict[float, float] = {}
+        """Gains to the end by step, until more is added."""
 
     def add(self, reported: Mapping[int, float]) -> None:
         """Take note of one trial's reports."""
+        self._known.clear()
         for (step, value), (later, reached) in pairwise(sorted(reported.items())):
             count_and_sum = self._found.setdefault(step, {}).setdefault(later, [0.0, 0.0])
             count_and_sum[0] += 1.0
@@ -76,10 +79,15 @@ class Gains:
 
     def to_end(self, step: float) -> float:
         """The gain from a step to the last one, each time to the step that most trials reported next."""
-        total = 0.0
-        while step in self._found:
-            step, (count, gained) = max(self._found[int(step)].items(), key=lambda item: item[1][0])
-            total += gained / count
+        passed = []
+        while step in self._found and step not in self._known:
+            later, (count, gained) = max(self._found[int(step)].items(), key=lambda item: item[1][0])
+            passed.append((step, gained / count))
+            step = later
+        total = self._known.get(step, 0.0)
+        for step, gain in reversed(passed):
+            total += gain
+            self._known[step] = total
         return total
 
 
