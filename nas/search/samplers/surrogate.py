@@ -15,6 +15,7 @@ from nas.search.samplers.embedding import Embedded, Embedding
 from nas.search.samplers.priors import Priors
 from nas.search.samplers.process import Hyper, Process, learn
 from nas.search.samplers.proposing import ProposingSampler
+from nas.search.samplers.scores import gaussian_ranks, robust_scores
 from nas.search.samplers.view import View
 
 __all__ = ["SurrogateSampler"]
@@ -107,9 +108,10 @@ class SurrogateSampler(ProposingSampler):
     def _improvement(self, view: View, embedding: Embedding) -> Estimate:
         """The logarithm of the expected improvement on the best score seen."""
         hyper = self._hyper(f"score {view.direction}", view, embedding, view.scored, _scores)
-        keep = view.subset(view.scores, KEEP)
-        process = Process(embedding, hyper, view.codes[view.scored[keep]], view.scores[keep], view.running)
-        best = view.scores.max()
+        scores = _scores(view, view.scored)
+        keep = view.subset(scores, KEEP)
+        process = Process(embedding, hyper, view.codes[view.scored[keep]], scores[keep], view.running)
+        best = scores.max()
 
         def estimate(embedded: Embedded) -> np.ndarray:
             mean, deviation = process.at(embedded)
@@ -149,7 +151,7 @@ class SurrogateSampler(ProposingSampler):
 
 
 def _scores(view: View, rows: np.ndarray) -> np.ndarray:
-    return view.scored_as(view.fitness[rows])
+    return (robust_scores if view.real else gaussian_ranks)(view.fitness[rows])
 
 
 def _outcomes(view: View, rows: np.ndarray) -> tuple[np.ndarray, float, float]:

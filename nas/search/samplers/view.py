@@ -8,7 +8,7 @@ import numpy as np
 
 from nas.search.samplers.archive import Archive
 from nas.search.samplers.genome import INACTIVE, Rules
-from nas.search.samplers.scores import directions, gaussian_ranks, one_score, robust_scores
+from nas.search.samplers.scores import directions, gaussian_ranks, one_score
 
 __all__ = ["View"]
 
@@ -29,8 +29,8 @@ class View:
         direction: which of the ways to weigh several objectives this ask looks at.
         fitness: N x 2, how far and the score (of several objectives, weighted), nan for those that failed.
         scored, failed: which have a score, and which failed without having succeeded at another time.
-        scores: of the scored ones, as `scored_as` has them: normal quantiles of their ranks, or robust scores where
-            there are real numbers to approach an optimum by.
+        scores: of the scored ones, as normal quantiles of their ranks.
+        real: whether there are real numbers to approach the optimum of one objective by.
         running: M x P, what is being evaluated.
         seed, rng: the sampler's seed, and the numbers of this one ask.
     """
@@ -49,9 +49,8 @@ class View:
         succeeded = {row.tobytes() for row in self.codes[good]}
         self.scored = np.flatnonzero(good)
         self.failed = np.array([i for i in np.flatnonzero(~good) if self.codes[i].tobytes() not in succeeded], int)
-        real = objectives == 1 and any(column.levels == 0 for column in self.columns)
-        self.scored_as = robust_scores if real else gaussian_ranks
-        self.scores = self.scored_as(self.fitness[self.scored]) if len(self.scored) else np.zeros(0)
+        self.scores = gaussian_ranks(self.fitness[self.scored]) if len(self.scored) else np.zeros(0)
+        self.real = objectives == 1 and any(column.levels == 0 for column in self.columns)
         bounds = {self.names.index(name): archive.bounds(name, order[-LATEST:]) for name in archive.varied}
         self.rules = Rules(self.codes[-LATEST:], self.columns, self.names, bounds)
         self._known = succeeded | {row.tobytes() for row in np.concatenate([self.codes[self.failed], running])}
