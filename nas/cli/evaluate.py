@@ -60,7 +60,7 @@ def command(
     height, width = images.images.shape[1:3]
     click.echo(score_table(loaded.classes, scores))
     click.echo(f"{split}: {len(images)} images of {height}x{width}")
-    if split == "validation" and not _of_training(loaded, data).get("holdout", True):
+    if split == "validation" and not _held_out(loaded, data):
         click.echo("Nothing was held out for validation: these are the images of the test split.")
     stored = loaded.metrics.get(f"{split}_miou")
     if stored is not None and data is None and size is None and group_classes is None:
@@ -123,7 +123,7 @@ def load_split(
     _check_classes(checkpoint.classes, source.classes, source.name)
     named = _labelled(checkpoint, data)
     # Nothing was held out for validation where the test split served as such.
-    held = split if _of_training(checkpoint, data).get("holdout", True) else "test"
+    held = split if _held_out(checkpoint, data) else "test"
     items = tuple(item for item in getattr(source, held) if item.name not in named)
     if not items:
         raise UserError(f"{source.name} has no images in its {split} split: use another --split")
@@ -133,6 +133,11 @@ def load_split(
     allocate = allocator(4 * height * width * len(items), cache_gb=4.0, folder=None)
     with progress_bar(len(items), f"{source.name} {split}", shown) as bar:
         return decode(items, (height, width), True, allocate, bar)
+
+
+def _held_out(checkpoint: Checkpoint, data: str | None) -> bool:
+    """Whether the training left images aside to rank candidates on."""
+    return bool(_of_training(checkpoint, data).get("holdout", True))
 
 
 def score_table(classes: Sequence[str], scores: Scores) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.space.component import Component, SpaceError, field_values
 
-__all__ = ["Choice", "Domain", "Float", "Int", "Mix", "Repeat", "join", "label_of"]
+__all__ = ["Choice", "Domain", "Float", "Int", "Mix", "Repeat", "is_number", "join", "label_of"]
 
 
 def join(path: str, name: Any) -> str:
@@ -75,12 +75,12 @@ class Choice(Domain):
 
     def holds(self, label: Any) -> bool:
         """Whether it is the label of an option."""
-        return any(type(known) is type(label) and known == label for known in self.labels)
+        return any(_same(known, label) for known in self.labels)
 
     def option(self, label: Any) -> Any:
         """The option of that label; raises SpaceError if there is none."""
         for known, option in zip(self.labels, self.options, strict=True):
-            if type(known) is type(label) and known == label:
+            if _same(known, label):
                 return option
         raise SpaceError(f"{label!r} is not one of {', '.join(map(repr, self.labels))}")
 
@@ -104,7 +104,7 @@ class Int(Domain):
 
     def holds(self, value: Any) -> bool:
         """Whether a value lies in the domain."""
-        return _is_number(value) and float(value).is_integer() and int(value) in self.values()
+        return is_number(value) and float(value).is_integer() and int(value) in self.values()
 
 
 class Float(Domain):
@@ -130,7 +130,7 @@ class Float(Domain):
 
     def holds(self, value: Any) -> bool:
         """Whether a value lies in the domain (on its grid, up to rounding)."""
-        if not _is_number(value) or not self.lo <= value <= self.hi:
+        if not is_number(value) or not self.lo <= value <= self.hi:
             return False
         steps = (value - self.lo) / self.step if self.step else 0.0
         return abs(steps - round(steps)) < 1e-6
@@ -140,14 +140,15 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is one, which True and False are not, though Python counts them in."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _range_problem(domain: Int | Float) -> str | None:
     lo, hi, step = domain.lo, domain.hi, domain.step
     kind = int if isinstance(domain, Int) else (int, float)
-    if not all(_is_number(x) and isinstance(x, kind) and math.isfinite(x) for x in (lo, hi)):
+    if not all(is_number(x) and isinstance(x, kind) and math.isfinite(x) for x in (lo, hi)):
         return f"has bounds {lo!r} and {hi!r}: give two numbers of the kind it holds"
     if lo > hi:
         return f"has lo > hi ({lo} > {hi}): swap them"

@@ -11,19 +11,20 @@ from tasks.data.sets import Pixels
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "OTHER_IMAGES",
     "BrokenImageError",
     "decode_image",
     "list_images",
     "read_bytes",
     "read_image",
     "resize",
-    "unreadable_images",
 ]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
 OTHER_IMAGES = (".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".ppm")
+"""Of images of a kind that is not read."""
 
 
 class BrokenImageError(UserError):
@@ -44,11 +45,6 @@ def list_images(folder: Path) -> dict[str, Path]:
             raise UserError(f"{folder}: {found[path.stem].name} and {path.name} share a stem; rename one")
         found[path.stem] = path
     return found
-
-
-def unreadable_images(folder: Path) -> list[Path]:
-    """Files below a folder that are images of a kind which is not read."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in OTHER_IMAGES)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.space.component import Component, SpaceError
+from nas.space.domains import is_number
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
@@ -76,7 +77,7 @@ class SemiSupervised(Component):
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
     """Raise SpaceError unless it is a number and low <= value <= high."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
+    if not is_number(value):
         raise SpaceError(f"method: {name} is {value!r}, it must be a number")
     if not low <= value <= high:
         raise SpaceError(f"method: {name} is {value}, it must be from {low:g} to {high:g}")

@@ -238,11 +238,12 @@ class Rules:
         """The split by a parent, of whose states so many trials reach the parameter and so many do not."""
         others = [q for q in others if q != parent and self.columns[q].levels > 1]
         children: dict[int, _Split] = {}
-        for state in np.flatnonzero(np.minimum(on, off)):
-            rows = self._states(codes[:, parent], self.columns[parent]) == state
+        states = self._states(codes[:, parent], self.columns[parent])
+        for state in np.flatnonzero(np.minimum(on, off)) if depth < DEPTH else ():
+            rows = states == state
             told = [self._told(codes[rows], active[rows], q) for q in others]
             mixed = [_mixed(*each) for each in told]
-            if depth < DEPTH and mixed and min(mixed) < _mixed(on[[state]], off[[state]]):
+            if mixed and min(mixed) < _mixed(on[[state]], off[[state]]):
                 best = mixed.index(min(mixed))
                 child = self._split(codes[rows], active[rows], others[best], *told[best], others, depth + 1)
                 children[int(state)] = child

@@ -108,7 +108,7 @@ class SurrogateSampler(ProposingSampler):
     def _improvement(self, view: View, embedding: Embedding) -> Estimate:
         """The logarithm of the expected improvement on the best score seen."""
         hyper = self._hyper(f"score {view.direction}", view, embedding, view.scored, _scores)
-        scores = _scores(view, view.scored)
+        scores = _scores(view, view.scored) if view.real else view.scores
         keep = view.subset(scores, KEEP)
         process = Process(embedding, hyper, view.codes[view.scored[keep]], scores[keep], view.running)
         best = scores.max()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nas.errors import UserError
 from tasks.data.copies import without_copies
-from tasks.data.files import list_images, unreadable_images
+from tasks.data.files import OTHER_IMAGES, list_images
 from tasks.data.items import FileItem, pair_up
 from tasks.data.masks import MaskCode, mask_values
 from tasks.data.palettes import distinct_colours
@@ -91,13 +91,13 @@ def _tree(path: Path, names: tuple[str, ...], optional: bool = False) -> dict[st
         if optional:
             return {}
         raise UserError(f"folder:{path} has no folder {names[0]}/: it should hold images/ and masks/")
-    found = list_images(root)
-    for folder in sorted(entry for entry in root.rglob("*") if entry.is_dir()):
+    found, entries = list_images(root), sorted(root.rglob("*"))
+    for folder in (entry for entry in entries if entry.is_dir()):
         prefix = folder.relative_to(root).as_posix()
         if any(part.startswith((".", "@")) for part in prefix.split("/")):
             continue
         found |= {f"{prefix}/{stem}": file for stem, file in list_images(folder).items()}
-    if others := unreadable_images(root):
+    if others := [entry for entry in entries if entry.suffix.lower() in OTHER_IMAGES]:
         _log.warning("images of a kind that is not read, passed over: %d, the first is %s", len(others), others[0])
     if not found and not optional:
         raise UserError(f"folder:{path}: {root.name}/ holds no image (jpg, png, webp, tif or bmp)")
