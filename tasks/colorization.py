@@ -88,8 +88,8 @@ class Colorization(Component):
         """Weights of the colours, Q float32, 1 on average over the batch (Zhang et al. 2016, equation 4)."""
         bins = color_bins(self.grid).to(targets.device, non_blocking=True)
         shares = torch.bincount(targets.flatten(), minlength=len(bins)).float() / targets.numel()
-        spread = torch.softmax(torch.cdist(bins, bins).square() / -50, 1)
-        smooth = shares @ spread
+        with torch.autocast(targets.device.type, enabled=False):
+            smooth = shares @ torch.softmax(torch.cdist(bins, bins).square() / -50, 1)
         weights = 1 / ((1 - self.mix) * smooth + self.mix / len(bins))
         return weights / (weights * shares).sum()
 

@@ -93,12 +93,17 @@ def command(
     nas-search --resume runs/multitask-1 --budget 400
     """
     given = {key: value for key, value in settings.items() if value is not None}
+    fixed: dict[str, Any] = {"space": space, "name": name}
     if describe and resume is not None:
         raise click.UsageError("--describe is of a --space, not of a run: give RUN/space.py")
     if format is not None and not describe:
         raise click.UsageError("--format says what --describe prints: add --describe")
     if resume is not None:
-        _resume(resume, space, name, given)
+        from nas.search import resume as go_on
+        from nas.search.api import log_to_terminal
+
+        log_to_terminal()
+        go_on(resume, **given, **{key: value for key, value in fixed.items() if value is not None})
     elif space is None:
         raise click.UsageError("give --space FILE, such as --space multitask.py, or --resume RUN")
     elif describe:
@@ -118,25 +123,6 @@ def _describe(space: str, format: str | None) -> None:
 
     loaded = load_space(space)
     click.echo(describe(loaded) if format != "nni" else json.dumps(space_to_nni(loaded), indent=1))
-
-
-MAY_CHANGE = (
-    *("budget", "max_time", "workers", "workers_per_gpu", "best", "repeats", "cache_gb", "hang_after"),
-    *("data", "unlabelled", "labels"),
-)
-"""On resuming. Of the data it is the place that may change: the images are compared."""
-
-
-def _resume(folder: str, space: str | None, name: str | None, given: dict[str, Any]) -> None:
-    fixed = [key for key in given if key not in MAY_CHANGE] + ["space"] * bool(space) + ["name"] * bool(name)
-    if fixed:
-        option = fixed[0].replace("_", "-")
-        raise click.UsageError(f"--{option} cannot change when a run is resumed: start a new run for that")
-    from nas.search import resume
-    from nas.search.api import log_to_terminal
-
-    log_to_terminal()
-    resume(folder, **given)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -17,37 +17,35 @@ def visible_gpus() -> list[str]:
 
     CUDA_VISIBLE_DEVICES decides where it is set (indices, GPU or MIG identifiers; what follows
     anything else, such as "-1" or Slurm's "NoDevFiles", does not count, as in CUDA), otherwise `nvidia-smi`
-    is asked: a card that is cut into MIG devices counts as those. Without that tool, as with AMD's cards or in a
-    bare container, it is torch that counts. Where neither finds a card, a variable left over from another
-    machine does no harm.
+    is asked: a card that is cut into MIG devices counts as those. Where that tool is not there or finds none, as with
+    AMD's cards or in a bare container, it is torch that counts. Where neither finds a card, a variable left over from
+    another machine does no harm.
     """
-    smi = shutil.which("nvidia-smi")
-    counted = 0 if smi else _counted_by_torch()
-    if smi is None and not counted:
-        return []
+    there = _listed() or _counted_by_torch()
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        names = [name.strip() for name in chosen.split(",")]
-        end = next((i for i, name in enumerate(names) if not _DEVICE.fullmatch(name)), len(names))
-        return names[:end]
+    if chosen is None or not there:
+        return there
+    names = [name.strip() for name in chosen.split(",")]
+    end = next((i for i, name in enumerate(names) if not _DEVICE.fullmatch(name)), len(names))
+    return names[:end]
+
+
+def _counted_by_torch() -> list[str]:
+    """The numbers of the cards that torch sees: it asks the driver's library and starts nothing on a card."""
+    import torch  # takes seconds, which a machine with nvidia-smi is spared
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _listed() -> list[str]:
+    """The devices of `nvidia-smi -L`: a line a card, each followed by its MIG devices."""
+    smi = shutil.which("nvidia-smi")
     if smi is None:
-        return [str(number) for number in range(counted)]
+        return []
     try:
         listing = subprocess.run([smi, "-L"], capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return _listed(listing)
-
-
-def _counted_by_torch() -> int:
-    """How many cards torch sees, which asks the driver's library and starts nothing on a card."""
-    import torch  # takes seconds, which a machine with nvidia-smi is spared
-
-    return torch.cuda.device_count()
-
-
-def _listed(listing: str) -> list[str]:
-    """The devices of `nvidia-smi -L`: a line a card, each followed by its MIG devices."""
     cards: list[list[str]] = []
     for line in listing.splitlines():
         if line.startswith("GPU "):

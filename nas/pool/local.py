@@ -251,6 +251,8 @@ class _Slot:
             "MKL_NUM_THREADS": str(threads),
             "OPENBLAS_NUM_THREADS": str(threads),
             "PYTHONHASHSEED": "0",
+            # Repeatable sums, which cuBLAS only asks about when it is first used.
+            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
             # glibc otherwise hands every activation's pages back and faults them in again, step after step.
             "MALLOC_MMAP_THRESHOLD_": "1000000000",
             "MALLOC_TRIM_THRESHOLD_": "2000000000",

@@ -7,13 +7,14 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nas.errors import UserError
+from nas.files import lock, replacing
 from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, new_folder
 from nas.search.settings import Settings, settings_of
@@ -27,6 +28,12 @@ log = logging.getLogger("nas")
 
 WIDE = 100_000
 """Whole numbers in a range beyond which a sampler that looks at each of them is refused."""
+
+MAY_CHANGE = (
+    *("budget", "max_time", "workers", "workers_per_gpu", "best", "repeats", "cache_gb", "hang_after"),
+    *("data", "unlabelled", "labels"),
+)
+"""Settings that may change on resuming. Of the data it is the place that may: the images are compared."""
 
 
 def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Run:
@@ -55,28 +62,51 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     chosen.write(folder)
     shutil.copyfile(path, folder / "space.py")
     run = Run(folder)
-    keep_space(run, loaded)
-    return _Searching(run, data).through()
+    with _alone(folder):
+        keep_space(run, loaded)
+        return _Searching(run, data).through()
 
 
 def resume(folder: str | Path, budget: int | None = None, **changes: Any) -> Run:
     """Go on with a run where it stopped, or extend it to a larger budget.
 
+    Args:
+        changes: settings of MAY_CHANGE.
+
     Raises:
-        UserError: when the folder is no run, or its space or images are not those it began with.
+        UserError: when the folder is no run or one that is being searched, its space or images are not those it
+            began with, or a setting may not change.
     """
+    given = {name: value for name, value in {"budget": budget, **changes}.items() if value is not None}
+    fixed = [name.replace("_", "-") for name in given if name not in MAY_CHANGE]
+    if fixed:
+        raise UserError(f"--{fixed[0]} cannot change when a run is resumed: start a new run for that")
     run = Run(folder)
     check_space(run)
-    given = {name: value for name, value in {"budget": budget, **changes}.items() if value is not None}
     # A limit on time holds for one sitting.
     run.settings = replace(run.settings, **{"max_time": None, **given}).checked()
+    _check_sampler(run.settings, run.space())
     _studies_there(run.settings)
     data = _load_data(run.settings)
-    if run.storage_exists():
-        with run.written():
-            check_images(run.study(), data)
-    run.settings.write(run.folder)
-    return _Searching(run, data).through()
+    with _alone(run.folder):
+        if run.storage_exists():
+            with run.written():
+                check_images(run.study(), data)
+        run.settings.write(run.folder)
+        return _Searching(run, data).through()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Inside it no other process searches the run.
+
+    Raises:
+        UserError: one does.
+    """
+    with (folder / "lock").open("w") as file:
+        if not lock(file):
+            raise UserError(f"{folder} is being searched by another process: wait for it to end, or stop it")
+        yield
 
 
 def _check_holdout(settings: Settings, space: Recipe) -> None:
@@ -393,7 +423,8 @@ class _Searching:
         finally:
             progress.close()
         table = rank(entrants, results, study)
-        table.drop(columns="values").to_csv(self.run.folder / "ranking.csv")
+        with replacing(self.run.folder / "ranking.csv") as path:
+            table.drop(columns="values").to_csv(path)
         winner = table[table["winner"]].iloc[0]
         scores = winner["values"]
         if not scores:
@@ -407,7 +438,7 @@ class _Searching:
 
     def _test(self, winner: Path, pool: Any) -> None:
         """Score the winner on the test split, the only time it is read."""
-        from nas.pool import Done, Job
+        from nas.pool import Done, Failed, Infeasible, Job, Lost
         from nas.search.work import FinalTest
 
         pool.submit(Job(0, FinalTest(str(winner), str(self.run.best_checkpoint))))
@@ -415,7 +446,7 @@ class _Searching:
             for message in pool.messages(timeout=1.0):
                 if isinstance(message, Done):
                     return
-                if hasattr(message, "reason"):
+                if isinstance(message, Failed | Infeasible | Lost):
                     raise UserError(f"the winner could not be tested: {message.reason}")
 
     def _report(self, table: Any) -> None:

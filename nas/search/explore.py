@@ -74,7 +74,8 @@ class Exploration:
     warned: set[str] = field(default_factory=set)
     _running: dict[int, optuna.Trial] = field(default_factory=dict)
     _reported: set[tuple[int, int]] = field(default_factory=set)
-    _stopped: set[int] = field(default_factory=set)
+    _stopped: dict[int, int] = field(default_factory=dict)
+    """By number, the step at which a trial was told to stop."""
     _fruitless: int = 0
     _lost: int = 0
 
@@ -241,16 +242,18 @@ class Exploration:
 
     def _rung(self, trial: optuna.Trial, message: Rung) -> None:
         rung = (trial.number, message.step)
-        if rung in self._reported:  # a job that is run again reports its rungs again, and was let on
-            self.pool.answer(trial.number, True)
+        if rung in self._reported:  # a job that is run again reports its rungs again
+            self.pool.answer(trial.number, self._stopped.get(trial.number) != message.step)
             return
         self._reported.add(rung)
+        # Run again from where it was kept, a training that was stopped goes on to its next rung.
+        self._stopped.pop(trial.number, None)
         trials.report(self.study, trial, message.step, message.value)
         passes = self.halving.goes_on(trials.first_number(trial), message.step, message.value)
         # A baseline is trained in full for the final table anyway: here, sampler and rule learn from it.
         goes_on = passes or BASELINE in trial.user_attrs
         if not goes_on:
-            self._stopped.add(trial.number)
+            self._stopped[trial.number] = message.step
             others = estimated_costs(self.settings.objectives, trial.user_attrs)
             if others:
                 trial.set_user_attr(trials.PARTIAL, [message.step, message.value, *others])
@@ -258,16 +261,16 @@ class Exploration:
 
     def _done(self, trial: optuna.Trial, result: dict[str, Any]) -> None:
         how = "pruned" if trial.number in self._stopped else "complete"
-        self._stopped.discard(trial.number)
+        self._stopped.pop(trial.number, None)
         attrs = {name: result[name] for name in ("steps", "seconds", "step_seconds", "peak_mb", "latency_ms", "logs")}
         if result["warnings"]:
             attrs["warnings"] = list(result["warnings"].values())
         if trials.CONTINUES in trial.user_attrs:
             attrs["seconds"] += trials.by_hash(self.study)[trial.user_attrs["hash"]].user_attrs["seconds"]
-        if how == "complete":
-            self._kept(trial.user_attrs["hash"]).unlink(missing_ok=True)
         values = (result["miou"], *costs(self.settings.objectives, {**trial.user_attrs, **attrs}))
         trials.end(self.study, trial, how, values, **attrs)
+        if how == "complete":
+            self._kept(trial.user_attrs["hash"]).unlink(missing_ok=True)
         for template, text in result["warnings"].items():
             if template not in self.warned:
                 self.warned.add(template)

@@ -86,11 +86,13 @@ def repeat(
     """Train every contender on every seed; results by hash and seed.
 
     What was trained already, in the search or before a resume, is not trained again: a candidate, a seed
-    and a device give the same numbers. What was lost, through no fault of its own, is.
+    and a device give the same numbers. What was lost, through no fault of its own, is, and so is what has lost its
+    checkpoint, which may be the one to be exported.
     """
     results: dict[str, dict[str, dict[str, Any]]] = study.user_attrs.get(REPEATS, {})
     results = {
-        c.digest: {**_from_search(study, c, settings, checkpoint), **_kept(results.get(c.digest, {}))} for c in entrants
+        c.digest: {**_from_search(study, c, settings, checkpoint), **_kept(c, results.get(c.digest, {}), checkpoint)}
+        for c in entrants
     }
     seeds = range(settings.seed, settings.seed + settings.repeats)
     jobs = [
@@ -128,8 +130,15 @@ def _plain(message: Ended) -> dict[str, Any]:
     return {"error": message.reason, LOST: isinstance(message, Lost)}
 
 
-def _kept(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {seed: result for seed, result in results.items() if not result.get(LOST)}
+def _kept(
+    contender: Contender, results: dict[str, dict[str, Any]], checkpoint: Callable[[str, int], Path]
+) -> dict[str, dict[str, Any]]:
+    """Earlier results that need no new training."""
+    return {
+        seed: result
+        for seed, result in results.items()
+        if not result.get(LOST) and ("error" in result or checkpoint(contender.digest, int(seed)).exists())
+    }
 
 
 def _from_search(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import UserError
+from nas.files import replacing
 from nas.search.objectives import checked_objectives
 
 __all__ = ["Settings", "settings_of"]
@@ -130,6 +131,7 @@ class Settings:
             unlabelled=None if self.unlabelled is None else resolved(self.unlabelled),
             labels=labels,
             warm_start=None if self.warm_start is None else str(Path(self.warm_start).resolve()),
+            storage=None if self.storage is None else _with_full_path(self.storage),
         )
 
     def with_steps(self, labelled: int) -> Settings:
@@ -152,7 +154,8 @@ class Settings:
 
     def write(self, folder: Path) -> None:
         """Keep the settings in a run's folder."""
-        (folder / "settings.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+        with replacing(folder / "settings.json") as path:
+            path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Settings:
@@ -164,9 +167,25 @@ class Settings:
         path = folder / "settings.json"
         try:
             data: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError):
+            known = {f.name for f in fields(cls)}
+            settings = cls(**{name: value for name, value in data.items() if name in known})
+            size = (settings.size[0], settings.size[1]) if settings.size else None
+            return replace(settings, size=size, objectives=tuple(settings.objectives))
+        # Another program's file may hold anything.
+        except (OSError, ValueError, TypeError, AttributeError, LookupError):
             raise UserError(f"{folder} is not a run: it has no readable settings.json") from None
-        known = {f.name for f in fields(cls)}
-        settings = cls(**{name: value for name, value in data.items() if name in known})
-        size = (settings.size[0], settings.size[1]) if settings.size else None
-        return replace(settings, size=size, objectives=tuple(settings.objectives))
+
+
+def _with_full_path(storage: str) -> str:
+    """The URL of a storage, the file of an SQLite one with its full path; what is no URL as it is."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(storage)
+    except ArgumentError:
+        return storage
+    file = url.database or ":memory:"
+    if url.get_backend_name() != "sqlite" or file.startswith((":memory:", "file:")):
+        return storage
+    return url.set(database=str(Path(file).expanduser().resolve())).render_as_string(hide_password=False)

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import UserError
+from nas.files import replacing
 from nas.search.run import Run
 from nas.space import Recipe, space_to_data
 
@@ -23,7 +24,8 @@ IMAGES = "images"
 
 def keep_space(run: Run, space: Recipe) -> None:
     """Write the space down as data, for people and for `check_space`."""
-    (run.folder / "space.json").write_text(json.dumps(space_to_data(space), indent=1) + "\n")
+    with replacing(run.folder / "space.json") as path:
+        path.write_text(json.dumps(space_to_data(space), indent=1) + "\n")
 
 
 def check_space(run: Run) -> None:

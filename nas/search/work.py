@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from nas.errors import UserError
 from nas.pool import Report
 
 __all__ = ["COMPONENTS", "DataHandle", "FinalTest", "Task", "TrainWork", "know_components"]
@@ -84,7 +85,7 @@ class TrainWork:
 
     def run(self, task: Task | FinalTest, report: Report) -> dict[str, Any]:
         """Run a task; the result is plain data."""
-        return self._test(task) if isinstance(task, FinalTest) else self._train(task, report)
+        return self._test(task, report) if isinstance(task, FinalTest) else self._train(task, report)
 
     def _train(self, task: Task, report: Report) -> dict[str, Any]:
         import torch
@@ -121,7 +122,7 @@ class TrainWork:
             "warnings": warnings,
         }
 
-    def _test(self, task: FinalTest) -> dict[str, Any]:
+    def _test(self, task: FinalTest, report: Report) -> dict[str, Any]:
         import torch
 
         from nas.export import load_checkpoint, save_checkpoint
@@ -130,7 +131,7 @@ class TrainWork:
         found = load_checkpoint(Path(task.checkpoint))
         device = torch.device(self._device)
         network = found.network.to(device)
-        scores = evaluate(network, self._data.test, len(self._data.classes), device)
+        scores = evaluate(network, self._data.test, len(self._data.classes), device, report.alive)
         metrics = {**found.metrics, "test_miou": scores.miou, "test_iou": list(scores.iou)}
         save_checkpoint(Path(task.out), network, found.candidate, self._data, metrics, found.provenance)
         return {"miou": scores.miou}
@@ -142,10 +143,16 @@ def _try_out(device: str) -> None:
     What torch loads at its first step is then there, and not in the memory of the first candidate.
 
     Raises:
-        Exception: whatever torch says of it.
+        UserError: torch is built without GPUs.
+        Exception: whatever torch says of the device.
     """
     import torch
 
+    if device != "cpu" and not torch.cuda.is_available():
+        raise UserError(
+            f"this torch ({torch.__version__}) cannot use the GPU: install a build that can, or train on the CPU by "
+            'hiding the GPU: export CUDA_VISIBLE_DEVICES=""'
+        )
     # A convolution: on a card that is too old for this build of torch, simpler kernels may still run.
     layer = torch.nn.Conv2d(3, 4, 3).to(device)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)

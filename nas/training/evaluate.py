@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -13,21 +15,34 @@ from nas.training.protocols import Split
 
 __all__ = ["evaluate"]
 
-BATCH = 16
+BATCH, PIXELS = 16, 1 << 21
+"""Images, and pixels of them, at once: large images in full precision are not to take more memory than training."""
 
 
 @torch.no_grad()
-def evaluate(network: Network, split: Split | Images, classes: int, device: torch.device) -> Scores:
-    """Scores of the network, in evaluation mode and full precision, over every image of a split."""
+def evaluate(
+    network: Network,
+    split: Split | Images,
+    classes: int,
+    device: torch.device,
+    alive: Callable[[], None] = lambda: None,
+) -> Scores:
+    """Scores of the network, in evaluation mode and full precision, over every image of a split.
+
+    Args:
+        alive: called after every batch.
+    """
     images = split if isinstance(split, Images) else Images(split, device)
+    at_once = min(max(PIXELS // images.pixels, 1), BATCH)
     confusion = Confusion(classes, device)
     was_training = network.training
     # The layout of training: convolutions then round alike, and the same network scores the same.
     layout = memory_layout(network, device)
     network.eval().to(memory_format=layout)  # type: ignore[call-overload]
-    for start in range(0, len(images), BATCH):
-        indices = np.arange(start, min(start + BATCH, len(images)))
+    for start in range(0, len(images), at_once):
+        indices = np.arange(start, min(start + at_once, len(images)))
         pixels = images.images(indices).float().div_(255).contiguous(memory_format=layout)
         confusion.add(likeliest(network(pixels)), images.masks(indices))
+        alive()
     network.train(was_training)
     return confusion.scores()

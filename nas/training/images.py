@@ -27,6 +27,12 @@ class Images:
     def __len__(self) -> int:
         return len(self._split.images)
 
+    @property
+    def pixels(self) -> int:
+        """Pixels of an image."""
+        height, width = self._split.images.shape[1:3]
+        return int(height * width)
+
     @cached_property
     def _images(self) -> Any:
         return self._held(self._split.images)

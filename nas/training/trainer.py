@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +88,7 @@ def train(
         report: given each rung's step and validation mIoU; says whether to go on.
         paused: where a training that `report` stops is kept. One that is kept there is taken up, and ends as if it
             had never been stopped, on the same kind of device. None to keep nothing.
-        alive: called after every step.
+        alive: called after every step, and every batch of an evaluation.
 
     Raises:
         TrainingError: when a loss is no longer finite.
@@ -101,6 +101,8 @@ class _Training:
     """The state of one training."""
 
     def __init__(self, candidate: Recipe, data: Data, plan: Plan, paused: Path | None = None) -> None:
+        # A task of no weight is none, as `Recipe.canonical` has it.
+        candidate = replace(candidate, pretext=tuple(task for task in candidate.pretext if task.weight > 0))
         self.candidate, self.plan, self.paused = candidate, plan, paused
         self.device = torch.device(plan.device)
         _make_deterministic(self.device, plan.seed)
@@ -150,7 +152,7 @@ class _Training:
             if step == self.plan.steps or (step in self.plan.rungs and self._branches(step - 1)[1]):
                 self._check_finite(step)
                 before = time.perf_counter()
-                scores = evaluate(self._predictor(), self.validation, self.classes, self.device)
+                scores = evaluate(self._predictor(), self.validation, self.classes, self.device, alive)
                 validating += time.perf_counter() - before
                 if not report(step, scores.miou):
                     if self.paused and step < self.plan.steps:

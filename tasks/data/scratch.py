@@ -12,6 +12,7 @@ from typing import IO
 import numpy as np
 
 from nas.errors import UserError
+from nas.files import lock
 
 __all__ = ["map_pixels", "scratch_array", "scratch_file", "scratch_folder"]
 
@@ -46,7 +47,7 @@ def scratch_file(folder: Path, size: int) -> IO[bytes]:
     descriptor, name = tempfile.mkstemp(_SUFFIX, _PREFIX, folder)
     os.close(descriptor)
     file = Path(name).open("r+b")  # noqa: SIM115 - its lifetime is the lock's
-    _lock(file)
+    lock(file)
     try:
         _reserve(file, max(1, size))
     except OSError as error:
@@ -77,23 +78,10 @@ def map_pixels(path: Path) -> np.memmap:
     return np.memmap(path, dtype=np.uint8, mode="r")
 
 
-def _lock(file: IO[bytes]) -> bool:
-    """Take the lock that the system lets go when its holder dies, kill -9 included."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where a file that is open cannot be removed anyway
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
 def _remove_if_abandoned(path: Path) -> None:
     with contextlib.suppress(OSError):
         with path.open("rb") as file:
             # An empty file may be one that its owner is about to lock.
-            abandoned = path.stat().st_size > 0 and _lock(file)
+            abandoned = path.stat().st_size > 0 and lock(file)
         if abandoned:
             path.unlink()

@@ -66,6 +66,8 @@ def test_without_the_tool_torch_counts(
     assert visible_gpus() == expected
 
 
-def test_a_driver_that_does_not_answer_is_no_gpu(smi: Path) -> None:
+def test_a_driver_that_does_not_answer_is_no_gpu(smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smi.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
+    assert visible_gpus() == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert visible_gpus() == []

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pytest
 
 from nas import Choice
-from nas.pool import Done, Job, Message
+from nas.pool import Done, Job, Message, Requeued, Rung
 from nas.search import trials
 from nas.search.explore import Exploration
 from nas.search.progress import Progress
@@ -62,3 +63,66 @@ def test_a_sampler_that_repeats_itself_does_not_leave_a_small_space_untried(tmp_
     )
     exploration.run()
     assert trials.spent(study) == len(trials.by_hash(study)) == 12
+
+
+class Mortal(Instant):
+    """A pool whose worker dies on the job that is told to stop, and runs it again from the beginning, or from there."""
+
+    def __init__(self, kept: bool) -> None:
+        super().__init__()
+        self.kept, self.answers = kept, []  # type: ignore[var-annotated]
+
+    def answer(self, number: int, go_on: bool) -> None:
+        self.answers.append(go_on)
+
+    def messages(self, timeout: float) -> Iterator[Message]:
+        job = self.jobs.pop()
+        yield Rung(job, 1, 0.5)
+        yield Rung(job, 3, 0.1)
+        assert self.answers == [True, False]
+        yield Requeued(job, "killed")
+        steps = (9,) if self.kept else (1, 3, 9)
+        for step in steps:
+            yield Rung(job, step, 0.9 if step == 9 else 0.1)
+            if not self.answers[-1]:
+                break
+        yield Done(job, {**RESULT, "warnings": {}, "miou": 0.9, "steps": step})
+
+
+class Strict:
+    """Lets on what scores over a half, or just that."""
+
+    rungs = (1, 3, 9)
+
+    def __init__(self, promotes: bool) -> None:
+        self.promotes = promotes
+
+    def goes_on(self, number: int, step: int, value: float) -> bool:
+        return value >= 0.5
+
+    def record(self, number: int, step: int, value: float) -> None: ...
+
+    def describe(self) -> str:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("kept", "answers", "how"), [(False, [True, False], "pruned"), (True, [True], "complete")], ids=["anew", "goes on"]
+)
+def test_a_worker_that_dies_after_it_was_told_to_stop(
+    tmp_path: Path, kept: bool, answers: list[bool], how: str
+) -> None:
+    study = optuna.create_study(direction="maximize")
+    pool = Mortal(kept)
+    Exploration(
+        study=study,
+        space=replace(unet, baselines=()),
+        settings=Settings(space="unet.py", budget=1, steps=9),
+        pool=pool,  # type: ignore[arg-type]
+        halving=Strict(promotes=kept),  # type: ignore[arg-type]
+        progress=Progress(1, "Searching"),
+        cost_of=lambda candidate: {"params": 1, "macs": 1},
+        checkpoint=lambda digest: tmp_path / digest,
+    ).run()
+    assert pool.answers[2:] == answers
+    assert [trials.outcome(trial) for trial in study.trials] == [how]

@@ -75,6 +75,9 @@ class Deaf:
     def messages(self, timeout: float) -> list[Message]:
         jobs, self.jobs = self.jobs, []
         result = {"miou": 0.5, "seconds": 1.0, "peak_mb": 1.0, "latency_ms": None}
+        for job in jobs:
+            if job.payload.seed != 1:
+                Path(job.payload.save).touch()
         return [Lost(job, "killed") if job.payload.seed == 1 else Done(job, result) for job in jobs]
 
 
@@ -83,13 +86,19 @@ def test_what_was_lost_is_trained_again_and_what_was_trained_is_not(tmp_path: Pa
     settings = Settings(space="any.py", steps=9, repeats=3)
     entrants = [Contender("{}", "a", None, 0)]
 
+    def checkpoint(digest: str, seed: int) -> Path:
+        return tmp_path / f"{digest}-{seed}"
+
     def sitting() -> tuple[list[int], dict[str, bool]]:
         pool = Deaf()
-        results = repeat(study, pool, entrants, settings, lambda d, s: tmp_path / d, {}, Progress(0, "Ranking"))  # type: ignore[arg-type]
+        results = repeat(study, pool, entrants, settings, checkpoint, {}, Progress(0, "Ranking"))  # type: ignore[arg-type]
         return pool.seeds, {seed: "miou" in result for seed, result in results["a"].items()}
 
     assert sitting() == ([0, 1, 2], {"0": True, "1": False, "2": True})
     assert sitting() == ([1], {"0": True, "1": False, "2": True})
+    # The weights of a winner are exported: a score alone is of no use.
+    checkpoint("a", 2).unlink()
+    assert sitting() == ([1, 2], {"0": True, "1": False, "2": True})
 
 
 def test_one_seed_shows_neither_a_tie_nor_a_difference() -> None:

@@ -35,7 +35,7 @@ def test_the_best_of_another_run_are_tried_after_the_baselines(shell: Shell) -> 
         for t in Run(shell.folder / "runs" / "one").study().trials
         if t.params.get("decoder") == "FPN"
     }
-    assert set(winners) - set(usable) <= fpn
+    assert usable and set(winners) - set(usable) <= fpn
     assert not fpn & set(tried)
     assert tried[1 : 1 + len(usable)] == usable
 

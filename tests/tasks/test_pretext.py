@@ -164,6 +164,8 @@ def test_rebalanced_weights_follow_equation_4() -> None:
     expected = (entropies * weights[targets.numpy()]).mean()
     assert Colorization(rebalance=True).loss(prediction, targets).item() == pytest.approx(expected, rel=1e-4)
     assert Colorization().loss(prediction, targets).item() == pytest.approx(entropies.mean(), rel=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert Colorization(rebalance=True).loss(prediction, targets).item() == pytest.approx(expected, rel=1e-4)
     assert weights[200] > 5 * weights[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from nas.models import ASPP, FPN, Encoder, LinkNet, SegNet, Stage, UNet
+from nas.models import ASPP, FPN, Encoder, LinkNet, Network, SegNet, Stage, UNet
 from nas.space import Component, PretrainThenFinetune, Recipe, candidate_hash
 from nas.training import SGD, Adam, Augment, Plan, Poly, Trained, TrainingError, evaluate, train
 from tasks import (
@@ -129,15 +130,16 @@ def test_progress_is_that_of_segmentation_not_of_the_pretext_tasks_before_it(dat
 def test_every_step_is_a_sign_of_life(data: Any) -> None:
     beats: list[int] = []
     train(RECIPE, data, Plan(5, (5,)), alive=lambda: beats.append(1))
-    assert len(beats) == 5
+    assert len(beats) == 5 + 1  # five steps, and a batch of the validation images
 
 
 def test_clean_statistics_are_those_of_uncorrupted_images(data: Any) -> None:
     candidate = replace(RECIPE, pretext=(Denoising(weight=0.0 + 1e-9),), optimizer=SGD(lr=1e-12))
-    plain = short(replace(candidate, pretext=()), data).network
-    clean = short(candidate, data).network
-    shared = short(replace(candidate, pretext_statistics="shared"), data).network
-    assert _statistics(clean).shape == _statistics(plain).shape
+    # In the first step all three see the same images with the same weights.
+    plain = short(replace(candidate, pretext=()), data, steps=1).network
+    clean = short(candidate, data, steps=1).network
+    shared = short(replace(candidate, pretext_statistics="shared"), data, steps=1).network
+    assert torch.equal(_statistics(clean), _statistics(plain))
     assert not torch.allclose(_statistics(clean), _statistics(shared))
 
 
@@ -153,10 +155,45 @@ def test_works_without_unlabelled_images(data: Any) -> None:
     assert short(replace(RECIPE, method=CutMix(), pretext=ALL_PRETEXT), few).steps == 3
 
 
+@dataclass(frozen=True)
+class Watched(Supervised):
+    """Keeps the first weights of the network, at its start and after each step."""
+
+    seen: ClassVar[list[torch.Tensor]] = []
+
+    def build(self, network: Network, classes: int) -> None:
+        self.seen[:] = [next(network.parameters()).detach().clone()]
+
+    def update(self, own: Any, network: Network, batch: Any, step: int) -> None:
+        self.seen.append(next(network.parameters()).detach().clone())
+
+
 def test_ema_is_evaluated_in_place_of_the_last_weights(data: Any) -> None:
-    plain, averaged = short(RECIPE, data, steps=4), short(replace(RECIPE, ema=0.9), data, steps=4)
-    one, other = next(plain.network.parameters()), next(averaged.network.parameters())
-    assert not torch.equal(one, other)
+    averaged = short(replace(RECIPE, method=Watched(), ema=0.3), data, steps=6)
+    expected, *later = Watched.seen
+    for n, weights in enumerate(later):
+        decay = min(0.3, (n + 1) / (n + 10))
+        expected = decay * expected + (1 - decay) * weights
+    assert torch.allclose(next(averaged.network.parameters()), expected, atol=1e-6)
+    assert not torch.allclose(expected, later[-1], atol=1e-6)
+
+
+def test_a_pretext_task_of_no_weight_is_none(data: Any) -> None:
+    candidate = replace(RECIPE, pretext=(Denoising(weight=0.0),), pretext_statistics="shared")
+    assert candidate_hash(candidate) == candidate_hash(RECIPE)
+    one, other = (short(c, data).network.state_dict() for c in (candidate, RECIPE))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_large_images_are_evaluated_few_at_once(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = short(RECIPE, data).network
+    heard: list[int] = []
+    together = evaluate(network, data.validation, 3, torch.device("cpu"))
+    monkeypatch.setattr(sys.modules["nas.training.evaluate"], "PIXELS", 2 * 24 * 32 + 1)
+    apart = evaluate(network, data.validation, 3, torch.device("cpu"), lambda: heard.append(1))
+    assert apart.miou == pytest.approx(together.miou, abs=1e-3)
+    assert len(heard) == 3  # 6 images
 
 
 @pytest.mark.parametrize("method", [MeanTeacher(), CutMix(), Fusion(MeanTeacher(), MLMT())])
