@@ -49,10 +49,12 @@ class Names(click.ParamType):
 @click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
 @click.option("--space", help="Space file, or a shipped one such as multitask.py.")
 @click.option("--budget", type=int, help="Candidates to try.  [200]")
-@click.option("--data", help="scenes, or KIND:PATH with camvid, cityscapes, voc, ade20k, gta5, folder.  [scenes]")
-@click.option("--labels", help="Labelled images: all, 1/8, 46 or FILE.txt.  [1/8; folder: all]")
+@click.option(
+    "--data", help="scenes, scenes:night or KIND:PATH: camvid, cityscapes, voc, ade20k, gta5, folder.  [scenes]"
+)
+@click.option("--labels", help="Labelled images: all, 1/8, 46 or FILE.txt.  [1/8; folder, or with --unlabelled: all]")
 @click.option("--unlabelled", help="KIND:PATH of another set to learn from without labels.")
-@click.option("--size", type=ImageSize(), help="Working size HxW.  [the images' own]")
+@click.option("--size", type=ImageSize(), help="Working size HxW.  [that of the first image; scenes: 48x64]")
 @click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes: {name: [classes], ...}.")
 @click.option(
     "--no-holdout",
@@ -64,17 +66,21 @@ class Names(click.ParamType):
 )
 @click.option("--objectives", type=Names(), help="miou, and params, macs, latency, memory, seconds.  [miou]")
 @click.option("--latency-on", metavar="DEVICE", help="cpu or cuda, where latency is measured.  [as trained]")
-@click.option("--sampler", help="surrogate, evolution, local, random, tpe, gp, cmaes, nsga2 or nni:NAME.  [surrogate]")
+@click.option(
+    "--sampler", help="surrogate, evolution, local, random, tpe, gp, cmaes, nsga2, nni:tpe, nni:evolution.  [surrogate]"
+)
 @click.option("--stopping", help="halving, promotion, adaptive, curve, hyperband, none.  [halving]")
-@click.option("--warm-start", metavar="RUN", help="Try the best candidates of an earlier run first.")
-@click.option("--screen", type=int, metavar="N", help="Draw N candidates, and try the most promising tenth first.")
+@click.option("--warm-start", metavar="RUN", help="Try the best candidates of an earlier run after the baselines.")
+@click.option(
+    "--screen", type=int, metavar="N", help="Draw N candidates, and try the most promising tenth after those."
+)
 @click.option("--steps", type=int, help="Optimizer steps of a full training.  [60 passes over the labels; scenes: 5]")
 @click.option("--best", type=int, help="Candidates trained again over seeds at the end.  [3]")
 @click.option("--repeats", type=int, help="Seeds each of them is trained on.  [3]")
 @click.option("--seed", type=int, help="Seed of sampler, labels and trainings.  [0]")
 @click.option("--workers", type=int, help="Worker processes without a GPU.  [one a core]")
 @click.option("--workers-per-gpu", type=int, help="Worker processes on each GPU.  [2]")
-@click.option("--hang-after", type=Seconds(), help="A worker silent for this long is replaced.  [60m]")
+@click.option("--hang-after", type=Seconds(), help="A worker silent for 90s, 45m or 2h is replaced.  [60m]")
 @click.option("--max-time", type=Seconds(), help="Start no new candidate after 90s, 45m or 2h.")
 @click.option("--name", help="Name of the run's folder under runs/.")
 @click.option("--storage", help="Optuna storage URL.  [study.db in the run's folder]")

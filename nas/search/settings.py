@@ -38,7 +38,7 @@ class Settings:
         budget: candidates to try.
         data, labels, unlabelled, size, group_classes, holdout: the data set, as `tasks.data.load_data` reads them; a
             run keeps the grouping itself, not the name of its file.
-        seed: of the sampler, the splits and every training.
+        seed: of the sampler, the draw of labels and every training.
         objectives: mIoU, and what it is weighed against, see `nas.search.objectives`.
         latency_on: "cpu" or "cuda", where latency is measured; None for the device that trains.
         sampler: one of `nas.search.samplers.SAMPLERS`.
