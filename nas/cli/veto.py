@@ -14,15 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["count_vetoes", "veto_table"]
 
-BATCH = 16
-
 
 def count_vetoes(checkpoint: Checkpoint, images: ImageSet, device: torch.device) -> VetoCounts | None:
     """What the checkpoint's veto changed in the predictions, or None where it has none."""
-    import numpy as np
     import torch
 
     from nas.training.compute import likeliest
+    from nas.training.evaluate import in_batches
     from nas.training.images import Images
     from tasks.methods.veto import VetoCounts, Vetoed
 
@@ -30,13 +28,10 @@ def count_vetoes(checkpoint: Checkpoint, images: ImageSet, device: torch.device)
     if not isinstance(network, Vetoed) or not network.threshold:
         return None
     network.to(device)
-    split = Images(images, device)
     counts = VetoCounts.none(len(checkpoint.classes))
     with torch.no_grad():
-        for start in range(0, len(split), BATCH):
-            indices = np.arange(start, min(start + BATCH, len(split)))
-            pixels = split.images(indices).float().div_(255)
-            counts.add(likeliest(network.segment(pixels)), split.masks(indices), network.permitted(pixels))
+        for pixels, masks in in_batches(Images(images, device)):
+            counts.add(likeliest(network.segment(pixels)), masks, network.permitted(pixels))
     return counts
 
 

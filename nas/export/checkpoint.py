@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import importlib
 import json
 import math
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from nas import __version__
+from nas.components import know_components
 from nas.errors import UserError
 from nas.files import replacing
 from nas.models import Network, build_network
@@ -34,9 +34,6 @@ MARK = "fewlabel_nas"
 """The metadata key that tells our files from other safetensors; its value is the version of their layout."""
 
 LAYOUT = "1"
-
-COMPONENTS = ("nas.models", "nas.training", "tasks")
-"""What defines the shipped components; imported before a recipe is decoded."""
 
 HEADS = "heads."
 
@@ -120,8 +117,7 @@ def load_checkpoint(path: str | Path, space: str | Path | None = None) -> Checkp
     """
     file = find_checkpoint(path)
     metadata, state = _read(file)
-    for name in COMPONENTS:
-        importlib.import_module(name)
+    know_components()
     if space is not None:
         load_space(space)
     try:

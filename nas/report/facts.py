@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nas.components import know_components
 from nas.errors import UserError
 from nas.report.numbers import finite
 from nas.search import trials as lives
 from nas.search.importance import ATTRIBUTE, Importance
-from nas.search.work import know_components
 from nas.space import SpaceError, candidate_hash, field_values, from_json
 from nas.space.describe import text
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nas.components import know_components
 from nas.errors import UserError
 from nas.files import lock, replacing
 from nas.search.importance import ATTRIBUTE, importance
@@ -319,7 +320,6 @@ class _Searching:
     def _queue_winners(self, study: Any, space: Any) -> None:
         """Have the best of an earlier run tried next."""
         from nas.search.firsts import best_of, queue_winners
-        from nas.search.work import know_components
 
         earlier = self.run.settings.warm_start
         if earlier is None:

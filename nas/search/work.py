@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,19 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from nas.components import COMPONENTS, know_components
 from nas.errors import UserError
 from nas.pool import Report
 
-__all__ = ["COMPONENTS", "DataHandle", "FinalTest", "Task", "TrainWork", "know_components"]
-
-COMPONENTS = ("nas.models", "nas.training", "tasks")
-"""What defines the shipped components."""
-
-
-def know_components(names: tuple[str, ...] = COMPONENTS) -> None:
-    """Import what recipes are made of, so that they can be decoded."""
-    for name in names:
-        importlib.import_module(name)
+__all__ = ["DataHandle", "FinalTest", "Task", "TrainWork"]
 
 
 class DataHandle(Protocol):

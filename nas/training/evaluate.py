@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from nas.training.images import Images
 from nas.training.metrics import Confusion, Scores
 from nas.training.protocols import Split
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "in_batches"]
 
 BATCH, PIXELS = 16, 1 << 21
 """Images, and pixels of them, at once: large images in full precision are not to take more memory than training."""
@@ -33,16 +33,21 @@ def evaluate(
         alive: called after every batch.
     """
     images = split if isinstance(split, Images) else Images(split, device)
-    at_once = min(max(PIXELS // images.pixels, 1), BATCH)
     confusion = Confusion(classes, device)
     was_training = network.training
     # The layout of training: convolutions then round alike, and the same network scores the same.
     layout = memory_layout(network, device)
     network.eval().to(memory_format=layout)  # type: ignore[call-overload]
-    for start in range(0, len(images), at_once):
-        indices = np.arange(start, min(start + at_once, len(images)))
-        pixels = images.images(indices).float().div_(255).contiguous(memory_format=layout)
-        confusion.add(likeliest(network(pixels)), images.masks(indices))
+    for pixels, masks in in_batches(images):
+        confusion.add(likeliest(network(pixels.contiguous(memory_format=layout))), masks)
         alive()
     network.train(was_training)
     return confusion.scores()
+
+
+def in_batches(images: Images) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """A split's images, n x 3 x H x W float32 in [0, 1], and their masks, n x H x W uint8, in order."""
+    at_once = min(max(PIXELS // images.pixels, 1), BATCH)
+    for start in range(0, len(images), at_once):
+        indices = np.arange(start, min(start + at_once, len(images)))
+        yield images.images(indices).float().div_(255), images.masks(indices)
