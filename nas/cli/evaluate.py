@@ -54,19 +54,18 @@ def command(
     """
     from nas.export import load_checkpoint
 
+    pick_device(device)
     loaded = load_checkpoint(checkpoint, space)
     images = load_split(loaded, split, data, size, group_classes)
     scores = evaluate_checkpoint(loaded, images, device)
     height, width = images.images.shape[1:3]
     click.echo(score_table(loaded.classes, scores))
     click.echo(f"{split}: {len(images)} images of {height}x{width}")
-    if split == "validation" and not _held_out(loaded, data):
-        click.echo("Nothing was held out for validation: these are the images of the test split.")
     stored = loaded.metrics.get(f"{split}_miou")
     if stored is not None and data is None and size is None and group_classes is None:
         click.echo(f"stored with the checkpoint: mIoU {stored:.4f}")
         if abs(stored - scores.miou) > APART:
-            click.echo("They differ: the images, the device or the toolkit are no longer those of the training.")
+            click.echo("They differ: images, device or toolkit are no longer those of the training.")
     if veto:
         from nas.cli.veto import count_vetoes, veto_table
 
@@ -103,7 +102,7 @@ def load_split(
     """One split of a data set at the checkpoint's size; the others are not decoded.
 
     Splits do not depend on which images are labelled, but that those which a list of labels took from the
-    training's own are left out.
+    training's own are left out. Where nothing was held out for validation it is the test split, which is said.
 
     Args:
         checkpoint: what is to be evaluated.
@@ -121,9 +120,11 @@ def load_split(
     shown = sys.stderr.isatty()
     source = _open(checkpoint, data or _stored_data(checkpoint), group_classes, shown)
     _check_classes(checkpoint.classes, source.classes, source.name)
-    named = _labelled(checkpoint, data)
-    # Nothing was held out for validation where the test split served as such.
-    held = split if _held_out(checkpoint, data) else "test"
+    training = _of_training(checkpoint, data, source)
+    named = set(training.get("labelled", ()))
+    held = split if training.get("holdout", True) else "test"
+    if held != split:
+        click.echo("Nothing was held out for validation: these are the images of the test split.")
     items = tuple(item for item in getattr(source, held) if item.name not in named)
     if not items:
         raise UserError(f"{source.name} has no images in its {split} split: use another --split")
@@ -133,11 +134,6 @@ def load_split(
     allocate = allocator(4 * height * width * len(items), cache_gb=4.0, folder=None)
     with progress_bar(len(items), f"{source.name} {split}", shown) as bar:
         return decode(items, (height, width), True, allocate, bar)
-
-
-def _held_out(checkpoint: Checkpoint, data: str | None) -> bool:
-    """Whether the training left images aside to rank candidates on."""
-    return bool(_of_training(checkpoint, data).get("holdout", True))
 
 
 def score_table(classes: Sequence[str], scores: Scores) -> str:
@@ -195,20 +191,16 @@ def _stored_data(checkpoint: Checkpoint) -> str:
     return str(data.get("unlabelled") or data["spec"])
 
 
-def _labelled(checkpoint: Checkpoint, data: str | None) -> set[str]:
-    """What a list of labels named in the set that is asked for; another set's names may be the same by chance."""
-    stored = _of_training(checkpoint, data)
-    return set() if stored.get("unlabelled") else set(stored.get("labelled", ()))
-
-
-def _of_training(checkpoint: Checkpoint, data: str | None) -> dict[str, Any]:
-    """What is stored of the training's data, if that is what is asked for."""
-    from tasks.data import same_set
+def _of_training(checkpoint: Checkpoint, data: str | None, source: Source) -> dict[str, Any]:
+    """What is stored of the training's data, if that is what is asked for, wherever it lies by now."""
+    from tasks.data import fingerprint, same_set
 
     stored = checkpoint.provenance.get("data")
-    if not isinstance(stored, dict) or (data is not None and not same_set(data, _stored_data(checkpoint))):
+    if not isinstance(stored, dict):
         return {}
-    return stored
+    found = fingerprint(source.classes, [item.name for item in source.test])
+    same = data is None or same_set(data, _stored_data(checkpoint)) or stored.get("fingerprint") == found
+    return stored if same else {}
 
 
 def _check_classes(known: Sequence[str], given: Sequence[str], name: str) -> None:

@@ -35,7 +35,8 @@ def command(checkpoint: Path, format_: str | None, out: Path | None, space: Path
     from nas.export import export
 
     exported = export(checkpoint, format_, out, space)
-    click.echo(f"{exported.file} ({exported.file.stat().st_size / 1e6:.1f} MB): {exported.note}")
+    click.echo(f"{exported.file} ({exported.file.stat().st_size / 1e6:.1f} MB)")
+    click.echo(f"  {exported.note}")
     click.echo(f"{exported.card}: model card")
 
 

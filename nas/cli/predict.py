@@ -59,11 +59,11 @@ def command(
     """
     photos = _photos(inputs, out)
     from nas.cli.evaluate import pick_device
-    from nas.export import Predictor, legend, load_checkpoint
+    from nas.export import Predictor, legend, load_checkpoint, stretch_of
 
     place = pick_device(device)
     loaded = load_checkpoint(checkpoint, space)
-    predictor = Predictor(loaded.network.to(place), loaded.size, height)
+    predictor = Predictor(loaded.network.to(place), loaded.size, height, stretch_of(loaded))
     _make_folder(out)
     done = 0
     for photo, image, name in _read(photos):
@@ -89,7 +89,8 @@ def _photos(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
                 raise UserError(f"--out is {path}, which is also read from: choose another folder")
             inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES]
             # What an earlier call wrote below the folder is none of its photos.
-            shown = [p for p in inside if not _hidden(p.relative_to(path)) and out.resolve() not in p.resolve().parents]
+            written = out.resolve() if out.resolve().is_relative_to(path.resolve()) else None
+            shown = [p for p in inside if not _hidden(p.relative_to(path)) and written not in p.resolve().parents]
             if not shown:
                 raise UserError(f"{path} holds no images: known are {', '.join(IMAGE_SUFFIXES)}")
             photos.update((p.resolve(), (p, p.relative_to(path))) for p in shown)

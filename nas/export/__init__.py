@@ -11,7 +11,7 @@ from nas.export.checkpoint import (
 )
 from nas.export.convert import FORMATS, Exported, export
 from nas.export.overlays import colour_map, legend, overlay
-from nas.export.predict import Predictor
+from nas.export.predict import Predictor, stretch_of
 
 __all__ = [
     "BEST",
@@ -28,4 +28,5 @@ __all__ = [
     "model_card",
     "overlay",
     "save_checkpoint",
+    "stretch_of",
 ]

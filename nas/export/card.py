@@ -32,18 +32,28 @@ def model_card(checkpoint: Checkpoint, file: str, format: str) -> str:
         "## Recipe": _table(
             ["part", "value"], [[name, f"`{text(v)}`"] for name, v in field_values(checkpoint.candidate)]
         ),
-        "## Intended use and limits": _limits(height, width),
+        "## Intended use and limits": _limits(height, width, _chosen(checkpoint)),
         "## How to load": _loading(file, format, height, width),
     }
     return "\n\n".join(f"{title}\n\n{body}" for title, body in sections.items()) + "\n"
 
 
-def _limits(height: int, width: int) -> str:
+def _chosen(checkpoint: Checkpoint) -> bool:
+    """Whether a validation split chose the network."""
+    data = checkpoint.provenance.get("data")
+    return not isinstance(data, dict) or bool(data.get("holdout", True))
+
+
+def _limits(height: int, width: int, chosen: bool) -> str:
+    flattered = (
+        "The validation score chose this network among many, so it flatters it; trust a test score more. "
+        if chosen
+        else "Nothing was held out for validation: that score is of the test images. "
+    )
     return (
         f"For images like those it was trained on, at {height} x {width} pixels (height x width). It was "
         "trained on few labels: expect it to be weaker on scenes, cameras, weather and scales that the data "
-        "did not show, and on rare classes. The validation score chose this network among many, so it "
-        "flatters it; trust a test score more. Not for decisions about safety without a test on data of "
+        f"did not show, and on rare classes. {flattered}Not for decisions about safety without a test on data of "
         "your own."
     )
 

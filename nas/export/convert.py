@@ -49,7 +49,7 @@ def export(
     Args:
         checkpoint: a checkpoint file, or a run's folder for its best one.
         format: one of FORMATS; by default that of `out`'s suffix, or safetensors.
-        out: a file or an existing folder; by default a file beside the checkpoint.
+        out: a file, or a folder: one that exists or a name without a suffix; by default a file beside the checkpoint.
         space: the space file, needed only where it defines components of its own.
 
     Raises:
@@ -65,7 +65,7 @@ def export(
         note = _onnx(loaded, target)
     else:
         note = _pt2(loaded, target)
-    card = target.with_suffix(".md")
+    card = target.with_name(f"{target.name}.md")
     with replacing(card) as temporary:
         temporary.write_text(model_card(loaded, target.name, format), encoding="utf-8")
     return Exported(target, card, note)
@@ -91,7 +91,7 @@ def _target(source: Path, format: str, out: str | Path | None) -> Path:
         return source.with_name(name)
     if Path(out).suffix == ".md":
         raise UserError(f"{out} is where the model card would go: give a name that ends in .{format}")
-    return Path(out) / name if Path(out).is_dir() else Path(out)
+    return Path(out) / name if Path(out).is_dir() or not Path(out).suffix else Path(out)
 
 
 def _copy(checkpoint: Checkpoint, source: Path, target: Path) -> str:

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nas.export.checkpoint import Checkpoint
 from nas.models import Network
 
-__all__ = ["Predictor"]
+__all__ = ["Predictor", "stretch_of"]
 
 STRIP_BYTES = 64 << 20
 """How many bytes of upsampled logits are held at a time: those of a whole photo may be gigabytes."""
@@ -30,15 +31,16 @@ VETOED = -1e4
 class Predictor:
     """Predicts class maps with a network trained at `size` (H, W).
 
-    A photo is scaled, its aspect kept, so that its height becomes `height` (by default the network's own):
-    objects then have the size they had in training. Where the scaled photo is larger than the training
-    size, windows of that size slide over it, and logits are averaged where they overlap. Where a network
-    answers minus infinity, the class is vetoed: such windows are left out of the class's average.
+    A photo is scaled so that its height becomes `height` (by default the network's own), and widened by `stretch`, as
+    the images of the training were: objects then have the size and shape that they had there. Where the scaled photo
+    is larger than the training size, windows of that size slide over it, and logits are averaged where they overlap.
+    Where a network answers minus infinity, the class is vetoed: such windows are left out of the class's average.
     """
 
     network: Network
     size: tuple[int, int]
     height: int | None = None
+    stretch: float = 1.0
 
     @torch.no_grad()
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -51,7 +53,7 @@ class Predictor:
 
         height, width = image.shape[:2]
         high = self.height or self.size[0]
-        wide = max(1, round(width * high / height))
+        wide = max(1, round(width * self.stretch * high / height))
         # As the training data is resized: by area where it shrinks, linearly where it grows.
         how = cv2.INTER_AREA if high <= height else cv2.INTER_LINEAR
         return np.asarray(cv2.resize(image, (wide, high), interpolation=how))
@@ -74,6 +76,16 @@ class Predictor:
                 total[:, y : y + high, x : x + wide] += score.where(allowed, 0.0)
                 counts[:, y : y + high, x : x + wide] += allowed
         return total.div_(counts).masked_fill_(counts == 0, VETOED)
+
+
+def stretch_of(checkpoint: Checkpoint) -> float:
+    """How much wider than high the training made its images; 1 where the checkpoint does not say."""
+    data = checkpoint.provenance.get("data")
+    native = data.get("native") if isinstance(data, dict) else None
+    if not native:
+        return 1.0
+    (height, width), (high, wide) = native, checkpoint.size
+    return float((wide / high) / (width / height))
 
 
 def upsampled_classes(logits: Tensor, size: tuple[int, int]) -> np.ndarray:

@@ -93,6 +93,8 @@ class Encoder(Component):
 
     def canonical(self) -> Encoder:
         """`down` counts only in stages that halve, `output_stride` where it is reached, `stem` where there is one."""
+        if not self.stages:
+            return self
         reductions, dilations = self._strides()
         finer = [reductions[0], *reductions][: len(reductions)]
         stages = tuple(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nas.components import know_components
 from nas.errors import UserError
 from nas.report.numbers import finite
@@ -46,8 +48,8 @@ class TrialFacts:
 
     Attributes:
         outcome: one of `nas.search.trials.OUTCOMES`, or "running" or "queued".
-        score: its last validation mIoU: that of a full training only where it is complete.
-        rungs: validation mIoU by optimizer step.
+        score: its last mIoU on the split that ranks: that of a full training only where it is complete.
+        rungs: that mIoU by optimizer step.
         recipe: the candidate, a name and a text a field, as far as they say something.
         choices: the kind of each field in CHOICES, and "with" or "without" a pretext task.
         spends: whether it counts toward the budget.
@@ -106,15 +108,10 @@ def read_trials(run: Run) -> list[TrialFacts]:
     Raises:
         UserError: when the study cannot be read.
     """
-    from sqlalchemy.exc import SQLAlchemyError
-
     if not run.storage_exists():
         return []
-    try:
+    with run.readable():
         found = run.study().get_trials(deepcopy=False)
-    except SQLAlchemyError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{run.folder}: its study cannot be read ({reason}): restore study.db from a copy") from None
     _know_components(run)
     tasks = sorted({name for trial in found for name in _pretext(_recipe_data(trial))})
     return [_facts(trial, tasks) for trial in found]
@@ -213,7 +210,8 @@ def agreements(trials: Sequence[TrialFacts]) -> list[Agreement]:
         pairs = [(t.rungs[rung], final) for t, final in complete if rung in t.rungs]
         if len(pairs) >= 3 and any(early != final for early, final in pairs):
             tau = kendalltau(*zip(*pairs, strict=True)).statistic
-            found.append(Agreement(rung, float(tau), len(pairs)))
+            if np.isfinite(tau):  # scores that are all equal at a rung are in no order
+                found.append(Agreement(rung, float(tau), len(pairs)))
     return found
 
 
@@ -231,6 +229,11 @@ def read_table(run: Run) -> pd.DataFrame | None:
         return None
     table = run.ranking
     return table if len(table) else None
+
+
+def scored_on(run: Run) -> str:
+    """The split that candidates are ranked on: without a holdout there is only that of the test."""
+    return "validation" if run.settings.holdout else "test"
 
 
 def find_winner(table: pd.DataFrame, run: Run, trials: Sequence[TrialFacts]) -> Winner:

@@ -23,7 +23,7 @@ STYLE: dict[str, tuple[str, str]] = {
     "lost": ("#e69f00", "diamond-open"),
 }
 BEST = "#009e73"
-MIOU = "validation mIoU"
+MIOU = "mIoU"
 
 
 def history(trials: Sequence[TrialFacts]) -> go.Figure | None:

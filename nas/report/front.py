@@ -122,9 +122,17 @@ def figures(run: Run, front: Front) -> dict[str, go.Figure]:
 
 
 def _lines(front: Front) -> go.Figure:
-    """A line a candidate of the front through an axis an objective, coloured by mIoU."""
+    """A line a candidate of the front through the objectives, each from its worst on the front to its best.
+
+    Plotly's own parallel coordinates compile code in the browser, which the page forbids.
+    """
     import plotly.graph_objects as go
 
-    columns = list(zip(*(values for _, values in front.rows), strict=True))
-    axes = [{"label": name, "values": values} for name, values in zip(front.objectives, columns, strict=True)]
-    return go.Figure(go.Parcoords(dimensions=axes, line={"color": columns[0], "colorscale": "Viridis"}))
+    points = np.array([values for _, values in front.rows]) * np.where(np.arange(len(front.objectives)), -1.0, 1.0)
+    low, spread = points.min(axis=0), np.ptp(points, axis=0)
+    places = (points - low) / np.where(spread > 0, spread, 1.0)
+    figure = go.Figure()
+    for (name, values), place in zip(front.rows, places, strict=True):
+        told = list(map(shown, front.objectives, values))
+        figure.add_scatter(x=front.objectives, y=place, text=told, name=name, hovertemplate="%{x}: %{text}")
+    return figure.update_yaxes(tickvals=[0, 1], ticktext=["worst", "best"])

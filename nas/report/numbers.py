@@ -37,6 +37,7 @@ def count(value: Any) -> str:
     number = finite(value)
     if number is None:
         return "-"
+    number = float(f"{number:.3g}") if abs(number) >= 1e3 else number  # so that 999,999 is 1.00 M
     for scale, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(number) >= scale:
             scaled = number / scale

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.files import replacing
 from nas.report import figures
-from nas.report.facts import TrialFacts, agreements, find_winner, read_importance, read_table, read_trials
+from nas.report.facts import TrialFacts, agreements, find_winner, read_importance, read_table, read_trials, scored_on
 from nas.report.front import figures as front_figures
 from nas.report.front import read_front, shown
 from nas.report.numbers import count, duration, finite, score, score_with_interval
@@ -75,7 +75,7 @@ def write_report(run: Run) -> Path:
     sections = [
         f"<h1>{escape(title)}</h1>",
         _header(run, trials),
-        _ranking(table),
+        _ranking(table, scored_on(run)),
         _winner(table, run, trials),
         *drawn,
         _importance(read_importance(run)),
@@ -124,7 +124,7 @@ def _time(trials: Sequence[TrialFacts]) -> str:
     return f"begun {min(started):%Y-%m-%d %H:%M}; trainings took {duration(trained)} in all, counted one after another"
 
 
-def _ranking(table: pd.DataFrame | None) -> str:
+def _ranking(table: pd.DataFrame | None, split: str) -> str:
     if table is None:
         return "<h2>Ranking</h2>\n<p>There is none yet: the run has not reached its end.</p>"
     heads = ["rank", "name", "mIoU ± 95 %", "tie", "seeds", "search", "params", "MACs", "a training", "memory", ""]
@@ -145,7 +145,7 @@ def _ranking(table: pd.DataFrame | None) -> str:
         for rank, row in zip(table.index, table.to_dict("records"), strict=True)
     ]
     return (
-        "<h2>Ranking</h2>\n<p>mIoU on the validation split, mean over seeds, with half its 95 % interval. "
+        f"<h2>Ranking</h2>\n<p>mIoU on the {split} split, mean over seeds, with half its 95 % interval. "
         "A tie is a contender that the seeds do not tell from the first. Under search is its score there.</p>\n"
         + _html_table("Ranking", heads, rows, numbers={0, 4, 5, 6, 7, 8, 9}, recipe={10})
     )
@@ -160,8 +160,9 @@ def _winner(table: pd.DataFrame | None, run: Run, trials: Sequence[TrialFacts]) 
     if table is None:
         return ""
     winner = find_winner(table, run, trials)
+    once = ", which is read once, for this score alone" if run.settings.holdout else ""
     told = (
-        f"mIoU {score(winner.test_miou)} on the test split, which is read once, for this score alone."
+        f"mIoU {score(winner.test_miou)} on the test split{once}."
         if winner.test_miou is not None
         else f"Its test score is unknown. {winner.problem}".strip()
     )

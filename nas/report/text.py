@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nas.report.facts import Agreement, Winner, agreements, find_winner, read_importance, read_trials
+from nas.report.facts import Agreement, Winner, agreements, find_winner, read_importance, read_trials, scored_on
 from nas.report.front import front_text, read_front
 from nas.report.numbers import count, finite, score, score_with_interval, shown_folder, shown_storage
 
@@ -43,7 +43,7 @@ def ranking_text(table: pd.DataFrame, run: Run) -> str:
     """
     trials = read_trials(run)
     parts = [
-        f"Ranking by mIoU on the {'validation' if run.settings.holdout else 'test'} split, mean over seeds:",
+        f"Ranking by mIoU on the {scored_on(run)} split, mean over seeds:",
         _table(table),
         _winner(find_winner(table, run, trials), run.settings.holdout) if len(table) else "",
         front_text(front) if (front := read_front(run)) else "",

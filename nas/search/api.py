@@ -351,8 +351,6 @@ class _Searching:
         return {"params": found.params, "macs": found.macs}
 
     def _provenance(self) -> dict[str, Any]:
-        from tasks.data import is_list
-
         settings = self.run.settings
         data = {
             "spec": settings.data,
@@ -362,10 +360,11 @@ class _Searching:
             "group_classes": settings.group_classes,
             "seed": settings.seed,
             "holdout": settings.holdout,
+            "fingerprint": self.data.fingerprint,
+            "native": self.data.native,
+            # Held out for ranking, they are no measure of what they trained.
+            "labelled": list(self.data.taken),
         }
-        if is_list(settings.labels):
-            # A list may name images of the ranking split, which are then no measure of what they trained.
-            data["labelled"] = list(self.data.labelled.names)
         return {"run": self.run.folder.name, "space": Path(settings.space).name, "data": data}
 
     def _explore(self, study: Any, space: Any, pool: Any) -> None:

@@ -21,6 +21,12 @@ __all__ = ["STUDY", "Run", "new_folder"]
 
 STUDY = "search"
 
+COLUMNS = (
+    *("name", "hash", "miou", "interval", "winner", "tie", "seeds", "search_miou"),
+    *("params", "macs", "seconds", "peak_mb", "error"),
+)
+"""Columns of a ranking that are read again."""
+
 
 def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), studies: Collection[str] = ()) -> Path:
     """A fresh folder for a run: `runs/NAME`, or `runs/SPACE-1`, `-2` and so on.
@@ -67,7 +73,8 @@ class Run:
 
     def storage_exists(self) -> bool:
         """Whether there may be a study already: asking for it would make one."""
-        return self.settings.storage is not None or (self.folder / "study.db").exists()
+        file = self.folder / "study.db"
+        return self.settings.storage is not None or (file.exists() and file.stat().st_size > 0)
 
     @property
     def study_name(self) -> str:
@@ -89,19 +96,37 @@ class Run:
                 self._written = None
 
     def study(self) -> optuna.Study:
-        """The Optuna study, made at the first call."""
+        """The Optuna study, made at the first call.
+
+        Raises:
+            UserError: the storage cannot be read.
+        """
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         maximize, minimize = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
-        return optuna.create_study(
-            storage=self._written or self.storage,
-            study_name=self.study_name,
-            # Early stopping is decided by the search itself.
-            pruner=optuna.pruners.NopPruner(),
-            directions=[maximize] + [minimize] * (len(self.settings.objectives) - 1),
-            load_if_exists=True,
-        )
+        with self.readable():
+            return optuna.create_study(
+                storage=self._written or self.storage,
+                study_name=self.study_name,
+                # Early stopping is decided by the search itself.
+                pruner=optuna.pruners.NopPruner(),
+                directions=[maximize] + [minimize] * (len(self.settings.objectives) - 1),
+                load_if_exists=True,
+            )
+
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """Whatever a storage says inside it that cannot be read, or opened here, is told in a line."""
+        from optuna.exceptions import OptunaError
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (SQLAlchemyError, OptunaError, RuntimeError, ImportError) as error:
+            what = "restore study.db from a copy" if self.settings.storage is None else f"see to {self.storage}"
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{self.folder}: its study cannot be read ({reason}): {what}") from error
 
     def space(self) -> Recipe:
         """The space, from the copy of its file that the run keeps."""
@@ -131,14 +156,17 @@ class Run:
         if not path.exists():
             raise UserError(f"{self.folder} has no ranking yet: finish it with nas-search --resume {self.folder}")
         try:
-            table = pd.read_csv(path, index_col="rank")
-            missing = [name for name in ("name", "hash", "miou") if name not in table]
+            # A hash may be all digits.
+            table = pd.read_csv(path, index_col="rank", dtype={"hash": str, "name": str})
+            missing = [name for name in COLUMNS if name not in table]
         except ValueError as error:  # pandas' own errors, and bytes that are no text
             raise UserError(
                 f"{path} cannot be read ({str(error).splitlines()[0]}): remove it and resume the run"
             ) from None
         if missing:
             raise UserError(f"{path} cannot be read (it has no column {missing[0]}): remove it and resume the run")
+        if len(table) and (table["winner"].dtype != bool or table["winner"].sum() != 1):
+            raise UserError(f"{path} cannot be read (it names no winner, or several): remove it and resume the run")
         return table
 
     def frame(self) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from tasks.data.files import list_images, read_image, resize
 from tasks.data.grouping import Groups, read_groups
 from tasks.data.labels import is_list
 from tasks.data.load import KINDS, load_data, open_source, resolved, same_set
-from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, Source
+from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, Source, fingerprint
 from tasks.data.sharing import SharedData, shared
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Item",
     "SharedData",
     "Source",
+    "fingerprint",
     "is_list",
     "list_images",
     "load_data",

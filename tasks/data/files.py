@@ -79,6 +79,8 @@ def decode_image(data: bytes, path: Path, unchanged: bool = False) -> np.ndarray
         pixels = None if cut else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         pixels = None
+    if pixels is None and not cut and data.startswith((b"II*\0", b"MM\0*")):
+        raise BrokenImageError(f"{path} does not decode: save it as a PNG, or as a TIFF of 8 or 16 bits a channel")
     if pixels is None:
         raise BrokenImageError(f"{path} is broken ({len(data)} bytes that do not decode): copy it again or remove it")
     return np.asarray(pixels)

@@ -23,7 +23,7 @@ def choose_labels(
 ) -> tuple[Item, ...]:
     """The labelled items of the pool, in its order.
 
-    A file, such as a published list, may also name images held out for ranking and spare ones.
+    A list, declared or of anyone's, may also name images held out for ranking and spare ones.
 
     Args:
         source: the set; its `label_files` answer the fractions they are named after.
@@ -36,17 +36,16 @@ def choose_labels(
         UserError: `labels` cannot be read, or asks for none or for more than there are.
     """
     text = (labels if labels is not None else source.labels).strip()
-    pool = {item.name: item for item in source.pool}
     if text == "all":
         return source.pool
+    known = {item.name: item for item in (*source.pool, *source.validation, *source.spare)}
     if is_list(text):
-        known = {item.name: item for item in (*source.pool, *source.validation, *source.spare)}
         return pick(known, read_stems(Path(text).expanduser()), text)
     declared = source.label_files.get(text.replace("/", "_"))
     if declared is not None:
-        return pick(pool, declared, f"{source.name}: labelled_{text.replace('/', '_')}.txt")
-    count = _count(text, len(pool), source.name)
-    if count == len(pool):
+        return pick(known, declared, f"{source.name}: labelled_{text.replace('/', '_')}.txt")
+    count = _count(text, len(source.pool), source.name)
+    if count == len(source.pool):
         return source.pool
     there = presence(source.pool)
     drawn = draw_stratified(there, count, seed)

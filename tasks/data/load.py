@@ -83,7 +83,8 @@ def load_data(
         raise UserError(_class_difference(source, target))
     if not holdout:
         source, target = undivided(source), undivided(target)
-    size = _checked(size or source.size or first_size(source.pool))
+    native = target.size or first_size(target.pool)
+    size = _checked(size or source.size or first_size(source.pool), "" if size else "that of the first image: ")
 
     def presence(items: Sequence[Item]) -> np.ndarray:
         with progress_bar(len(items), f"{source.name} labels", progress) as bar:
@@ -91,11 +92,13 @@ def load_data(
 
     few = choose_labels(source, labels or ("all" if other else None), seed, presence)
     named = {item.name for item in few}
+    ranked = source.validation if holdout and not other else ()
+    taken = tuple(item.name for item in ranked if item.name in named)
     rest = target.pool if other else tuple(item for item in source.pool if item.name not in named)
     splits = {
         "labelled": few,
         "unlabelled": (*rest, *target.extra),
-        "validation": target.validation if other or not holdout else _not_labelled(source, named),
+        "validation": _not_labelled(source, taken) if taken else target.validation,
         "test": target.test,
     }
     images = sum(map(len, splits.values()))
@@ -107,7 +110,7 @@ def load_data(
         sets["validation"] = sets["test"]
     _check_labels(source, sets)
     name = f"{source.name} -> {target.name}" if other else source.name
-    return FewLabelData(name, source.classes, source.palette, **sets, shifted=other)
+    return FewLabelData(name, source.classes, source.palette, **sets, shifted=other, taken=taken, native=native)
 
 
 def _check_labels(source: Source, sets: Mapping[str, ImageSet]) -> None:
@@ -119,11 +122,12 @@ def _check_labels(source: Source, sets: Mapping[str, ImageSet]) -> None:
     from nas.training import class_pixels  # loads torch, which reading a set does without
 
     shown = np.zeros(len(source.classes), bool)
-    for split in ("labelled", "validation"):
+    for split in ("labelled", "validation", "test"):
         counts = class_pixels(sets[split], len(shown))
         if not any(counts):
             raise UserError(f"{source.name}: the {split} masks are void in every pixel: see the classes")
-        shown |= np.array(counts) > 0
+        if split != "test":
+            shown |= np.array(counts) > 0
     if not shown.all():
         names = ", ".join(np.array(source.classes)[~shown])
         _log.warning("%s: classes that no labelled and no validation image shows: %s", source.name, names)
@@ -144,19 +148,18 @@ def open_source(
     return source if groups is None else grouped(source, groups)
 
 
-def _not_labelled(source: Source, labelled: set[str]) -> tuple[Item, ...]:
+def _not_labelled(source: Source, taken: tuple[str, ...]) -> tuple[Item, ...]:
     """The ranking split without the images that a list of labels took from it."""
-    left = tuple(item for item in source.validation if item.name not in labelled)
-    taken = len(source.validation) - len(left)
+    left = tuple(item for item in source.validation if item.name not in taken)
+    count = len(taken)
     if not left:
-        raise UserError(f"{source.name}: the list of labels names all {taken} images held out for ranking: leave some")
-    if taken:
-        _log.warning(
-            "%s: the list of labels takes images from the ranking split: %d, which leaves it %d",
-            source.name,
-            taken,
-            len(left),
-        )
+        raise UserError(f"{source.name}: the list of labels names all {count} images held out for ranking: leave some")
+    _log.warning(
+        "%s: the list of labels takes images from the ranking split: %d, which leaves it %d",
+        source.name,
+        count,
+        len(left),
+    )
     return left
 
 
@@ -194,10 +197,10 @@ def _open_ungrouped(spec: str, progress: bool) -> Source:
     return source
 
 
-def _checked(size: tuple[int, int]) -> tuple[int, int]:
+def _checked(size: tuple[int, int], whose: str) -> tuple[int, int]:
     height, width = size
     if height < 8 or width < 8:
-        raise UserError(f"size {height}x{width}: height and width must be at least 8 pixels")
+        raise UserError(f"size {height}x{width}: {whose}height and width must be at least 8 pixels: give --size")
     return height, width
 
 

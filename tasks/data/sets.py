@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["VOID", "FewLabelData", "ImageSet", "Item", "Pixels", "Source"]
+__all__ = ["VOID", "FewLabelData", "ImageSet", "Item", "Pixels", "Source", "fingerprint"]
 
 VOID = 255
 """The mask value of pixels that have no label; no loss and no metric counts them."""
@@ -59,6 +61,8 @@ class FewLabelData:
         validation: what candidates are ranked on.
         test: read once, at the end.
         shifted: whether all but the labelled images are of another set (domain adaptation).
+        taken: names of images held out for ranking that are labelled instead, as a list asked.
+        native: height and width of the first image of the set to be predicted, before it is resized.
     """
 
     name: str
@@ -69,6 +73,8 @@ class FewLabelData:
     validation: ImageSet
     test: ImageSet
     shifted: bool = False
+    taken: tuple[str, ...] = ()
+    native: tuple[int, int] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -80,6 +86,16 @@ class FewLabelData:
     def nbytes(self) -> int:
         """Bytes of pixels in all four sets."""
         return sum(part.nbytes for part in (self.labelled, self.unlabelled, self.validation, self.test))
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells the set from others wherever it lies: of its classes and of the names of its test images."""
+        return fingerprint(self.classes, self.test.names)
+
+
+def fingerprint(classes: Sequence[str], test: Sequence[str]) -> str:
+    """See `FewLabelData.fingerprint`."""
+    return hashlib.sha256(json.dumps([list(classes), list(test)]).encode()).hexdigest()[:16]
 
 
 class Item:

@@ -59,7 +59,15 @@ class SharedData:
             for part, images, masks, names in zip(_PARTS, self.images, self.masks, text["names"], strict=True)
         }
         palette = tuple((red, green, blue) for red, green, blue in text["palette"])
-        return FewLabelData(text["name"], tuple(text["classes"]), palette, **parts, shifted=text["shifted"])
+        return FewLabelData(
+            text["name"],
+            tuple(text["classes"]),
+            palette,
+            **parts,
+            shifted=text["shifted"],
+            taken=tuple(text["taken"]),
+            native=None if text["native"] is None else (text["native"][0], text["native"][1]),
+        )
 
 
 @contextlib.contextmanager
@@ -81,6 +89,8 @@ def shared(data: FewLabelData, cache_gb: float = 4.0, folder: Path | None = None
             "name": data.name,
             "classes": data.classes,
             "shifted": data.shifted,
+            "taken": data.taken,
+            "native": data.native,
             "palette": data.palette,
             "names": [getattr(data, part).names for part in _PARTS],
         }

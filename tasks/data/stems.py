@@ -65,7 +65,7 @@ def pick(items: Mapping[str, Item], stems: tuple[str, ...], where: str) -> tuple
     chosen: set[str] = set()
     for stem in stems:
         listed = PurePosixPath(stem).parts
-        found = {name for name, parts in by_end.get(listed[-1], ()) if _agree(listed, parts)}
+        found = {name for name, parts in by_end.get(listed[-1], ()) if _agree(listed, parts)} if listed else set()
         names = [stem] if stem in items else list(found)
         if len(names) != 1:
             why = "is in several folders, write its folder too" if names else "is no image of this set"

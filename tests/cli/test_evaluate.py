@@ -16,6 +16,7 @@ import torch
 from nas.cli.evaluate import evaluate_checkpoint, load_split, main, score_table
 from nas.export import load_checkpoint
 from nas.training import Scores
+from tasks.data import load_data
 
 
 def table_of(out: str) -> dict[str, str]:
@@ -47,7 +48,24 @@ def test_images_that_a_list_of_labels_took_from_the_split_are_not_scored(trained
     assert load_split(loaded, "validation", f"{said['spec']}/.").names == everything[1:]
     # Another set's images are others, whatever they are called.
     shutil.copytree(data_folder, tmp_path / "other")
-    assert load_split(loaded, "validation", f"folder:{tmp_path / 'other'}").names == everything
+    other = f"folder:{tmp_path / 'other'}"
+    assert load_split(loaded, "validation", other).names == everything
+    # The same ones are the same, wherever they lie.
+    found = load_data(said["spec"], progress=False).fingerprint
+    moved = replace(loaded, provenance=loaded.provenance | {"data": said | {"fingerprint": found}})
+    assert load_split(moved, "validation", other).names == everything[1:]
+    nothing = replace(loaded, provenance=loaded.provenance | {"data": {**said, "fingerprint": found, "holdout": False}})
+    assert load_split(nothing, "validation", other).names == load_split(loaded, "test").names
+
+
+def test_an_unlabelled_set_that_is_the_labelled_one_is_no_other(data_folder, tmp_path) -> None:
+    spec = f"folder:{data_folder}"
+    alone = load_data(spec, progress=False)
+    file = tmp_path / "labelled.txt"
+    file.write_text("\n".join((alone.labelled.names[0], alone.validation.names[0])))
+    data = load_data(spec, str(file), unlabelled=f"{spec}/.", progress=False)
+    assert data.taken == (alone.validation.names[0],)
+    assert data.validation.names == alone.validation.names[1:]
 
 
 def test_test_split_against_scores_written_out(trained, data_folder, typed) -> None:
@@ -94,7 +112,7 @@ def test_a_score_that_is_no_longer_the_stored_one_is_pointed_out(trained, typed,
     ended = typed(main, trained, "--device", "cpu")
     assert ended.code == 0
     last = ended.out.splitlines()[-1]
-    assert last == "They differ: the images, the device or the toolkit are no longer those of the training."
+    assert last == "They differ: images, device or toolkit are no longer those of the training." and len(last) <= 80
 
 
 def test_another_size_and_data_named_by_hand(trained, data_folder, typed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from nas.cli.predict import main
-from nas.export import Predictor, load_checkpoint
+from nas.export import Predictor, load_checkpoint, stretch_of
+from tasks.data import resize
 
 
 @pytest.fixture
@@ -45,6 +47,23 @@ def test_a_folder_gives_overlays_masks_and_a_legend(trained, photos, typed, tmp_
         "wide_mask.png": (61, 333),
         "wide_overlay.jpg": (61, 333, 3),
     }
+
+
+def test_what_is_written_beside_or_above_the_photos_hides_none_of_them(trained, photos, typed, tmp_path) -> None:
+    for out in (photos.parent, tmp_path):
+        ended = typed(main, trained.parent, photos, "--out", out, "--device", "cpu")
+        assert ended.code == 0 and "3 photos segmented" in ended.out
+
+
+def test_photos_are_stretched_as_the_training_images_were(trained, photos) -> None:
+    loaded = load_checkpoint(trained)
+    assert stretch_of(loaded) == 1.0
+    said = loaded.provenance["data"] | {"native": [480, 640]}
+    squeezed = replace(loaded, provenance=loaded.provenance | {"data": said}, size=(32, 64))
+    assert stretch_of(squeezed) == pytest.approx(1.5)
+    photo = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    found = Predictor(loaded.network, (32, 64), None, stretch_of(squeezed))._scaled(photo)
+    np.testing.assert_array_equal(found, resize(photo, (32, 64)))
 
 
 def test_masks_hold_class_indices_and_overlays_their_colours(trained, photos, typed, tmp_path) -> None:

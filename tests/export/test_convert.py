@@ -27,13 +27,13 @@ def images() -> torch.Tensor:
 def test_safetensors_is_copied(checkpoint, tmp_path) -> None:
     done = export(checkpoint, "safetensors", tmp_path / "new" / "net.safetensors")
     assert done.file.read_bytes() == checkpoint.read_bytes()
-    assert done.card == tmp_path / "new" / "net.md"
+    assert done.card == tmp_path / "new" / "net.safetensors.md"
 
 
 def test_by_default_a_run_gets_its_card_and_keeps_its_checkpoint(checkpoint) -> None:
     before = checkpoint.read_bytes()
     done = export(checkpoint.parent)
-    assert (done.file, done.card) == (checkpoint, checkpoint.with_suffix(".md"))
+    assert (done.file, done.card) == (checkpoint, checkpoint.with_name("best.safetensors.md"))
     assert checkpoint.read_bytes() == before
     assert "| 1 | car | #00008e |" in done.card.read_text()
 
@@ -72,7 +72,7 @@ def test_onnx_agrees_in_onnxruntime(checkpoint, images) -> None:
     pytest.importorskip("onnxscript", reason="the onnx extra is not installed")
     onnxruntime = pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
     done = export(checkpoint, "onnx")
-    assert {p.name for p in done.file.parent.iterdir()} == {"best.safetensors", "best.onnx", "best.md"}
+    assert {p.name for p in done.file.parent.iterdir()} == {"best.safetensors", "best.onnx", "best.onnx.md"}
     session = onnxruntime.InferenceSession(done.file.read_bytes())
     (logits,) = session.run(None, {"images": images.numpy()})
     torch.testing.assert_close(torch.from_numpy(logits), load(checkpoint)(images), rtol=1e-4, atol=1e-4)

@@ -275,3 +275,10 @@ def test_canonical_encoder_drops_what_has_no_effect() -> None:
 def test_what_cannot_be_built_names_the_field(encoder: Encoder, decoder, field: str) -> None:
     with pytest.raises(UserError, match=field):
         network(encoder, decoder)
+
+
+def test_an_encoder_without_stages_is_refused_where_it_is_built() -> None:
+    empty = Encoder(stages=())
+    assert empty.canonical() == empty
+    with pytest.raises(UserError, match="stages"):
+        empty.build(Norms())

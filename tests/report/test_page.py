@@ -18,6 +18,7 @@ from nas.report.facts import read_trials
 from nas.search.importance import Effect, Importance, Interaction
 from nas.search.run import Run
 from nas.space import Recipe
+from tests.report.test_text import save_best
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -237,3 +238,36 @@ def test_broken_ranking_is_told_in_a_line(tmp_path: Path, start: Callable[..., R
     (run.folder / "ranking.csv").write_text("")
     with pytest.raises(UserError, match=r"ranking\.csv cannot be read"):
         write_report(run)
+
+
+def test_without_a_holdout_scores_are_said_to_be_of_the_test_split(
+    tmp_path: Path, start: Callable[..., Run], table: pd.DataFrame, run: Run, candidates: list[Recipe]
+) -> None:
+    other = start(tmp_path / "papers", holdout=False)
+    for each, said in ((run, "mIoU on the validation split"), (other, "mIoU on the test split")):
+        table.to_csv(each.folder / "ranking.csv")
+        save_best(each, candidates[2], 0.6543)
+        page = read(write_report(each)).text
+        assert said in page and "validation mIoU" not in page
+        assert "0.654 on the test split" in page and ("read once" in page) == (each is run)
+
+
+@pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\0" + bytes(4000)])
+def test_a_damaged_study_is_told_in_a_line(tmp_path: Path, start: Callable[..., Run], content: bytes) -> None:
+    run = start(tmp_path / "torn")
+    (run.folder / "study.db").write_bytes(content)
+    with pytest.raises(UserError, match=r"its study cannot be read \(.*\): restore study.db from a copy"):
+        write_report(run)
+
+
+def test_a_storage_whose_driver_is_missing_is_told_in_a_line(tmp_path: Path, start: Callable[..., Run]) -> None:
+    run = start(tmp_path / "far", storage="postgresql+nonesuch://me@host/studies")
+    with pytest.raises(UserError, match=r"its study cannot be read \(.*\): see to postgresql"):
+        write_report(run)
+
+
+def test_an_empty_file_is_no_study(tmp_path: Path, start: Callable[..., Run]) -> None:
+    run = start(tmp_path / "empty")
+    (run.folder / "study.db").touch()
+    assert "0 of 20" in read(write_report(run)).text
+    assert (run.folder / "study.db").stat().st_size == 0

@@ -170,6 +170,8 @@ def test_contender_whose_every_training_failed(table: pd.DataFrame, run: Run) ->
         (count(1_234_000), "1.23 M"),
         (count(123_456_789), "123 M"),
         (count(999), "999"),
+        (count(999_999), "1.00 M"),
+        (count(9_999_000), "10.0 M"),
         (count(None), "-"),
         (duration(34.12), "34.1 s"),
         (duration(720), "12 min"),

@@ -154,13 +154,12 @@ def test_a_front_of_more_than_three_objectives_is_drawn_by_lines() -> None:
     study.add_trials([optuna.trial.create_trial(values=values) for _, values in rows])
     front = Front(("miou", "params", "latency", "memory"), rows, 0.1)
     drawn = figures(SimpleNamespace(study=lambda: study), front)  # type: ignore[arg-type]
-    (lines,) = drawn["Front"].data
-    assert [(axis.label, tuple(axis["values"])) for axis in lines.dimensions] == [
-        ("miou", (0.5, 0.4)),
-        ("params", (9.0, 4.0)),
-        ("latency", (3.0, 1.0)),
-        ("memory", (100.0, 90.0)),
-    ]
+    one, other = drawn["Front"].data
+    assert (one.name, other.name) == ("trial 1", "trial 2")
+    assert tuple(one.x) == ("miou", "params", "latency", "memory")
+    # Each from its worst to its best: the first has the higher mIoU, and costs more of everything.
+    assert (tuple(one.y), tuple(other.y)) == ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 1.0, 1.0))
+    assert tuple(one.text) == (".500", "9", "3 ms", "100 MB") or tuple(one.text) == ("0.500", "9", "3 ms", "100 MB")
     assert drawn["Hypervolume"].data
 
 

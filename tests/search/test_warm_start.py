@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from nas.errors import UserError
 from nas.search import Run
+from nas.search.run import COLUMNS
 from nas.search.settings import Settings
 from tests.search.conftest import SHORT, Shell
 
@@ -49,6 +51,18 @@ def test_a_damaged_ranking_is_told_in_a_line(shell: Shell, content: bytes) -> No
     with pytest.raises(UserError, match=r"ranking.csv cannot be read .*: remove it and resume the run") as error:
         _ = Run(run).ranking
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("digest", ["1234567890123456", "12345678e1234567", "0012345678901234"])
+def test_a_hash_may_look_like_a_number(tmp_path: Path, digest: str) -> None:
+    Settings("small.py").write(tmp_path)
+    given = dict.fromkeys(COLUMNS, 0.5) | {"rank": 1, "name": "trial 3", "hash": digest, "winner": True}
+    pd.DataFrame([given]).to_csv(tmp_path / "ranking.csv", index=False)
+    assert Run(tmp_path).ranking["hash"].tolist() == [digest]
+    for winners in ([""], [False], [True, True]):
+        pd.DataFrame([{**given, "winner": w} for w in winners]).to_csv(tmp_path / "ranking.csv", index=False)
+        with pytest.raises(UserError, match="names no winner, or several"):
+            _ = Run(tmp_path).ranking
 
 
 def test_an_unusable_run_is_refused_in_a_line(shell: Shell) -> None:

@@ -62,11 +62,13 @@ def read_class_table(path: Path) -> ClassTable:
             shown.append(colour)
     for each in [void] if _is_colour(void) or not isinstance(void, list) else void:
         if _is_colour(each):
-            colours[_colour(each, path, "void")] = VOID
+            index = colours.setdefault(_colour(each, path, "void"), VOID)
         elif _is_value(each):
-            values[each] = VOID
+            index = values.setdefault(each, VOID)
         else:
             raise UserError(f"{path}: void holds {each!r}, which is neither a value nor a colour")
+        if index != VOID:
+            raise UserError(f"{path}: void holds {each}, which is {names[index]}: give that class another")
     for (red, green, blue), index in colours.items():
         # A grey mask may hold the shade itself, as that of foreground, 255.
         if red == green == blue and red not in named and (red == VOID or red not in values):
@@ -118,5 +120,5 @@ def _checked(names: list[str], path: Path) -> tuple[str, ...]:
 
 def _to_show(colours: list[Colour | None]) -> tuple[Colour, ...]:
     """The declared colours, with distinct ones where there is none."""
-    spare = distinct_colours(len(colours))
-    return tuple(colour or spare[index] for index, colour in enumerate(colours))
+    spare = (colour for colour in distinct_colours(2 * len(colours)) if colour not in colours)
+    return tuple(colour or next(spare) for colour in colours)

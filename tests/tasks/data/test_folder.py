@@ -84,7 +84,8 @@ def test_masks_that_are_all_void_are_refused_and_classes_that_never_show_are_nam
     (root / "classes.json").write_text('["background", "car", "kerb"]')
     load(root)
     assert "classes that no labelled and no validation image shows: kerb" in caplog.text
-    (root / "classes.json").write_text('{"classes": ["background", "car"], "void": [0, 1]}')
+    others = [{"name": "background", "value": 2}, {"name": "car", "value": 3}]
+    (root / "classes.json").write_text(json.dumps({"classes": others, "void": [0, 1]}))
     with pytest.raises(UserError, match="the labelled masks are void in every pixel"):
         load(root)
 
@@ -225,6 +226,11 @@ def test_colour_masks(make_folder, write_mask) -> None:
         ('["a", {"colour": [1, 2, 3]}]', "entry 1 has no name"),
         ('["a", {"name": "b", "colour": [1, 2]}]', "colour of b"),
         ('[{"name": "a", "colour": [1, 2, 3]}, {"name": "b", "colour": [1, 2, 3]}]', "another class"),
+        ('{"classes": ["a", "b"], "void": [0]}', "void holds 0, which is a: give that class another"),
+        (
+            '{"classes": [{"name": "a", "colour": [1, 2, 3]}, "b"], "void": [[1, 2, 3]]}',
+            r"void holds \[1, 2, 3\], which is a",
+        ),
     ],
 )
 def test_classes_json_errors(make_folder, content: str, message: str) -> None:
@@ -266,6 +272,13 @@ def test_split_lists_and_declared_labels(make_folder) -> None:
     assert data.labelled.names == ("ab", "ad")
     assert data.unlabelled.names == ("aa", "ac", "ae", "af")
     assert (data.validation.names, data.test.names) == (("ag", "ah"), ("ai", "aj"))
+    # A list may name what was held out for ranking, as any other may.
+    (root / "splits" / "labelled_1_2.txt").write_text("ab\nag\n")
+    data = load(root, "1/2")
+    assert (data.labelled.names, data.taken, data.validation.names) == (("ab", "ag"), ("ag",), ("ah",))
+    (root / "splits" / "labelled_1_2.txt").write_text("ab\n./\n")
+    with pytest.raises(UserError, match=r"\./ is no image of this set"):
+        load(root, "1/2")
     (root / "splits" / "test.txt").write_text("aa\nai\n")
     with pytest.raises(UserError, match="aa is in pool and test"):
         load(root)
