@@ -14,11 +14,16 @@ from nas.cli.export import main
 def test_a_run_in_another_format(trained, typed, tmp_path) -> None:
     ended = typed(main, trained.parent, "--format", "pt2", "--out", tmp_path / "net.pt2")
     assert (ended.code, ended.err) == (0, "")
-    first, second = ended.out.splitlines()
-    assert first.startswith(f"{tmp_path / 'net.pt2'} (0.")
-    assert "multiples of 4" in first
-    assert second == f"{tmp_path / 'net.md'}: model card"
+    file, note, card = ended.out.splitlines()
+    assert file.startswith(f"{tmp_path / 'net.pt2'} (0.")
+    assert "multiples of 4" in note
+    assert card == f"{tmp_path / 'net.pt2.md'}: model card"
     assert torch.export.load(tmp_path / "net.pt2").module()(torch.rand(1, 3, 32, 48)).shape == (1, 4, 32, 48)
+
+
+def test_a_name_without_a_suffix_is_a_folder(trained, typed, tmp_path) -> None:
+    assert typed(main, trained, "--out", tmp_path / "exports").code == 0
+    assert {p.name for p in (tmp_path / "exports").iterdir()} == {"best.safetensors", "best.safetensors.md"}
 
 
 def test_a_copy_loads(trained, typed, tmp_path) -> None:
