@@ -131,3 +131,13 @@ def test_memory_is_asked_for_when_the_gpu_has_been_started(monkeypatch: pytest.M
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: called.append("reset"))
     reset_peak(torch.device("cuda", 0))
     assert called == ["init", "reset"]
+
+
+def test_a_torch_without_gpus_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas.errors import UserError
+    from nas.search.work import _try_out
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="cannot use the GPU: install a build that can, or train on the CPU by hiding"):
+        _try_out("cuda:0")
+    _try_out("cpu")
