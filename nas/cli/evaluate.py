@@ -198,9 +198,10 @@ def _of_training(checkpoint: Checkpoint, data: str | None, source: Source) -> di
     stored = checkpoint.provenance.get("data")
     if not isinstance(stored, dict):
         return {}
+    if data is None or same_set(data, _stored_data(checkpoint)):
+        return stored
     found = fingerprint(source.classes, [item.name for item in source.test])
-    same = data is None or same_set(data, _stored_data(checkpoint)) or stored.get("fingerprint") == found
-    return stored if same else {}
+    return stored if stored.get("fingerprint") == found else {}
 
 
 def _check_classes(known: Sequence[str], given: Sequence[str], name: str) -> None:

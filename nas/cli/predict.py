@@ -85,11 +85,12 @@ def _photos(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     photos: dict[Path, tuple[Path, Path]] = {}
     for path in inputs:
         if path.is_dir():
-            if path.resolve() == out.resolve():
+            target = out.resolve()
+            if path.resolve() == target:
                 raise UserError(f"--out is {path}, which is also read from: choose another folder")
             inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES]
             # What an earlier call wrote below the folder is none of its photos.
-            written = out.resolve() if out.resolve().is_relative_to(path.resolve()) else None
+            written = target if target.is_relative_to(path.resolve()) else None
             shown = [p for p in inside if not _hidden(p.relative_to(path)) and written not in p.resolve().parents]
             if not shown:
                 raise UserError(f"{path} holds no images: known are {', '.join(IMAGE_SUFFIXES)}")

@@ -99,7 +99,6 @@ def command(
     nas-search --resume runs/multitask-1 --budget 400
     """
     given = {key: value for key, value in settings.items() if value is not None}
-    fixed: dict[str, Any] = {"space": space, "name": name}
     if describe and resume is not None:
         raise click.UsageError("--describe is of a --space, not of a run: give RUN/space.py")
     if format is not None and not describe:
@@ -109,7 +108,7 @@ def command(
         from nas.search.api import log_to_terminal
 
         log_to_terminal()
-        go_on(resume, **given, **{key: value for key, value in fixed.items() if value is not None})
+        go_on(resume, space=space, name=name, **given)
     elif space is None:
         raise click.UsageError("give --space FILE, such as --space multitask.py, or --resume RUN")
     elif describe:

@@ -84,7 +84,10 @@ def load_data(
     if not holdout:
         source, target = undivided(source), undivided(target)
     native = target.size or first_size(target.pool)
-    size = _checked(size or source.size or first_size(source.pool), "" if size else "that of the first image: ")
+    if size is None:
+        size = _checked((source.size or first_size(source.pool)) if other else native, "that of the first image: ")
+    else:
+        size = _checked(size, "")
 
     def presence(items: Sequence[Item]) -> np.ndarray:
         with progress_bar(len(items), f"{source.name} labels", progress) as bar:
