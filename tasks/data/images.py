@@ -29,7 +29,7 @@ SMALLEST = 8
 """Pixels a side under which an image without a label is none worth learning from."""
 
 SQUEEZED = 1.25
-"""How much wider or narrower an image without a label may be than the working size before that is said."""
+"""How much wider or narrower an image may be than the working size before that is said."""
 
 
 def allocator(total: int, cache_gb: float, folder: Path | None) -> Allocate:
@@ -72,7 +72,7 @@ def decode(
     """Images of `items` at `size` (H, W), with their masks where `labelled`.
 
     Without labels an image that is broken or tiny is skipped, and a warning counts such images and names the first
-    ones; so it does with those of another shape, which are squeezed.
+    ones; so it does with those of another shape, which are squeezed, unless all the labelled ones are: that was asked.
 
     Raises:
         UserError: with labels, the first file that is broken or does not fit.
@@ -86,7 +86,7 @@ def decode(
             if masks is None:
                 images[place] = _unlabelled(items[place], size, squeezed)
             else:
-                images[place], masks[place] = items[place].pair(size)
+                images[place], masks[place] = _labelled(items[place], size, squeezed)
         except BrokenImageError as broken:
             if labelled:
                 raise
@@ -100,8 +100,9 @@ def decode(
         for to, place in enumerate(kept):
             images[to] = images[place]
         images = images[: len(kept)]
-    if squeezed:
-        _warn(f"unlabelled images of another shape, squeezed to {size[0]}x{size[1]}", sorted(squeezed))
+    if squeezed and not (labelled and len(squeezed) == len(items)):
+        kind = "labelled" if labelled else "unlabelled"
+        _warn(f"{kind} images of another shape, squeezed to {size[0]}x{size[1]}", sorted(squeezed))
     return ImageSet(images, masks, tuple(items[place].name for place in kept))
 
 
@@ -113,10 +114,24 @@ def _unlabelled(item: Item, size: tuple[int, int], squeezed: list[str]) -> Pixel
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST:
         raise BrokenImageError(f"{item.file} has {height}x{width} pixels, {SMALLEST} a side are needed")
+    _note_shape(item, image, size, squeezed)
+    return resize(image, size)
+
+
+def _labelled(item: Item, size: tuple[int, int], squeezed: list[str]) -> tuple[Pixels, Pixels]:
+    """An image and its mask at `size`; those of files are measured before."""
+    if item.file is None:
+        return item.pair(size)
+    image, mask = item.pair()
+    _note_shape(item, image, size, squeezed)
+    return resize(image, size), resize(mask, size, labels=True)
+
+
+def _note_shape(item: Item, image: Pixels, size: tuple[int, int], squeezed: list[str]) -> None:
+    height, width = image.shape[:2]
     ratio = (width / height) / (size[1] / size[0])
     if max(ratio, 1 / ratio) > SQUEEZED:
         squeezed.append(f"{item.file} ({height}x{width})")
-    return resize(image, size)
 
 
 def _warn(what: str, found: Sequence[str]) -> None:

@@ -344,6 +344,21 @@ def test_pool_images_of_another_shape_are_named(make_folder, write_image, write_
     assert f"{pool[0]}.png (90x30)" in caplog.text
 
 
+def test_labelled_images_of_another_shape_are_named_unless_all_are(
+    make_folder, write_image, write_mask, caplog
+) -> None:
+    root = make_folder()
+    load(root, "1/1", size=(12, 40))
+    assert "another shape" not in caplog.text
+    tall = open_source(f"folder:{root}").pool[0].name
+    write_image(root / "images" / f"{tall}.png", (90, 30))
+    write_mask(root / "masks" / f"{tall}.png", np.zeros((90, 30)))
+    load(root, "1/1", size=(12, 16), group_classes={"a": ["0"], "b": ["1", "2"]})
+    assert caplog.text.count("another shape") == 1
+    assert " labelled images of another shape, squeezed to 12x16: 1: " in caplog.text
+    assert f"{tall}.png (90x30)" in caplog.text
+
+
 def test_a_broken_mask_that_is_not_needed(make_folder, caplog) -> None:
     root = make_folder()
     (root / "classes.json").write_text('["a", "b", "c"]')
