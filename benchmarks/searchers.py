@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import optuna
@@ -15,7 +17,11 @@ __all__ = ["OURS", "OptunaSearcher", "Searcher", "default_samplers", "make_searc
 
 OURS = ("surrogate", "local", "evolution")
 
-OPTUNAS = ("tpe", "gp", "random")
+OPTUNAS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
+    "tpe": partial(optuna.samplers.TPESampler, multivariate=True, group=True),
+    "gp": optuna.samplers.GPSampler,
+    "random": optuna.samplers.RandomSampler,
+}
 
 NNIS = ("nni:tpe", "nni:evolution")
 
@@ -67,9 +73,9 @@ def make_searcher(name: str, table: Table, seed: int, evaluations: int = 200) ->
         raise UserError(
             f"--sampler {name}: there is no such sampler; choose from {', '.join(SAMPLERS)}, {', '.join(PEERS)}"
         )
-    if name == "gp":
-        # As shipped: it begins each fit where the last one ended, which the one of nas-search, made anew, does not.
-        return OptunaSearcher(optuna.samplers.GPSampler(seed=seed), table)
+    if name in OPTUNAS:
+        # As shipped, one for the whole search: nas-search makes its own anew for each trial, so that it can go on.
+        return OptunaSearcher(OPTUNAS[name](seed=seed), table)
     return OptunaSearcher(make_sampler(name, seed), table)
 
 

@@ -140,7 +140,7 @@ class Exploration:
         candidate = candidate.candidate()
         digest = candidate_hash(candidate)
         trial.set_user_attr("hash", digest)
-        trial.set_user_attr("candidate", to_json(candidate))
+        trial.set_user_attr(trials.CANDIDATE, to_json(candidate))
         if trials.CONTINUES in trial.user_attrs:
             self._continue(trial, trials.by_hash(self.study)[digest])
         elif self._answered(trial, digest, candidate, is_baseline=baseline is not None):

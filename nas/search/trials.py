@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -14,6 +14,7 @@ __all__ = [
     "candidate_of",
     "end",
     "first_number",
+    "notes",
     "outcome",
     "report",
     "rungs",
@@ -24,6 +25,9 @@ __all__ = [
 
 OUTCOMES = ("complete", "pruned", "infeasible", "failed", "lost", "duplicate")
 """Each trial ends as exactly one of these. Optuna itself knows COMPLETE, PRUNED and FAIL."""
+
+CANDIDATE = "candidate"
+"""Attribute that every trial of a search has from its start: the JSON of the candidate."""
 
 PARTIAL = "partial"
 """Attribute of a pruned trial of several objectives: the step it reached, then each objective there. Optuna's own
@@ -87,9 +91,14 @@ def outcome(trial: FrozenTrial) -> str | None:
     return trial.user_attrs.get("outcome")
 
 
+def notes(trial: FrozenTrial) -> Mapping[str, Any]:
+    """The attributes that a search wrote; none of a trial of another program, whose names are its own."""
+    return trial.user_attrs if CANDIDATE in trial.user_attrs else {}
+
+
 def candidate_of(trial: FrozenTrial) -> str:
     """The JSON of a trial's candidate."""
-    return trial.user_attrs["candidate"]
+    return trial.user_attrs[CANDIDATE]
 
 
 def spent(study: optuna.Study) -> int:

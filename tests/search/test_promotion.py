@@ -64,6 +64,7 @@ def test_a_trial_that_went_on_takes_the_place_of_the_first(tmp_path: Path) -> No
     trial = study.ask()
     trial.suggest_float("x", 0, 100)
     trial.set_user_attr("hash", "2")
+    trial.set_user_attr(trials.CANDIDATE, "{}")
     for rung, value in ((1, 0.6), (3, 0.7), (9, 0.8)):
         trials.report(study, trial, rung, value)
     assert trials.spent(study) == 3 and trials.by_hash(study)["2"].number == 2

@@ -10,10 +10,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.search.samplers.draws import study_key
-from nas.search.samplers.genome import Column
+from nas.search.samplers.draws import holds, study_key, trials_of
+from nas.search.samplers.genome import INACTIVE, Column
 from nas.search.samplers.scores import Gains, broken, fitness, foretold, reports
-from nas.search.trials import CONTINUES
+from nas.search.trials import CONTINUES, notes
 
 __all__ = ["Archive"]
 
@@ -57,11 +57,11 @@ class Archive:
 
     def update(self, study: Study) -> None:
         """Read what has ended since."""
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)):
+        for trial in trials_of(study, (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)):
             if trial.number in self._read:
                 continue
             self._read.add(trial.number)
-            blameless = trial.state == TrialState.FAIL and trial.user_attrs.get("outcome") in NOT_ITS_FAULT
+            blameless = trial.state == TrialState.FAIL and notes(trial).get("outcome") in NOT_ITS_FAULT
             if trial.params and not blameless:
                 self._add(trial, study)
         # A parameter is asked for after those that it depends on, in the first trial that has it as well.
@@ -75,7 +75,7 @@ class Archive:
         failed = trial.state == TrialState.FAIL or (reached is not None and bool(np.isnan(reached).any()))
         # One that breaks a constraint of Optuna's is of no use, whatever its score.
         failed |= broken(trial)
-        place = self._places.get(trial.user_attrs.get(CONTINUES, -1))
+        place = self._places.get(notes(trial).get(CONTINUES, -1))
         if place is not None and not failed:
             known = max(reports(self.trials[place], study), default=0)
             self._gains.add({step: value for step, value in reports(trial, study).items() if step >= known})
@@ -142,13 +142,20 @@ class Archive:
             proposed: by number, what was proposed to trials that may not have asked for all of it yet.
         """
         rows = []
-        for other in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))[-PENDING:]:
+        for other in trials_of(study, (TrialState.RUNNING,))[-PENDING:]:
             params = {**proposed.get(other.number, {}), **other.params}
             known = {name: self.columns[name].distribution for name in params if name in self.columns}
             row = {n: (other.distributions.get(n) or d).to_internal_repr(params[n]) for n, d in known.items()}
             if row and other.number != trial.number:
                 rows.append(row)
         return self.codes(rows)
+
+    def fixed(self, params: Mapping[str, Any]) -> np.ndarray:
+        """P codes of values that are settled, nan where there is none, or one that is no trial's so far."""
+        known = {n: self.columns[n].distribution for n in params if n in self.columns}
+        row = {n: d.to_internal_repr(params[n]) for n, d in known.items() if holds(d, params[n])}
+        found = self.codes([row])[0]
+        return np.where(found == INACTIVE, np.nan, found)
 
     def codes(self, rows: list[dict[str, float]] | None = None) -> np.ndarray:
         """N x P codes of the ended trials, or of rows of values in Optuna's internal representation."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["IndependentSampler", "checked_seed", "drawn", "holds", "study_key"]
+__all__ = ["IndependentSampler", "checked_seed", "drawn", "holds", "same", "study_key", "trials_of"]
 
 
 class IndependentSampler(BaseSampler):
@@ -49,6 +50,16 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
         return distribution._contains(distribution.to_internal_repr(value))
     except (ValueError, TypeError):
         return False
+
+
+def same(distribution: BaseDistribution, one: Any, other: Any) -> bool:
+    """Whether two values, the second of which is one of the distribution's, are the same to it."""
+    return holds(distribution, one) and distribution.to_internal_repr(one) == distribution.to_internal_repr(other)
+
+
+def trials_of(study: Study, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+    """A study's trials, not to be changed; all of them, where Optuna's Hyperband shows a sampler one bracket."""
+    return study._storage.get_all_trials(study._study_id, deepcopy=False, states=states)
 
 
 def study_key(study: Study) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds, study_key
-from nas.search.samplers.scores import Gains, fitness, foretold, reports
+from nas.search.samplers.scores import Gains, broken, fitness, foretold, reports
 
 __all__ = ["EvolutionSampler"]
 
@@ -24,7 +25,7 @@ class EvolutionSampler(IndependentSampler):
 
     The parent keeps its genes but one or more, which are redrawn; a parameter that the parent never reached
     is drawn; one that is no longer reached is dropped, since nothing asks for it. Nothing is known of the
-    space beforehand. Pruned trials take part, see `foretold`.
+    space beforehand. Pruned trials take part, see `foretold`; those that break a constraint do not.
 
     Args:
         population: trials that are alive, the latest ones.
@@ -65,7 +66,7 @@ class EvolutionSampler(IndependentSampler):
     def _mutated(self, study: Study, rng: random.Random) -> dict[str, Any]:
         """The parent's genes without those to redraw; none when the trial is to be drawn at random."""
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        alive = [t for t in ended if fitness(t, study) is not None and t.params][-self._population :]
+        alive = [t for t in ended if t.params and _fit(t, study)][-self._population :]
         if rng.random() * self._start >= len(alive):
             return {}
         gains = Gains()
@@ -78,3 +79,9 @@ class EvolutionSampler(IndependentSampler):
         chance = (self._redraw - 1) / max(len(names) - 1, 1)
         redrawn = {name for name in names if rng.random() < chance} | {rng.choice(names)}
         return {name: value for name, value in parent.params.items() if name not in redrawn}
+
+
+def _fit(trial: FrozenTrial, study: Study) -> bool:
+    """Whether a trial may be a parent: it has a score, and breaks no constraint of Optuna's."""
+    reached = fitness(trial, study)
+    return reached is not None and not any(map(math.isnan, reached)) and not broken(trial)

@@ -121,9 +121,15 @@ class Column:
             return self if old == distribution else Column(distribution)
         if isinstance(old, CategoricalDistribution) or type(old) is not type(distribution):
             return Column(distribution)
+        assert isinstance(distribution, IntDistribution | FloatDistribution)
         low, high = min(old.low, distribution.low), max(old.high, distribution.high)  # type: ignore[attr-defined]
-        kind: Any = type(distribution)
-        return Column(kind(low, high, log=distribution.log, step=distribution.step))  # type: ignore[attr-defined]
+        if isinstance(distribution, IntDistribution):
+            # The coarsest grid that holds every value of both.
+            step = math.gcd(old.step, distribution.step, old.low - distribution.low)  # type: ignore[attr-defined]
+            return Column(IntDistribution(int(low), int(high), log=distribution.log, step=step))
+        same_grid = old.step == distribution.step and old.low == distribution.low  # type: ignore[attr-defined]
+        step_of_both = distribution.step if same_grid else None
+        return Column(FloatDistribution(low, high, log=distribution.log, step=step_of_both))
 
     def _log(self) -> bool:
         return bool(getattr(self.distribution, "log", False))

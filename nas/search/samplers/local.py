@@ -15,8 +15,8 @@ NEIGHBOURS = 200
 class LocalSearchSampler(ProposingSampler):
     """Tries the neighbours of the best trial so far, one gene away, in random order.
 
-    The first trials are drawn. When no neighbour is left to try, those two and three genes away are. Nothing is
-    known of the space beforehand; pruned trials rank below those trained in full, see `foretold`.
+    The first trials are drawn. When no neighbour is left to try, those two and three genes away are, then any others.
+    Nothing is known of the space beforehand; pruned trials rank below those trained in full, see `foretold`.
 
     Args:
         seed: of every random number; drawn when None.
@@ -34,4 +34,5 @@ class LocalSearchSampler(ProposingSampler):
             near = view.unseen(view.mutants(view.best(1), NEIGHBOURS, (changes,)))
             if len(near):
                 return near[0]
-        return view.drawn(1)[0]
+        rest = view.unseen(view.drawn(NEIGHBOURS))
+        return rest[0] if len(rest) else view.drawn(1)[0]

@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import UserError
-from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds, study_key
+from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds, same, study_key, trials_of
+from nas.search.samplers.scores import broken
 
 __all__ = ["REFUSED", "TUNERS", "NNISampler", "nni_space"]
 
@@ -48,6 +50,11 @@ REFUSED = {
 """Tuners that NNI has and this does not offer, and why."""
 
 
+NOTHING: Mapping[str, Any] = {}
+
+_NO_CHOICE = object()
+"""In place of a label that a distribution does not hold; None may be one that it does."""
+
 _ONE_AT_A_TIME = threading.Lock()
 """Held by the thread that asks a tuner: tuners are not made for threads, and draw from one state of Python's own."""
 
@@ -59,6 +66,8 @@ class NNISampler(IndependentSampler):
     so far: a parameter that is new has the tuner made anew and shown the past, where it can take it in (tpe).
     The space is flat: conditional parameters are always chosen, and used where they are reached.
     What a tuner has learnt is in its memory alone: in a study that goes on, it is asked and told all of it again.
+    A trial that had other values than were proposed, such as one enqueued, and one that breaks a constraint of
+    Optuna's, are told as failures; the first kind is shown to a tuner that can take it in (tpe).
 
     Args:
         tuner: one of TUNERS.
@@ -77,7 +86,11 @@ class NNISampler(IndependentSampler):
         _class(tuner)  # refused at once where it does not run
         self._name, self._seed = tuner, checked_seed(seed)
         self._space = dict(space or {})
-        self._dialogues: dict[tuple[str, int], _Dialogue] = {}
+        self._dialogues: dict[tuple[str, int], tuple[BaseStorage, _Dialogue]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # They are held anew from the study: the storage of one may be such that it cannot be pickled.
+        return self.__dict__ | {"_dialogues": {}}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Have the tuner propose.
@@ -87,18 +100,20 @@ class NNISampler(IndependentSampler):
         """
         self._raise_error_if_multi_objective(study)
         with _ONE_AT_A_TIME:
-            others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
-            if study_key(study) not in self._dialogues:
+            others = [t for t in trials_of(study) if t.number != trial.number]
+            storage, dialogue = self._dialogues.get(study_key(study), (None, None))
+            if dialogue is None or storage is not study._storage:
                 maximise = study.direction == StudyDirection.MAXIMIZE
                 dialogue = _Dialogue(self._name, self._seed, self._space, maximise)
-                dialogue.repeat(others)
-                self._dialogues[study_key(study)] = dialogue
-            self._dialogues[study_key(study)].ask(trial.number, [t for t in others if t.state.is_finished()])
+                self._dialogues[study_key(study)] = study._storage, dialogue
+            # Other processes may have asked for trials of the study since, as an earlier one may have.
+            dialogue.repeat(others)
+            dialogue.ask(trial.number, [t for t in others if t.state.is_finished()])
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        dialogue = self._dialogues.get(study_key(study))
+        _, dialogue = self._dialogues.get(study_key(study), (None, None))
         genes = dialogue.proposed.get(trial.number, {}) if dialogue else {}
         if param_name in genes:
             value = _from_nni(genes[param_name], param_distribution)
@@ -112,6 +127,7 @@ class _Dialogue:
 
     def __init__(self, tuner: str, seed: int, space: Mapping[str, BaseDistribution], maximise: bool) -> None:
         self.proposed: dict[int, dict[str, Any]] = {}
+        self._asked: set[int] = set()
         self._name, self._seed, self._maximise = tuner, seed, maximise
         self._space = dict(space)
         self._tuner: Any = None
@@ -119,12 +135,13 @@ class _Dialogue:
         self._random = random.Random(seed)
 
     def repeat(self, trials: Sequence[FrozenTrial]) -> None:
-        """Ask again for the trials of a study, telling each time what had ended by then."""
-        ended = sorted((t for t in trials if t.datetime_complete), key=_completed)
+        """Ask for those trials of a study that were not asked for yet, telling each time what had ended by then."""
+        started = [t for t in trials if t.datetime_start and t.number not in self._asked]
         # A trial that was added, not asked for, has taken no time.
-        asked = [t for t in trials if t.datetime_start and t.datetime_start != t.datetime_complete]
+        new = [t for t in started if t.datetime_start != t.datetime_complete]
+        ended = sorted((t for t in trials if new and t.datetime_complete), key=_completed)
         told = 0
-        for trial in sorted(asked, key=_started):
+        for trial in sorted(new, key=_started):
             there = bisect_right(ended, _started(trial), key=_completed)
             self.ask(trial.number, ended[told:there])
             told = there
@@ -134,8 +151,9 @@ class _Dialogue:
 
         A running trial of another thread may have been asked for already, by the thread that came first.
         """
-        if number in self.proposed:
+        if number in self._asked:
             return
+        self._asked.add(number)
         new = sorted((t for t in ended if t.number not in self._ended), key=_completed)
         known = self._space | {n: d for t in new for n, d in t.distributions.items() if n not in self._space}
         with _state_of(self._random), _quiet():
@@ -145,6 +163,8 @@ class _Dialogue:
             if known and (known != self._space or self._tuner is None):
                 self._space = known
                 self._tuner = self._made()
+                if self._name == "tpe":
+                    self._show([t for t in self._ended.values() if t.state == TrialState.COMPLETE and not broken(t)])
             if self._tuner is not None:
                 self.proposed[number] = self._generated(number)
 
@@ -152,10 +172,30 @@ class _Dialogue:
         genes = self.proposed.pop(trial.number, None)
         if not genes:
             return
-        complete = trial.state == TrialState.COMPLETE
-        if complete:
+        complete = trial.state == TrialState.COMPLETE and not broken(trial)
+        common = {n: d for n, d in trial.distributions.items() if n in genes}
+        as_proposed = all(same(d, _from_nni(genes[n], d), trial.params[n]) for n, d in common.items())
+        if complete and common and as_proposed:
             self._tuner.receive_trial_result(trial.number, genes, trial.value)
-        self._tuner.trial_end(trial.number, complete)
+            self._tuner.trial_end(trial.number, True)
+            return
+        self._tuner.trial_end(trial.number, False)
+        if complete and self._name == "tpe":
+            self._show([trial], genes)
+
+    def _show(self, trials: Sequence[FrozenTrial], rest: Mapping[str, Any] = NOTHING) -> None:
+        """Show tpe trials that it did not propose; not those that have values which its space does not hold.
+
+        Args:
+            rest: for parameters that they did not reach, what is to stand there, in NNI's terms.
+        """
+        shown = []
+        for trial in trials:
+            values = {n: v for n, v in trial.params.items() if n in self._space and holds(self._space[n], v)}
+            told = {**rest, **{n: _to_nni(v, self._space[n]) for n, v in values.items()}}
+            if values.keys() == trial.params.keys() and told.keys() == self._space.keys():
+                shown.append({"parameter": told, "value": trial.value})
+        self._tuner.import_data(shown)
 
     def _generated(self, number: int) -> dict[str, Any]:
         """What the tuner proposes; nothing when it has proposed all there is, or waits for what it proposed."""
@@ -170,7 +210,7 @@ class _Dialogue:
             return {}
 
     def _made(self) -> Any:
-        """A tuner for the space, which has been shown the past if it can take it in."""
+        """A tuner for the space, which knows nothing of the past."""
         options: dict[str, Any] = {"optimize_mode": "maximize" if self._maximise else "minimize"}
         if self._name in ("tpe", "random"):
             options["seed"] = self._seed
@@ -183,14 +223,6 @@ class _Dialogue:
             tuner.random_state, tuner.population = np.random.RandomState(self._seed), []
             for _ in range(tuner.population_size):
                 tuner._random_generate_individual()
-        if self._name == "tpe":
-            tuner.import_data(
-                [
-                    {"parameter": {n: _to_nni(v, self._space[n]) for n, v in t.params.items()}, "value": t.value}
-                    for t in self._ended.values()
-                    if t.state == TrialState.COMPLETE and t.params.keys() == self._space.keys()
-                ]
-            )
         return tuner
 
 
@@ -211,11 +243,11 @@ def nni_space(space: Mapping[str, BaseDistribution]) -> dict[str, dict[str, Any]
 
 def _described(distribution: BaseDistribution) -> dict[str, Any]:
     if isinstance(distribution, CategoricalDistribution):
-        return {"_type": "choice", "_value": [json.dumps(c) for c in distribution.choices]}
+        return {"_type": "choice", "_value": [_label(c) for c in distribution.choices]}
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     low, high, step = distribution.low, distribution.high, distribution.step
     if low == high:
-        return {"_type": "choice", "_value": [json.dumps(low)]}
+        return {"_type": "choice", "_value": [_label(low)]}
     kind = "loguniform" if distribution.log else "uniform"
     if step is not None:
         return {"_type": "q" + kind, "_value": [low, high, step]}
@@ -223,15 +255,23 @@ def _described(distribution: BaseDistribution) -> dict[str, Any]:
 
 
 def _to_nni(value: Any, distribution: BaseDistribution) -> Any:
-    return json.dumps(value) if isinstance(distribution, CategoricalDistribution) or distribution.single() else value
+    return _label(value) if isinstance(distribution, CategoricalDistribution) or distribution.single() else value
+
+
+def _label(value: Any) -> str:
+    """A label's JSON; its representation where it has none, as a class."""
+    try:
+        return json.dumps(value)
+    except TypeError:
+        return repr(value)
 
 
 def _from_nni(value: Any, distribution: BaseDistribution) -> Any:
     """The value on the distribution's grid, which NNI counts from zero."""
+    if isinstance(distribution, CategoricalDistribution):
+        return next((c for c in distribution.choices if _label(c) == value), _NO_CHOICE)
     if isinstance(value, str):
-        found = json.loads(value)
-        labels = distribution.choices if isinstance(distribution, CategoricalDistribution) else ()
-        return next((c for c in labels if json.dumps(c) == value), found)
+        return json.loads(value)
     if isinstance(distribution, IntDistribution | FloatDistribution) and distribution.step is not None:
         steps = round((value - distribution.low) / distribution.step)
         value = min(max(distribution.low + steps * distribution.step, distribution.low), distribution.high)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.search.samplers.archive import Archive
-from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds, study_key
+from nas.search.samplers.draws import IndependentSampler, checked_seed, drawn, holds, same, study_key
 from nas.search.samplers.view import View
 
 __all__ = ["ProposingSampler"]
@@ -21,6 +21,9 @@ __all__ = ["ProposingSampler"]
 
 class ProposingSampler(IndependentSampler):
     """Proposes a candidate when its first parameter is asked for; what the candidate lacks is drawn.
+
+    Parameters that are enqueued with a trial stay as they are, and the rest is chosen for them. One that turns out
+    to have another value than was proposed, because something else chose it, has the rest proposed anew.
 
     The random numbers follow from the seed and the trial's number: a sampler made anew with the same seed goes
     on as the old one would.
@@ -36,7 +39,7 @@ class ProposingSampler(IndependentSampler):
         self._seed = checked_seed(seed)
         self._archive: Archive | None = None
         self._proposed: dict[tuple[str, int], dict[int, dict[str, Any]]] = {}
-        """What was proposed to trials that have not ended, by study and number."""
+        """What was proposed to trials that have not ended, and not asked for yet, by study and number."""
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -55,11 +58,12 @@ class ProposingSampler(IndependentSampler):
     ) -> Any:
         with self._lock:  # Optuna may run trials in threads
             proposed = self._proposed.setdefault(study_key(study), {})
-            if trial.number not in proposed:
-                proposed[trial.number] = self._genes(study, trial)
-            genes = proposed[trial.number]
-        if param_name in genes and holds(param_distribution, genes[param_name]):
-            return genes[param_name]
+            genes = proposed.get(trial.number)
+            if genes is None or _departs(trial, genes):
+                genes = proposed[trial.number] = self._genes(study, trial)
+            # A gene that is not one of the distribution's stays, and so has the rest proposed anew.
+            if param_name in genes and holds(param_distribution, genes[param_name]):
+                return genes.pop(param_name)
         return self.draw(study, trial, param_name, param_distribution)
 
     def draw(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
@@ -78,6 +82,18 @@ class ProposingSampler(IndependentSampler):
         if not self._archive.names:
             return {}
         running = self._archive.running(study, trial, self._proposed[study_key(study)])
-        view = View(self._archive, running, self._seed, trial.number)
+        # Optuna's PartialFixedSampler tells the sampler in it nothing of what it fixes.
+        around = getattr(study.sampler, "_fixed_params", {})
+        fixed = self._archive.fixed({**around, **trial.system_attrs.get("fixed_params", {}), **trial.params})
+        view = View(self._archive, running, self._seed, trial.number, fixed)
         found = self.propose(view)
-        return {} if found is None else view.genes(found)
+        genes = {} if found is None else view.genes(found)
+        return {name: value for name, value in genes.items() if name not in trial.params}
+
+
+def _departs(trial: FrozenTrial, genes: Mapping[str, Any]) -> bool:
+    """Whether a parameter that the trial has by now is not what was proposed."""
+    return any(
+        name in trial.params and not same(trial.distributions[name], gene, trial.params[name])
+        for name, gene in genes.items()
+    )

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtri
 from scipy.stats import qmc, rankdata
 
-from nas.search.trials import PARTIAL, RUNGS
+from nas.search.trials import PARTIAL, RUNGS, notes
 
 __all__ = [
     "Gains",
@@ -32,8 +32,8 @@ def fitness(trial: FrozenTrial, study: Study) -> tuple[float, ...] | None:
     step: float
     if trial.state == TrialState.COMPLETE and trial.values is not None:
         step, values = math.inf, trial.values
-    elif PARTIAL in trial.user_attrs:
-        step, *values = trial.user_attrs[PARTIAL]
+    elif PARTIAL in notes(trial):
+        step, *values = notes(trial)[PARTIAL]
     elif trial.intermediate_values and len(study.directions) == 1:
         step = max(trial.intermediate_values)
         values = [trial.intermediate_values[int(step)]]
@@ -53,7 +53,7 @@ def reports(trial: FrozenTrial, study: Study) -> dict[int, float]:
     """The first objective by step, larger being better; without what is not finite."""
     sign = 1.0 if study.directions[0] == StudyDirection.MAXIMIZE else -1.0
     several = len(study.directions) > 1
-    found = trial.user_attrs.get(RUNGS, {}) if several else trial.intermediate_values
+    found = notes(trial).get(RUNGS, {}) if several else trial.intermediate_values
     return {int(step): sign * value for step, value in found.items() if math.isfinite(value)}
 
 
@@ -132,14 +132,17 @@ def robust_scores(fitnesses: np.ndarray) -> np.ndarray:
     """N x 2 fitnesses (how far, score), in deviations of the better half, cut off below: N of mean 0 and deviation 1.
 
     Close to an optimum among real numbers what matters is how little scores fall off, of which ranks tell nothing.
-    Where trials were not all trained in full, scores do not compare, and these are the ranks.
+    Where trials were not all trained in full, scores do not compare, and these are the ranks; so they are where
+    scores have no spread that can be told.
     """
     scores = fitnesses[:, 1]
-    middle = np.median(scores)
-    better = scores[scores >= middle]
-    if not np.isposinf(fitnesses[:, 0]).all() or not np.isfinite(better).all() or better.min() == better.max():
+    with np.errstate(all="ignore"):  # of infinite scores, and of those whose squares are
+        middle = np.median(scores)
+        better = scores[scores >= middle]
+        spread = better.std() if len(better) else 0.0
+    if not np.isposinf(fitnesses[:, 0]).all() or not 0.0 < spread < np.inf:
         return gaussian_ranks(fitnesses)
-    found = np.maximum((scores - middle) / better.std(), WORST)
+    found = np.maximum((scores - middle) / spread, WORST)
     return (found - found.mean()) / found.std()
 
 

@@ -86,7 +86,7 @@ class SurrogateSampler(ProposingSampler):
         chance = self._chance(view, embedding)
         if len(view.scored) < START:
             leant = self._priors.lean(view.drawn(DRAWN), view.names, view.columns, view.rng)
-            pool = view.unseen(view.rules.complete(leant, view.rng))[:ELITE]
+            pool = view.unseen(view.complete(leant))[:ELITE]
             return pool[np.argmax(chance(embedding(pool)))] if len(pool) else None
         improvement, faith = self._improvement(view, embedding), FAITH / len(view.scored)
         least = RISKY * len(view.scored) / (len(view.scored) + len(view.failed))

@@ -32,12 +32,16 @@ class View:
         scores: of the scored ones, as normal quantiles of their ranks.
         real: whether there are real numbers to approach the optimum of one objective by.
         running: M x P, what is being evaluated.
+        fixed: P codes of what the trial has already, nan where it is free.
         seed, rng: the sampler's seed, and the numbers of this one ask.
     """
 
-    def __init__(self, archive: Archive, running: np.ndarray, seed: int, number: int) -> None:
+    def __init__(
+        self, archive: Archive, running: np.ndarray, seed: int, number: int, fixed: np.ndarray | None = None
+    ) -> None:
         self.study, self.names = archive.study, archive.names
         self.columns = [archive.columns[name] for name in self.names]
+        self.fixed = np.full(len(self.names), np.nan) if fixed is None else fixed
         self.seed, self.rng, self.running = seed, np.random.default_rng([seed, number]), running
         order = archive.order()
         self.trials = [archive.trials[i] for i in order]
@@ -62,19 +66,24 @@ class View:
     def drawn(self, count: int) -> np.ndarray:
         """Codes drawn at random from what is known of the space."""
         codes = np.stack([column.draw(count, self.rng) for column in self.columns], axis=1)
-        return self.rules.complete(codes, self.rng)
+        return self.complete(codes)
 
     def mutants(self, parents: np.ndarray, count: int, changes: tuple[int, ...]) -> np.ndarray:
         """Copies of random parents, each with as many genes changed as one of `changes` says."""
         children = parents[self.rng.integers(len(parents), size=count)]
         free = (children != INACTIVE) & np.array([column.levels != 1 for column in self.columns])
+        free &= np.isnan(self.fixed)
         keys = np.where(free, self.rng.random(children.shape), 2.0)
         wanted = np.minimum(self.rng.choice(changes, size=(count, 1)), len(self.columns))
         changed = (keys <= np.take_along_axis(np.sort(keys, axis=1), wanted - 1, axis=1)) & free
         for p, column in enumerate(self.columns):
             rows = np.flatnonzero(changed[:, p])
             children[rows, p] = column.mutated(children[rows, p], self.rng)
-        return self.rules.complete(children, self.rng)
+        return self.complete(children)
+
+    def complete(self, codes: np.ndarray) -> np.ndarray:
+        """Candidates with what is fixed, without what they then do not reach, and with draws for what they lack."""
+        return self.rules.complete(np.where(np.isnan(self.fixed), codes, self.fixed), self.rng)
 
     def unseen(self, codes: np.ndarray) -> np.ndarray:
         """Those codes that were not evaluated, nor are, each once."""
