@@ -13,7 +13,7 @@ from benchmarks.tables import Places, Table
 from nas.errors import UserError
 from nas.search.samplers import SAMPLERS, make_sampler
 
-__all__ = ["OURS", "OptunaSearcher", "Searcher", "default_samplers", "make_searcher"]
+__all__ = ["OURS", "OptunaSearcher", "Searcher", "default_samplers", "make_searcher", "sampler_as_shipped"]
 
 OURS = ("surrogate", "local", "evolution")
 
@@ -73,10 +73,16 @@ def make_searcher(name: str, table: Table, seed: int, evaluations: int = 200) ->
         raise UserError(
             f"--sampler {name}: there is no such sampler; choose from {', '.join(SAMPLERS)}, {', '.join(PEERS)}"
         )
-    if name in OPTUNAS:
-        # As shipped, one for the whole search: nas-search makes its own anew for each trial, so that it can go on.
-        return OptunaSearcher(OPTUNAS[name](seed=seed), table)
-    return OptunaSearcher(make_sampler(name, seed), table)
+    return OptunaSearcher(sampler_as_shipped(name, seed), table)
+
+
+def sampler_as_shipped(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    """Optuna's for a whole search, which nas-search makes anew for each trial so that it can go on; the others as ever.
+
+    Raises:
+        UserError: when there is none, or it needs what is not installed.
+    """
+    return OPTUNAS[name](seed=seed) if name in OPTUNAS else make_sampler(name, seed)
 
 
 def default_samplers() -> list[str]:

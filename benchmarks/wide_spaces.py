@@ -26,9 +26,9 @@ import pandas as pd
 from benchmarks.arguments import at_least
 from benchmarks.provenance import RESULTS, provenance
 from benchmarks.rows import Row, append, known, measured
+from benchmarks.searchers import sampler_as_shipped
 from nas.errors import UserError
 from nas.search.ranking import confidence_interval
-from nas.search.samplers import make_sampler
 from nas.space import Recipe, close, load_space
 from nas.space.choosers import draw, from_trial, genes_of
 from nas.space.locate import locate
@@ -137,7 +137,7 @@ def measure(job: tuple[str, int, int]) -> Row:
     name, seed, evaluations = job
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     function, rng = RandomFunction(seed), np.random.default_rng(seed)
-    study = optuna.create_study(direction="maximize", sampler=make_sampler(name, seed))
+    study = optuna.create_study(direction="maximize", sampler=sampler_as_shipped(name, seed))
     for genes in hand_made():
         study.enqueue_trial(dict(genes))
     scores, values, started = [], [], time.perf_counter()
@@ -183,7 +183,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         for name in options.sampler:
-            make_sampler(name, 0)
+            sampler_as_shipped(name, 0)
         there = known(options.out, COLUMNS, KEY)
         asked = itertools.product(options.sampler, range(options.seeds), [options.evaluations])
         about = provenance("optuna", "scipy", "numpy", "fewlabel-nas")
