@@ -127,9 +127,9 @@ class Column:
             # The coarsest grid that holds every value of both.
             step = math.gcd(old.step, distribution.step, old.low - distribution.low)  # type: ignore[attr-defined]
             return Column(IntDistribution(int(low), int(high), log=distribution.log, step=step))
-        same_grid = old.step == distribution.step and old.low == distribution.low  # type: ignore[attr-defined]
-        step_of_both = distribution.step if same_grid else None
-        return Column(FloatDistribution(low, high, log=distribution.log, step=step_of_both))
+        steps = (old.low - distribution.low) / (distribution.step or 1.0)  # type: ignore[attr-defined]
+        one_grid = old.step == distribution.step and abs(steps - round(steps)) < 1e-6  # type: ignore[attr-defined]
+        return Column(FloatDistribution(low, high, log=distribution.log, step=distribution.step if one_grid else None))
 
     def _log(self) -> bool:
         return bool(getattr(self.distribution, "log", False))

@@ -39,7 +39,7 @@ class ProposingSampler(IndependentSampler):
         self._seed = checked_seed(seed)
         self._archive: Archive | None = None
         self._proposed: dict[tuple[str, int], dict[int, dict[str, Any]]] = {}
-        """What was proposed to trials that have not ended, and not asked for yet, by study and number."""
+        """What was proposed to trials that have not ended, by study and number."""
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -61,9 +61,8 @@ class ProposingSampler(IndependentSampler):
             genes = proposed.get(trial.number)
             if genes is None or _departs(trial, genes):
                 genes = proposed[trial.number] = self._genes(study, trial)
-            # A gene that is not one of the distribution's stays, and so has the rest proposed anew.
-            if param_name in genes and holds(param_distribution, genes[param_name]):
-                return genes.pop(param_name)
+        if param_name in genes and holds(param_distribution, genes[param_name]):
+            return genes[param_name]
         return self.draw(study, trial, param_name, param_distribution)
 
     def draw(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
@@ -93,7 +92,6 @@ class ProposingSampler(IndependentSampler):
 
 def _departs(trial: FrozenTrial, genes: Mapping[str, Any]) -> bool:
     """Whether a parameter that the trial has by now is not what was proposed."""
-    return any(
-        name in trial.params and not same(trial.distributions[name], gene, trial.params[name])
-        for name, gene in genes.items()
-    )
+    settled = [(name, gene, trial.params[name]) for name, gene in genes.items() if name in trial.params]
+    # Most are equal as they are, which is quicker to tell.
+    return any(gene != value and not same(trial.distributions[name], gene, value) for name, gene, value in settled)
