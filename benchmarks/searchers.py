@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol
 
 import optuna
@@ -11,17 +9,13 @@ import optuna
 from benchmarks.peers import PEERS, make_peer, peers_here
 from benchmarks.tables import Places, Table
 from nas.errors import UserError
-from nas.search.samplers import SAMPLERS, make_sampler
+from nas.search.samplers import OPTUNAS, SAMPLERS, make_sampler
 
 __all__ = ["OURS", "OptunaSearcher", "Searcher", "default_samplers", "make_searcher", "sampler_as_shipped"]
 
 OURS = ("surrogate", "local", "evolution")
 
-OPTUNAS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
-    "tpe": partial(optuna.samplers.TPESampler, multivariate=True, group=True),
-    "gp": optuna.samplers.GPSampler,
-    "random": optuna.samplers.RandomSampler,
-}
+AS_SHIPPED = ("tpe", "gp", "random")
 
 NNIS = ("nni:tpe", "nni:evolution")
 
@@ -82,12 +76,12 @@ def sampler_as_shipped(name: str, seed: int) -> optuna.samplers.BaseSampler:
     Raises:
         UserError: when there is none, or it needs what is not installed.
     """
-    return OPTUNAS[name](seed=seed) if name in OPTUNAS else make_sampler(name, seed)
+    return OPTUNAS[name](seed=seed) if name in AS_SHIPPED else make_sampler(name, seed)
 
 
 def default_samplers() -> list[str]:
     """Ours, and every peer whose package is there."""
-    found = [*OURS, *OPTUNAS]
+    found = [*OURS, *AS_SHIPPED]
     for name in NNIS:
         try:
             make_sampler(name, 0)

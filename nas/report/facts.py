@@ -143,7 +143,7 @@ def _facts(trial: FrozenTrial, tasks: Sequence[str]) -> TrialFacts:
         reason=attrs.get("reason") or "",
         traceback=attrs.get("traceback") or "",
         baseline=attrs.get("baseline"),
-        recipe=_parts_of_json(attrs.get("candidate", ""), data),
+        recipe=_parts_of_json(attrs.get(lives.CANDIDATE, ""), data),
         choices=_choices(data, tasks),
         spends=lives.costs_budget(trial),
         started=trial.datetime_start,
@@ -154,7 +154,7 @@ def _facts(trial: FrozenTrial, tasks: Sequence[str]) -> TrialFacts:
 def _recipe_data(trial: FrozenTrial) -> dict[str, Any]:
     """The candidate as stored, which needs no component to be known."""
     try:
-        recipe = json.loads(trial.user_attrs["candidate"])["recipe"]
+        recipe = json.loads(lives.candidate_of(trial))["recipe"]
     except (KeyError, TypeError, ValueError):
         return {}
     return recipe if isinstance(recipe, dict) else {}

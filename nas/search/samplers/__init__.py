@@ -17,6 +17,7 @@ from nas.search.samplers.nni_tuners import NNISampler
 from nas.search.samplers.surrogate import SurrogateSampler
 
 __all__ = [
+    "OPTUNAS",
     "SAMPLERS",
     "SEVERAL_OBJECTIVES",
     "EvolutionSampler",

@@ -117,19 +117,21 @@ class Column:
     def widened(self, distribution: BaseDistribution) -> Column:
         """The column whose bounds hold those of another distribution as well."""
         old = self.distribution
-        if old == distribution or isinstance(distribution, CategoricalDistribution):
-            return self if old == distribution else Column(distribution)
-        if isinstance(old, CategoricalDistribution) or type(old) is not type(distribution):
-            return Column(distribution)
-        assert isinstance(distribution, IntDistribution | FloatDistribution)
-        low, high = min(old.low, distribution.low), max(old.high, distribution.high)  # type: ignore[attr-defined]
-        if isinstance(distribution, IntDistribution):
+        if old == distribution:
+            return self
+        if isinstance(old, IntDistribution) and isinstance(distribution, IntDistribution):
+            low, high = min(old.low, distribution.low), max(old.high, distribution.high)
             # The coarsest grid that holds every value of both.
-            step = math.gcd(old.step, distribution.step, old.low - distribution.low)  # type: ignore[attr-defined]
-            return Column(IntDistribution(int(low), int(high), log=distribution.log, step=step))
-        steps = (old.low - distribution.low) / (distribution.step or 1.0)  # type: ignore[attr-defined]
-        one_grid = old.step == distribution.step and abs(steps - round(steps)) < 1e-6  # type: ignore[attr-defined]
-        return Column(FloatDistribution(low, high, log=distribution.log, step=distribution.step if one_grid else None))
+            grid = math.gcd(old.step, distribution.step, old.low - distribution.low)
+            return Column(IntDistribution(low, high, log=distribution.log, step=grid))
+        if isinstance(old, FloatDistribution) and isinstance(distribution, FloatDistribution):
+            steps = (old.low - distribution.low) / (distribution.step or 1.0)
+            one_grid = old.step == distribution.step and abs(steps - round(steps)) < 1e-6
+            bounds = min(old.low, distribution.low), max(old.high, distribution.high)
+            return Column(
+                FloatDistribution(*bounds, log=distribution.log, step=distribution.step if one_grid else None)
+            )
+        return Column(distribution)
 
     def _log(self) -> bool:
         return bool(getattr(self.distribution, "log", False))

@@ -139,7 +139,9 @@ class _Dialogue:
         started = [t for t in trials if t.datetime_start and t.number not in self._asked]
         # A trial that was added, not asked for, has taken no time.
         new = [t for t in started if t.datetime_start != t.datetime_complete]
-        ended = sorted((t for t in trials if new and t.datetime_complete), key=_completed)
+        if not new:
+            return
+        ended = sorted((t for t in trials if t.datetime_complete), key=_completed)
         told = 0
         for trial in sorted(new, key=_started):
             there = bisect_right(ended, _started(trial), key=_completed)
