@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from itertools import product
+from operator import add
 
 import cv2
 import numpy as np
@@ -11,9 +13,18 @@ import torch
 
 from nas.training import Confusion
 from tasks.data import VOID, ImageSet
-from tasks.data.sets import Pixels
+from tasks.data.sets import FewLabelData, Pixels
 
-__all__ = ["CHANNELS", "LOCATION_MAP", "OTSU", "OtsuBaseline", "location_map", "naive_scores"]
+__all__ = [
+    "CHANNELS",
+    "LOCATION_MAP",
+    "OTSU",
+    "OtsuBaseline",
+    "location_map",
+    "naive_baselines",
+    "naive_confusions",
+    "naive_scores",
+]
 
 LOCATION_MAP, OTSU = "location map", "Otsu's threshold"
 
@@ -26,13 +37,38 @@ def naive_scores(labelled: ImageSet, split: ImageSet, classes: int) -> dict[str,
 
     "location map" is there always, "Otsu's threshold" where there are two classes.
     """
+    return {name: counted.scores().miou for name, counted in naive_confusions(labelled, split, classes).items()}
+
+
+def naive_confusions(labelled: ImageSet, split: ImageSet, classes: int) -> dict[str, Confusion]:
+    """The confusion matrices behind `naive_scores`."""
     assert labelled.masks is not None
     likeliest = location_map(labelled.masks, classes)
-    scores = {LOCATION_MAP: _miou([likeliest] * len(split), split, classes)}
+    found = {LOCATION_MAP: _confusion([likeliest] * len(split), split, classes)}
     if classes == 2:
         otsu = OtsuBaseline.fit(labelled.images, labelled.masks)
-        scores[OTSU] = _miou(otsu.predict(split.images), split, classes)
-    return scores
+        found[OTSU] = _confusion(otsu.predict(split.images), split, classes)
+    return found
+
+
+def naive_baselines(data: FewLabelData, folds: int, seed: int) -> dict[str, dict[str, float]]:
+    """The mIoU of each naive baseline on the images that rank candidates and on the test split.
+
+    Args:
+        folds: folds of the labelled images that candidates are ranked on, 0 for the validation split.
+        seed: of the division into folds.
+
+    Returns:
+        By name of the baseline, its "validation" and its "test" score.
+    """
+    classes = len(data.classes)
+    views = [data.fold(i, folds, seed) for i in range(folds)] or [data]
+    ranked = [naive_confusions(view.labelled, view.validation, classes) for view in views]
+    tested = naive_scores(data.labelled, data.test, classes)
+    return {
+        name: {"validation": reduce(add, (found[name] for found in ranked)).scores().miou, "test": tested[name]}
+        for name in tested
+    }
 
 
 def location_map(masks: Pixels, classes: int) -> Pixels:
@@ -97,10 +133,15 @@ def _channel(image: Pixels, channel: str) -> Pixels:
     return np.ascontiguousarray(plane, np.uint8)
 
 
-def _miou(predicted: Pixels | list[Pixels], split: ImageSet, classes: int) -> float:
+def _miou(predicted: Pixels, split: ImageSet, classes: int) -> float:
     """Return the mIoU of N predicted class maps H x W on a split with masks."""
+    return _confusion(predicted, split, classes).scores().miou
+
+
+def _confusion(predicted: Pixels | list[Pixels], split: ImageSet, classes: int) -> Confusion:
+    """Return the confusion matrix of N predicted class maps H x W on a split with masks."""
     assert split.masks is not None
     confusion = Confusion(classes)
     for prediction, mask in zip(predicted, split.masks, strict=True):
         confusion.add(torch.from_numpy(prediction), torch.from_numpy(np.array(mask)))
-    return confusion.scores().miou
+    return confusion

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas import wording
+
 if TYPE_CHECKING:
     from nas.search.run import Run
 
@@ -48,12 +50,7 @@ def count(value: Any) -> str:
 def duration(seconds: Any) -> str:
     """Seconds as `34.1 s`, `12 min` or `3 h 20 min`, or `-`."""
     number = finite(seconds)
-    if number is None:
-        return "-"
-    if number < 120:
-        return f"{number:.1f} s"
-    hours, minutes = divmod(round(number / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return "-" if number is None else wording.duration(number)
 
 
 def shown_folder(run: Run) -> Path:

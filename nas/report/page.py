@@ -15,7 +15,7 @@ from nas.report.facts import TrialFacts, agreements, find_winner, read_importanc
 from nas.report.front import figures as front_figures
 from nas.report.front import read_front, shown
 from nas.report.numbers import count, duration, finite, score, score_with_interval
-from nas.report.text import SMALLER, next_commands
+from nas.report.text import next_commands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +127,10 @@ def _time(trials: Sequence[TrialFacts]) -> str:
 def _ranking(table: pd.DataFrame | None, split: str) -> str:
     if table is None:
         return "<h2>Ranking</h2>\n<p>There is none yet: the run has not reached its end.</p>"
-    heads = ["rank", "name", "mIoU ± 95 %", "tie", "seeds", "search", "params", "MACs", "a training", "memory", ""]
+    heads = [
+        *("rank", "name", "mIoU ± 95 %", "tie", "seeds", "search", "final", "test"),
+        *("params", "MACs", "a training", "memory", ""),
+    ]
     rows = [
         [
             rank,
@@ -136,6 +139,8 @@ def _ranking(table: pd.DataFrame | None, split: str) -> str:
             "tie" if row["tie"] else "",
             row["seeds"],
             score(row["search_miou"]),
+            score(row.get("final_miou")),
+            score(row.get("test_miou")),
             count(row["params"]),
             count(row["macs"]),
             duration(row["seconds"]),
@@ -146,8 +151,10 @@ def _ranking(table: pd.DataFrame | None, split: str) -> str:
     ]
     return (
         f"<h2>Ranking</h2>\n<p>mIoU on the {split} split, mean over seeds, with half its 95 % interval. "
-        "A tie is a contender that the seeds do not tell from the first. Under search is its score there.</p>\n"
-        + _html_table("Ranking", heads, rows, numbers={0, 4, 5, 6, 7, 8, 9}, recipe={10})
+        "A tie is a contender that the seeds do not tell from the first. Under search is its score there, under final "
+        "that of its longer, final training. Naive baselines, which need no training, stand beside them: the most "
+        "frequent class at each place, and for two classes Otsu's threshold.</p>\n"
+        + _html_table("Ranking", heads, rows, numbers={0, *range(4, 12)}, recipe={12})
     )
 
 
@@ -167,7 +174,7 @@ def _winner(table: pd.DataFrame | None, run: Run, trials: Sequence[TrialFacts]) 
         else f"Its test score is unknown. {winner.problem}".strip()
     )
     recipe = "".join(f"<dt>{escape(n)}</dt><dd class='recipe'>{escape(v)}</dd>" for n, v in winner.recipe)
-    why = f"It is {SMALLER}. " if winner.smaller else ""
+    why = f"It is {winner.reason}. " if winner.reason else ""
     parts = [
         f"<h2>Winner: {escape(winner.name)}</h2>\n<p>{escape(why + told)}</p>",
         f"<dl>{recipe}</dl>" if recipe else "",

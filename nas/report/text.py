@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nas.report.facts import Agreement, Winner, agreements, find_winner, read_importance, read_trials, scored_on
 from nas.report.front import front_text, read_front
 from nas.report.numbers import count, finite, score, score_with_interval, shown_folder, shown_storage
+from nas.search.naive import unbeaten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,13 +18,11 @@ if TYPE_CHECKING:
     from nas.search.importance import Importance
     from nas.search.run import Run
 
-__all__ = ["SMALLER", "files", "next_commands", "ranking_text"]
+__all__ = ["files", "next_commands", "ranking_text"]
 
 WIDTH = 80
 
-SMALLER = "the smallest network of those that tie with the first, within a standard error"
-
-HEADS = ("rank", "name", "mIoU ± 95 %", "tie", "seeds", "search", "params", "s/training")
+HEADS = ("rank", "name", "mIoU ± 95 %", "tie", "seeds", "search", "final", "params", "s/training")
 
 FILES = (
     ("best.safetensors", "the winner: weights, recipe, classes, scores"),
@@ -51,6 +50,7 @@ def ranking_text(table: pd.DataFrame, run: Run) -> str:
         _importance(read_importance(run)),
         _files(run),
         "Next:\n" + "\n".join(_command(words) for words in next_commands(run)),
+        _unbeaten(table),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -77,6 +77,7 @@ def _row(rank: object, row: dict) -> tuple[str, ...]:
         "=" if row["tie"] else "",
         str(row["seeds"]),
         score(row["search_miou"]),
+        score(row.get("final_miou")),
         count(row["params"]),
         "-" if seconds is None else f"{seconds:.1f}",
     )
@@ -92,13 +93,22 @@ def _winner(winner: Winner, holdout: bool) -> str:
     if winner.test_miou is not None:
         lines[0] += f", mIoU {score(winner.test_miou)} on the test split" + ", which serves nothing else" * holdout
     lines = _wrap(lines[0])
-    if winner.smaller:
-        lines += _wrap(f"  {SMALLER}")
+    if winner.reason:
+        lines += _wrap(f"  {winner.reason}")
     if winner.problem:
         lines += _wrap(f"Its test score is unknown: {winner.problem}")
     for name, content in winner.recipe:
         lines += _wrap(f"  {name}: {content}", "      ")
     return "\n".join(lines)
+
+
+def _unbeaten(table: pd.DataFrame) -> str:
+    """What needs no training and is as good as the winner: the last lines, so that they are read."""
+    found = unbeaten(table)
+    if not found:
+        return ""
+    more = "Train longer (--steps, --max-time), label more images, or check the masks with nas-doctor."
+    return "\n".join(_wrap(f"The winner is not worth using yet: {'; '.join(found)}. {more}", ""))
 
 
 def _agreement(found: Sequence[Agreement]) -> str:

@@ -19,6 +19,7 @@ from nas.files import lock, replacing
 from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, new_folder
 from nas.search.settings import Settings, settings_of
+from nas.search.timing import LAST, Clock, Estimate, plan_text
 from nas.search.unchanged import check_images, check_space, keep_space
 from nas.space import Choice, Int, Recipe, find_space_file, is_open, load_space, parameters, priors
 from nas.wording import counted
@@ -48,6 +49,7 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     Raises:
         UserError: when the input is unusable; nothing has been written then.
     """
+    clock = Clock(settings.get("max_time"))
     path = find_space_file(space)
     chosen = settings_of(space=str(path), **settings)
     loaded = load_space(path)
@@ -58,6 +60,7 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     chosen = _with_groups(chosen)
     data = _load_data(chosen)
     _check_builds(loaded, data)
+    open_steps = chosen.steps is None
     chosen = chosen.with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name, studies=studies)
     chosen.write(folder)
@@ -65,7 +68,7 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     run = Run(folder)
     with _alone(folder):
         keep_space(run, loaded)
-        return _Searching(run, data).through()
+        return _Searching(run, data, clock, open_steps).through()
 
 
 def resume(folder: str | Path, budget: int | None = None, **changes: Any) -> Run:
@@ -78,6 +81,7 @@ def resume(folder: str | Path, budget: int | None = None, **changes: Any) -> Run
         UserError: when the folder is no run or one that is being searched, its space or images are not those it
             began with, or a setting may not change.
     """
+    clock = Clock(changes.get("max_time"))
     given = {name: value for name, value in {"budget": budget, **changes}.items() if value is not None}
     fixed = [name.replace("_", "-") for name in given if name not in MAY_CHANGE]
     if fixed:
@@ -94,7 +98,7 @@ def resume(folder: str | Path, budget: int | None = None, **changes: Any) -> Run
             with run.written():
                 check_images(run.study(), data)
         run.settings.write(run.folder)
-        return _Searching(run, data).through()
+        return _Searching(run, data, clock).through()
 
 
 @contextmanager
@@ -233,6 +237,7 @@ def _load_data(settings: Settings) -> Any:
         cache_gb=settings.cache_gb,
         group_classes=settings.group_classes,
         holdout=settings.holdout,
+        folds=settings.folds,
     )
 
 
@@ -248,6 +253,13 @@ class _Searching:
 
     run: Run
     data: Any
+    clock: Clock
+    open_steps: bool = False
+    """Whether the steps of a training may still be shortened to fit a limit on time."""
+
+    def __post_init__(self) -> None:
+        self.folds = self.data.folds
+        self.estimate = Estimate(0.0, 0.0, 0.0, self.run.settings.budget)
 
     def through(self) -> Run:
         """Explore, rank, test the winner once, and write everything down."""
@@ -263,6 +275,7 @@ class _Searching:
             with LocalPool(work, settings.workers, settings.workers_per_gpu, settings.hang_after) as pool:
                 log.info("%s", self._headline(pool.slots))
                 try:
+                    self._plan(study, space, pool)
                     self._explore(study, space, pool)
                     self._finish(study, space, pool)
                 except KeyboardInterrupt:
@@ -271,6 +284,38 @@ class _Searching:
                     raise
         shutil.rmtree(folder / "cache", ignore_errors=True)
         return self.run
+
+    def _plan(self, study: Any, space: Any, pool: Any) -> None:
+        """Say how long the search will take, and fit it to a limit on time."""
+        from nas.search import trials
+        from nas.search.explore import broken_constraint
+        from nas.search.probe import probe
+        from nas.search.stopping import make_stopping
+        from nas.search.timing import estimate, fitted
+
+        settings = self.run.settings
+        budget = settings.budget - trials.spent(study)
+        if budget <= 0:
+            return
+
+        def allowed(candidate: Any) -> bool:
+            try:
+                return broken_constraint(space, candidate) is None and bool(self._costs(candidate))
+            except Exception:  # a space may hold parts of anyone's making
+                return False
+
+        paces = probe(pool, space, settings.seed, self.folds, allowed)
+        if paces is None:
+            return
+        if not trials.spent(study):
+            settings, self.folds = fitted(settings, paces, pool.slots, self.folds, self.clock, self.open_steps)
+            self.run.settings = replace(settings, folds=self.folds)
+            self.run.settings.write(self.run.folder)
+        rule = make_stopping(settings.stopping, self.run.settings.full_steps, settings.seed)
+        self.estimate = estimate(
+            self.run.settings, paces, pool.slots, rule, self.folds, budget, not is_open(space), self.clock
+        )
+        log.info("%s", plan_text(self.run.settings, paces, self.estimate, pool.slots, self.folds, self.clock))
 
     def _headline(self, slots: int) -> str:
         data, settings = self.data, self.run.settings
@@ -360,6 +405,7 @@ class _Searching:
             "group_classes": settings.group_classes,
             "seed": settings.seed,
             "holdout": settings.holdout,
+            "folds": self.folds,
             "fingerprint": self.data.fingerprint,
             "native": self.data.native,
             # Held out for ranking, they are no measure of what they trained.
@@ -368,11 +414,19 @@ class _Searching:
         return {"run": self.run.folder.name, "space": Path(settings.space).name, "data": data}
 
     def _explore(self, study: Any, space: Any, pool: Any) -> None:
+        from nas.search import trials
         from nas.search.explore import Exploration
         from nas.search.progress import Progress
 
         settings = self.run.settings
-        progress = Progress(settings.budget, "Searching")
+        progress = Progress(
+            min(settings.budget, trials.spent(study) + self.estimate.candidates),
+            "Searching",
+            self.estimate.exploring or None,
+            self.estimate.ranking + self.estimate.final + LAST,
+            self.clock.left,
+        )
+        ends = self.estimate.exploring_ends(self.clock)
         exploration = Exploration(
             study=study,
             space=space,
@@ -382,6 +436,8 @@ class _Searching:
             progress=progress,
             cost_of=self._costs,
             checkpoint=lambda digest: self.run.checkpoint(digest, settings.seed),
+            in_time=lambda: self.clock.spent() < ends,
+            folds=self.folds,
             provenance=self._provenance(),
             warned=self._advise(space),
         )
@@ -406,37 +462,63 @@ class _Searching:
 
     def _finish(self, study: Any, space: Any, pool: Any) -> None:
         """Rank the best few and the baselines over seeds; test the winner, once, and export it."""
+        from nas.search.final import FinalTraining, with_final
+        from nas.search.naive import with_naive
         from nas.search.progress import Progress
         from nas.search.ranking import contenders, rank, repeat
+        from tasks.naive import naive_baselines
 
         entrants = contenders(study, space, self.run.settings.best)
         if not entrants:
             reasons = [t.user_attrs["reason"] for t in study.get_trials(deepcopy=False) if t.user_attrs.get("reason")]
             last = f"; the last one: {reasons[-1].splitlines()[0]}" if reasons else ""
             raise UserError(f"no candidate was trained to its end, so there is nothing to rank{last}: see search.log")
-        progress = Progress(0, "Ranking over seeds")
+        settings, run = self.run.settings, self.run
+        progress = Progress(
+            0, "Ranking over seeds", self.estimate.ranking or None, self.estimate.final + LAST, self.clock.left
+        )
+        ends = self.estimate.ranking_ends(self.clock)
         try:
             results = repeat(
-                study, pool, entrants, self.run.settings, self.run.checkpoint, self._provenance(), progress
+                study,
+                pool,
+                entrants,
+                settings,
+                run.checkpoint,
+                self._provenance(),
+                progress,
+                self.folds,
+                lambda: self.clock.spent() < ends,
             )
         finally:
             progress.close()
         table = rank(entrants, results, study)
-        with replacing(self.run.folder / "ranking.csv") as path:
-            table.drop(columns="values").to_csv(path)
         winner = table[table["winner"]].iloc[0]
-        scores = winner["values"]
-        if not scores:
+        if not winner["values"]:
             raise UserError(f"every final training failed ({winner['error']}): see search.log")
-        # Without a split to choose by, the first seed is as good as any.
-        seed = max(scores, key=lambda s: scores[s]) if self.run.settings.holdout else min(scores, key=int)
-        self._test(self.run.checkpoint(winner["hash"], int(seed)), pool)
+        exported = FinalTraining(
+            study,
+            pool,
+            settings,
+            self.folds,
+            entrants,
+            table,
+            run.checkpoint,
+            run.final_checkpoint,
+            self._provenance(),
+            self.clock,
+        ).run()
+        tested = self._test(exported.checkpoint, pool)
+        table = with_final(table, study, exported)
+        table = with_naive(table, naive_baselines(self.data, self.folds, settings.seed), tested)
+        with replacing(run.folder / "ranking.csv") as path:
+            table.drop(columns="values").to_csv(path)
         if len(study.directions) == 1 and is_open(space):
             study.set_user_attr(ATTRIBUTE, importance(study).to_data())
         self._report(table)
 
-    def _test(self, winner: Path, pool: Any) -> None:
-        """Score the winner on the test split, the only time it is read."""
+    def _test(self, winner: Path, pool: Any) -> float:
+        """The winner's mIoU on the test split, the only time it is read."""
         from nas.pool import Done, Failed, Infeasible, Job, Lost
         from nas.search.work import FinalTest
 
@@ -444,7 +526,7 @@ class _Searching:
         while True:
             for message in pool.messages(timeout=1.0):
                 if isinstance(message, Done):
-                    return
+                    return float(message.result["miou"])
                 if isinstance(message, Failed | Infeasible | Lost):
                     raise UserError(f"the winner could not be tested: {message.reason}")
 

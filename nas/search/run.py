@@ -138,6 +138,10 @@ class Run:
         """Where the weights of a candidate trained in full with a seed are."""
         return self.folder / "checkpoints" / f"{digest}-{seed}.safetensors"
 
+    def final_checkpoint(self, digest: str) -> Path:
+        """Where the weights of a candidate's final training are."""
+        return self.folder / "checkpoints" / f"{digest}-final.safetensors"
+
     @property
     def best_checkpoint(self) -> Path:
         """The exported winner."""

@@ -11,9 +11,21 @@ from nas.errors import UserError
 from nas.files import replacing
 from nas.search.objectives import checked_objectives
 
-__all__ = ["Settings", "settings_of"]
+__all__ = ["UNLIMITED", "Settings", "default_steps", "settings_of"]
 
-PASSES, SCENES_PASSES = 60, 5
+PASSES, BATCH = 60, 8
+"""Passes over the labelled images of a training, and labelled images a step."""
+
+UNLIMITED = 1_000_000
+"""The budget of a search that only its time limits."""
+
+FEWEST_STEPS = 300
+"""Steps under which a training has hardly begun, however few the labels."""
+
+
+def default_steps(labelled: int) -> int:
+    """Optimizer steps of a full training in a search."""
+    return max(PASSES * labelled // BATCH, FEWEST_STEPS)
 
 
 def settings_of(**given: Any) -> Settings:
@@ -26,6 +38,8 @@ def settings_of(**given: Any) -> Settings:
     unknown = [name for name in given if name not in known]
     if unknown:
         raise UserError(f"there is no setting {unknown[0]!r}: choose from {', '.join(sorted(known - {'space'}))}")
+    if given.get("max_time") is not None and given.get("budget") is None:
+        given["budget"] = UNLIMITED
     return Settings(**given).checked()
 
 
@@ -46,13 +60,16 @@ class Settings:
         warm_start: the folder of an earlier run whose best candidates are tried after the baselines, or None.
         screen: how many candidates are drawn before anything is trained, the most promising tenth being tried next;
             or None.
-        steps: optimizer steps of a full training; None for 60 passes over the labelled images at 8 a step,
-            or 5 on the embedded scenes, which are there to try things on.
+        steps: optimizer steps of a full training in the search; None for what `default_steps` gives.
+        final_steps: optimizer steps that the best contenders are trained for in the end, None for three times
+            `steps`; 0 for none, so that a network of the search is exported.
+        folds: folds of the labelled images that candidates are scored on; 0 for one validation split; None for what
+            the data calls for, see `tasks.data.load_data`.
         best: candidates that are trained again at the end, beside the baselines.
         repeats: seeds each of them is trained on.
         workers: processes on a machine without a GPU; None for one a core.
         workers_per_gpu: processes on each GPU.
-        max_time: seconds after which no new candidate is started, or None.
+        max_time: seconds that a sitting may take, with ranking, final training and export; or None.
         storage: an Optuna storage URL, or None for `study.db` in the run's folder.
         cache_gb: images above this live in a cache on disk.
         hang_after: seconds without a word after which a worker counts as hung and is replaced.
@@ -74,6 +91,8 @@ class Settings:
     warm_start: str | None = None
     screen: int | None = None
     steps: int | None = None
+    final_steps: int | None = None
+    folds: int | None = None
     best: int = 3
     repeats: int = 3
     workers: int | None = None
@@ -90,11 +109,13 @@ class Settings:
             UserError: when a number is out of its range.
         """
         least = dict.fromkeys(("budget", "screen", "steps", "best", "repeats", "workers", "workers_per_gpu"), 1)
-        least |= dict.fromkeys(("seed", "cache_gb"), 0)
+        least |= dict.fromkeys(("seed", "cache_gb", "final_steps", "folds"), 0)
         for name, lowest in least.items():
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int | float) or value < lowest):
                 raise UserError(f"--{name.replace('_', '-')} {value}: give {lowest} or more")
+        if self.folds == 1:
+            raise UserError("--folds 1: give 2 or more, or 0 for one validation split")
         if self.seed >= 2**32:
             raise UserError(f"--seed {self.seed}: give less than 2^32")
         checked_objectives(self.objectives)
@@ -138,8 +159,7 @@ class Settings:
         """The same settings with the number of steps decided, for that many labelled images."""
         if self.steps is not None:
             return self
-        passes = SCENES_PASSES if self.data.startswith("scenes") else PASSES
-        return replace(self, steps=max(passes * labelled // 8, 1))
+        return replace(self, steps=default_steps(labelled))
 
     @property
     def timed(self) -> str | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
+import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +16,9 @@ from nas.components import COMPONENTS, know_components
 from nas.errors import UserError
 from nas.pool import Report
 
-__all__ = ["DataHandle", "FinalTest", "Task", "TrainWork"]
+__all__ = ["DataHandle", "FinalTest", "Probe", "Task", "TrainWork"]
+
+PROBE_STEPS = 8
 
 
 class DataHandle(Protocol):
@@ -34,6 +38,10 @@ class Task:
         provenance: what else the checkpoint is to say of itself.
         timed: the device on which the network's latency is asked for, "training" for that of the training; or None.
         paused: where the training is kept when it is stopped, and taken up if it is there; or None.
+        folds: how many folds of the labelled images to train and score on; 0 for the data's own validation split.
+        stop: the step after which the training ends although its schedule spans `steps`; None for `steps`.
+        metrics: what the checkpoint says in place of the validation score, which counts for nothing where the
+            validation images are trained on.
     """
 
     candidate: str
@@ -44,6 +52,18 @@ class Task:
     provenance: dict[str, Any] = field(default_factory=dict)
     timed: str | None = None
     paused: str | None = None
+    folds: int = 0
+    stop: int | None = None
+    metrics: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A few steps of a candidate, to learn how long its training takes."""
+
+    candidate: str
+    seed: int
+    folds: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,8 +94,10 @@ class TrainWork:
         _try_out(device)
         self._data = self.data.open()
 
-    def run(self, task: Task | FinalTest, report: Report) -> dict[str, Any]:
+    def run(self, task: Task | Probe | FinalTest, report: Report) -> dict[str, Any]:
         """Run a task; the result is plain data."""
+        if isinstance(task, Probe):
+            return self._probe(task, report)
         return self._test(task, report) if isinstance(task, FinalTest) else self._train(task, report)
 
     def _train(self, task: Task, report: Report) -> dict[str, Any]:
@@ -83,14 +105,18 @@ class TrainWork:
 
         from nas.export import save_checkpoint
         from nas.space import from_json
-        from nas.training import Plan, latency_ms, train
+        from nas.training import Plan, latency_ms, train, train_folds
         from nas.training.compute import memory_layout
 
         candidate = from_json(task.candidate)
-        plan = Plan(task.steps, task.rungs, task.seed, self._device)
+        plan = Plan(task.steps, task.rungs, task.seed, self._device, task.stop)
         with _warnings() as warnings:
             paused = Path(task.paused) if task.paused else None
-            trained = train(candidate, self._data, plan, report, paused, report.alive)
+            if task.folds:
+                views = [self._data.fold(i, task.folds, task.seed) for i in range(task.folds)]
+                trained = train_folds(candidate, views, plan, report, paused, report.alive)
+            else:
+                trained = train(candidate, self._data, plan, report, paused, report.alive)
         latency = None
         if task.timed:
             device = torch.device(self._device if task.timed == "training" else task.timed)
@@ -98,8 +124,9 @@ class TrainWork:
             # Planar or not is the device's: what is quick on a GPU is slow on a CPU.
             network.to(device, memory_format=memory_layout(network, device))  # type: ignore[call-overload]
             latency = latency_ms(network, self._data.size, device)
-        if task.save and trained.steps == task.steps:
-            metrics = {"validation_miou": trained.scores.miou, "steps": trained.steps, "seconds": trained.seconds}
+        if task.save and trained.steps == plan.end:
+            scored = task.metrics if task.metrics is not None else {"validation_miou": trained.scores.miou}
+            metrics = {**scored, "steps": trained.steps, "seconds": trained.seconds}
             provenance = {**task.provenance, "seed": task.seed}
             save_checkpoint(Path(task.save), trained.network, candidate, self._data, metrics, provenance)
         return {
@@ -111,6 +138,30 @@ class TrainWork:
             "latency_ms": latency,
             "logs": trained.logs,
             "warnings": warnings,
+        }
+
+    def _probe(self, task: Probe, report: Report) -> dict[str, Any]:
+        import time
+
+        from nas.space import from_json
+        from nas.training import Plan, train
+
+        data = self._data.fold(0, task.folds, task.seed) if task.folds else self._data
+        moments = [time.perf_counter()]
+
+        def note() -> None:
+            moments.append(time.perf_counter())
+            report.alive()
+
+        plan = Plan(PROBE_STEPS, (), task.seed, self._device)
+        with _warnings():
+            trained = train(from_json(task.candidate), data, plan, alive=note)
+        steps = [after - before for before, after in pairwise(moments[: PROBE_STEPS + 1])]
+        # The first steps pay for what is set up once.
+        return {
+            "step_seconds": statistics.median(steps[PROBE_STEPS // 2 :]),
+            "validation_seconds": moments[-1] - moments[PROBE_STEPS],
+            "peak_mb": trained.peak_mb,
         }
 
     def _test(self, task: FinalTest, report: Report) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from nas.training.batch import VOID, Batch
 from nas.training.cost import Cost, cost
 from nas.training.ema import ema_update
 from nas.training.evaluate import evaluate
+from nas.training.folds import train_folds
 from nas.training.latency import latency_ms
 from nas.training.metrics import Confusion, Scores
 from nas.training.optimizers import SGD, Adam, AdamW
@@ -40,4 +41,5 @@ __all__ = [
     "evaluate",
     "latency_ms",
     "train",
+    "train_folds",
 ]
