@@ -24,7 +24,7 @@ from nas.search.ranking import Contender
 from nas.search.settings import Settings
 from nas.search.timing import Clock
 from nas.search.work import Task
-from nas.wording import duration
+from nas.wording import counted, duration
 
 __all__ = ["FINALISTS", "FinalTraining", "Outcome", "finalists", "longer", "with_final"]
 
@@ -150,7 +150,10 @@ class FinalTraining:
             return {}
         if missing:
             log.info(
-                "Final training: %d contenders for %d steps each, about %s.", len(missing), steps, duration(expected)
+                "Final training: %s for %d steps each, about %s.",
+                counted(len(missing), "contender"),
+                steps,
+                duration(expected),
             )
         self._train(missing, steps, kept)
         return {d: {int(s): v for s, v in kept[d].items()} for d in wanted if str(steps) in kept.get(d, {})}
@@ -210,10 +213,12 @@ class FinalTraining:
         self.pool.submit(Job(0, task))
         while True:
             for message in self.pool.messages(timeout=0.5):
-                if isinstance(message, Done):
+                if isinstance(message, Rung):
+                    self.pool.answer(0, True)
+                elif isinstance(message, Done):
                     self.study.set_user_attr(ON_ALL, plan)
                     return Outcome(digest, target, stop, miou)
-                if isinstance(message, Failed | Infeasible | Lost):
+                elif isinstance(message, Failed | Infeasible | Lost):
                     raise UserError(f"the winner could not be trained on all labelled images: {message.reason}")
 
 
