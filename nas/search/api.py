@@ -304,7 +304,7 @@ class _Searching:
             except Exception:  # a space may hold parts of anyone's making
                 return False
 
-        paces = probe(pool, space, settings.seed, self.folds, allowed)
+        paces = probe(pool, space, settings.seed, self.folds, allowed, self.clock)
         if paces is None:
             return
         if not trials.spent(study):

@@ -92,7 +92,10 @@ class Exploration:
         self._remember()
         while True:
             in_time = self.in_time()
-            while in_time and self.pool.idle() and self._wanted() and self._fruitless < FRUITLESS:
+            # Without a single network there is nothing to export.
+            while (
+                (in_time or self._nothing_yet()) and self.pool.idle() and self._wanted() and self._fruitless < FRUITLESS
+            ):
                 self._next()
             if not self._running:
                 break
@@ -104,6 +107,10 @@ class Exploration:
             running = len(self._running)
             self.progress.show(trials.spent(self.study), running, self.halving.describe(), self._underway())
         self._say_why_it_ended(in_time)
+
+    def _nothing_yet(self) -> bool:
+        """Whether no candidate has been trained in full, and none is being trained."""
+        return self.progress.best is None and not self._running
 
     def _give_up(self) -> None:
         """End what is being trained; it is queued again, for when the run is resumed."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 import statistics
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,18 @@ from nas.pool import Report
 
 __all__ = ["DataHandle", "FinalTest", "Probe", "Task", "TrainWork"]
 
-PROBE_STEPS = 8
+PROBE_STEPS, PROBE_WARM = 8, 3
+"""Steps of a probe, and how many of them are left out, since they pay for what is set up once."""
+
+PROBE_SECONDS = 5.0
+"""Seconds after which a probe has seen enough."""
+
+BACKWARD = 3.0
+"""How many times the seconds of a prediction a training step takes."""
+
+
+class _Enough(Exception):
+    """Ends the training of a probe."""
 
 
 class DataHandle(Protocol):
@@ -141,10 +153,11 @@ class TrainWork:
         }
 
     def _probe(self, task: Probe, report: Report) -> dict[str, Any]:
-        import time
+        import torch
 
         from nas.space import from_json
         from nas.training import Plan, train
+        from nas.training.memory import peak_megabytes
 
         data = self._data.fold(0, task.folds, task.seed) if task.folds else self._data
         moments = [time.perf_counter()]
@@ -152,17 +165,19 @@ class TrainWork:
         def note() -> None:
             moments.append(time.perf_counter())
             report.alive()
+            steps = min(len(moments) - 1, PROBE_STEPS)
+            if steps > PROBE_WARM and moments[-1] - moments[0] > PROBE_SECONDS:
+                raise _Enough
 
-        plan = Plan(PROBE_STEPS, (), task.seed, self._device)
-        with _warnings():
-            trained = train(from_json(task.candidate), data, plan, alive=note)
+        candidate = from_json(task.candidate)
+        peak = 0.0
+        with _warnings(), suppress(_Enough):
+            peak = train(candidate, data, Plan(PROBE_STEPS, (), task.seed, self._device), alive=note).peak_mb
         steps = [after - before for before, after in pairwise(moments[: PROBE_STEPS + 1])]
-        # The first steps pay for what is set up once.
-        return {
-            "step_seconds": statistics.median(steps[PROBE_STEPS // 2 :]),
-            "validation_seconds": moments[-1] - moments[PROBE_STEPS],
-            "peak_mb": trained.peak_mb,
-        }
+        step = statistics.median(steps[PROBE_WARM:])
+        images = len(data.validation.images)
+        seen = moments[-1] - moments[PROBE_STEPS] if peak else step / BACKWARD * images / candidate.labelled_batch
+        return {"step": step, "validation": seen, "peak_mb": peak or peak_megabytes(torch.device(self._device))}
 
     def _test(self, task: FinalTest, report: Report) -> dict[str, Any]:
         import torch

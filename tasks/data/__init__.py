@@ -1,6 +1,7 @@
 """Data: the embedded scenes, readers for real sets, few-label splits, and sharing pixels with workers."""
 
 from tasks.data.files import list_images, read_image, resize
+from tasks.data.folds import fold
 from tasks.data.grouping import Groups, read_groups
 from tasks.data.labels import is_list
 from tasks.data.load import KINDS, load_data, open_source, resolved, same_set
@@ -17,6 +18,7 @@ __all__ = [
     "SharedData",
     "Source",
     "fingerprint",
+    "fold",
     "is_list",
     "list_images",
     "load_data",

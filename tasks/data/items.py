@@ -23,6 +23,7 @@ class FileItem(Item):
     mask_path: Path | None = None
     code: MaskCode | None = None
     sequence: str | None = None
+    group: str | None = None
 
     @property
     def stems(self) -> tuple[str, ...]:

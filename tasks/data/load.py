@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nas.errors import UserError
+from nas.wording import counted
 from tasks.data.grouping import group_classes as grouped
 from tasks.data.grouping import read_groups
 from tasks.data.images import allocator, decode, first_size, present_classes
@@ -30,6 +32,12 @@ from tasks.data.splits import check_disjoint, undivided
 __all__ = ["KINDS", "load_data", "open_source", "resolved", "same_set"]
 
 _log = logging.getLogger(__name__)
+
+FEW = 60
+"""Images with masks below which a ranking split cut from them is too small to rank by: folds take its place."""
+
+FOLDS = 3
+"""Folds where nobody says how many."""
 
 KINDS: dict[str, Callable[[Path, bool], Source]] = {
     "camvid": read_camvid,
@@ -53,6 +61,7 @@ def load_data(
     progress: bool = True,
     group_classes: str | Path | Mapping[str, Any] | None = None,
     holdout: bool = True,
+    folds: int | None = None,
 ) -> FewLabelData:
     """Load a data set with few labels.
 
@@ -72,6 +81,10 @@ def load_data(
         group_classes: fewer classes made of the set's own, a file or its content, see `read_groups`.
         holdout: whether images are held out of the pool to rank candidates on. Without, as papers train a single
             network, the whole training split is the pool, and `validation` is the test split.
+        folds: how many folds of the labelled images candidates are ranked on; 0 for a ranking split. None is
+            3 where a ranking split would be cut from fewer than `FEW` images with masks, else 0. With folds nothing is
+            held out of the pool for ranking: `labelled` has all that is labelled outside the test split, and
+            `validation` is the same.
 
     Raises:
         UserError: something cannot be read or does not fit; the message names it.
@@ -83,6 +96,7 @@ def load_data(
         raise UserError(_class_difference(source, target))
     if not holdout:
         source, target = undivided(source), undivided(target)
+    _check_folds(folds, holdout, other)
     native = target.size or first_size(target.pool)
     if size is None:
         size = _checked((source.size or first_size(source.pool)) if other else native, "that of the first image: ")
@@ -93,12 +107,17 @@ def load_data(
         with progress_bar(len(items), f"{source.name} labels", progress) as bar:
             return present_classes(items, len(source.classes), size, bar)
 
-    few = choose_labels(source, labels or ("all" if other else None), seed, presence)
+    def choose(source: Source) -> tuple[Item, ...]:
+        return choose_labels(source, labels or ("all" if other else None), seed, presence)
+
+    source, few, folds = _with_folds(source, choose, 0 if other or not holdout else folds)
+    if not other:
+        target = source
     named = {item.name for item in few}
     ranked = source.validation if holdout and not other else ()
     taken = tuple(item.name for item in ranked if item.name in named)
     rest = target.pool if other else tuple(item for item in source.pool if item.name not in named)
-    splits = {
+    splits: dict[str, tuple[Item, ...]] = {
         "labelled": few,
         "unlabelled": (*rest, *target.extra),
         "validation": _not_labelled(source, taken) if taken else target.validation,
@@ -111,9 +130,68 @@ def load_data(
         sets = {split: decode(items, size, split != "unlabelled", allocate, bar) for split, items in splits.items()}
     if not holdout:
         sets["validation"] = sets["test"]
+    if folds:
+        sets["validation"] = sets["labelled"]
     _check_labels(source, sets)
     name = f"{source.name} -> {target.name}" if other else source.name
-    return FewLabelData(name, source.classes, source.palette, **sets, shifted=other, taken=taken, native=native)
+    return FewLabelData(
+        name,
+        source.classes,
+        source.palette,
+        **sets,
+        shifted=other,
+        taken=taken,
+        native=native,
+        groups=tuple(item.unit for item in few),
+        folds=folds,
+    )
+
+
+def _check_folds(folds: int | None, holdout: bool, other: bool) -> None:
+    if folds is None or folds == 0:
+        return
+    if folds < 0 or folds == 1:
+        raise UserError(f"--folds {folds}: give 2 or more, or 0 for a ranking split")
+    if not holdout:
+        raise UserError(f"--folds {folds} and --no-holdout exclude each other: folds are there to choose by")
+    if other:
+        raise UserError(f"--folds {folds} and --unlabelled exclude each other: ranking is on the images of that set")
+
+
+def _with_folds(
+    source: Source, choose: Callable[[Source], tuple[Item, ...]], folds: int | None
+) -> tuple[Source, tuple[Item, ...], int]:
+    """The source as it is for that many folds, its labelled items, and the folds; None decides by how few there are.
+
+    Raises:
+        UserError: there are fewer groups of labelled images than folds.
+    """
+    masks = len(source.pool) + len(source.validation) + len(source.spare)
+    if folds == 0 or (folds is None and (source.ranking_declared or masks >= FEW)):
+        return source, choose(source), 0
+    whole = undivided(source) if not source.ranking_declared else _ranking_unlabelled(source)
+    few = choose(whole)
+    units = len({item.unit for item in few})
+    if folds is None:
+        # A single film is cut in time instead.
+        return (whole, few, min(FOLDS, units)) if units > 1 else (source, choose(source), 0)
+    if units < folds:
+        raise UserError(
+            f"--folds {folds}: the {len(few)} labelled images of {source.name} are of {counted(units, 'group')}: "
+            + (f"give {units} or fewer" if units > 1 else "folds need two, of other patients, sites or films")
+        )
+    return whole, few, folds
+
+
+def _ranking_unlabelled(source: Source) -> Source:
+    """The source with the images that it declares for ranking as unlabelled ones."""
+    _log.warning(
+        "%s: the %d images that it names for ranking are used without their labels, since candidates are ranked on "
+        "folds",
+        source.name,
+        len(source.validation),
+    )
+    return replace(source, validation=(), extra=(*source.extra, *source.validation))
 
 
 def _check_labels(source: Source, sets: Mapping[str, ImageSet]) -> None:

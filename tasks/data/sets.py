@@ -63,6 +63,10 @@ class FewLabelData:
         shifted: whether all but the labelled images are of another set (domain adaptation).
         taken: names of images held out for ranking that are labelled instead, as a list asked.
         native: height and width of the first image of the set to be predicted, before it is resized.
+        groups: the group of each labelled image, in order; images of one group stay on one side of every split. An
+            image that stands alone is a group by its own name. Given none, all stand alone.
+        folds: how many folds of the labelled images candidates are ranked on (see `tasks.data.folds`); `validation`
+            is `labelled` then. 0 for a ranking split of its own.
     """
 
     name: str
@@ -75,6 +79,14 @@ class FewLabelData:
     shifted: bool = False
     taken: tuple[str, ...] = ()
     native: tuple[int, int] | None = None
+    groups: tuple[str, ...] = ()
+    folds: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.groups:
+            object.__setattr__(self, "groups", self.labelled.names)
+        if len(self.groups) != len(self.labelled):
+            raise ValueError(f"{len(self.groups)} groups do not fit {len(self.labelled)} labelled images")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -84,8 +96,15 @@ class FewLabelData:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of pixels in all four sets."""
-        return sum(part.nbytes for part in (self.labelled, self.unlabelled, self.validation, self.test))
+        """Bytes of pixels in all four sets, of which some may be the same."""
+        parts = {id(part): part for part in (self.labelled, self.unlabelled, self.validation, self.test)}
+        return sum(part.nbytes for part in parts.values())
+
+    def fold(self, index: int, folds: int, seed: int) -> FewLabelData:
+        """See `tasks.data.folds.fold`."""
+        from tasks.data.folds import fold
+
+        return fold(self, index, folds, seed)
 
     @property
     def fingerprint(self) -> str:
@@ -103,11 +122,22 @@ class Item:
 
     Attributes:
         name: unique within the source; also what label and split files call it.
-        sequence: the film it is a frame of, in the order of the names; None for a photo of its own.
+        sequence: the film it is a frame of, in the order of the names; None for a photo of its own. A film may be cut
+            in time.
+        group: what it belongs to that must stay whole, such as a patient, a site or copies of one picture; None for
+            an image of its own.
     """
 
     name: str
     sequence: str | None
+    group: str | None = None
+
+    @property
+    def unit(self) -> str:
+        """What stays on one side of a division into folds: the group, else the film, else the image itself."""
+        if self.group is not None:
+            return f"group {self.group}"
+        return f"film {self.sequence}" if self.sequence is not None else self.name
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -146,6 +176,7 @@ class Source:
         label_files: names to label for a fraction written as "1_8", where the set declares them.
         size: the working size the set proposes, None for that of its first image.
         labels: which images are labelled when nobody says: few of a public set, all of somebody's own.
+        ranking_declared: whether the set says itself which images to rank on; else they were cut from the pool.
     """
 
     name: str
@@ -159,3 +190,4 @@ class Source:
     label_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     labels: str = "1/8"
+    ranking_declared: bool = True

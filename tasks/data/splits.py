@@ -64,13 +64,14 @@ def hold_out(items: Sequence[Item], share: float = 1 / 3, most: int = 500) -> tu
     """
     films: dict[str, list[Item]] = {}
     for item in items:
-        films.setdefault(f"film {item.sequence}" if item.sequence else f"photo {item.name}", []).append(item)
-    short = [frames for frames in films.values() if len(frames) < SHORT]
+        films.setdefault(item.unit, []).append(item)
+    whole = {unit for unit, members in films.items() if len(members) < SHORT or members[0].group is not None}
+    short = [films[unit] for unit in films if unit in whole]
     drawn = len(short) >= 3
     kept: list[Item] = []
     held: list[Item] = []
-    for frames in films.values():
-        if len(frames) < SHORT and drawn:
+    for unit, frames in films.items():
+        if unit in whole and drawn:
             continue
         frames.sort(key=_frame_order)
         gap = GAP if len(frames) >= SHORT else 0
@@ -111,6 +112,7 @@ class Division(NamedTuple):
     validation: tuple[Item, ...]
     test: tuple[Item, ...]
     spare: tuple[Item, ...] = ()
+    ranking_declared: bool = True
 
 
 def arrange(
@@ -136,11 +138,12 @@ def arrange(
         ranking = val
     if final is None:
         pool, final = hold_out(pool, share=1 / 4)
+    declared = ranking is not None
     if ranking is None:
         whole = pool
         pool, ranking = hold_out(whole, share=1 / 3)
         spare = left_out(whole, pool, ranking)
-    return Division(tuple(pool), tuple(ranking), tuple(final), spare)
+    return Division(tuple(pool), tuple(ranking), tuple(final), spare, declared)
 
 
 def left_out(items: Sequence[Item], *splits: Sequence[Item]) -> tuple[Item, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from nas.errors import UserError
 from tasks.data.copies import without_copies
 from tasks.data.files import OTHER_IMAGES, list_images
+from tasks.data.image_groups import GROUPS_FILE, in_groups, read_image_groups
 from tasks.data.items import FileItem, pair_up
 from tasks.data.masks import MaskCode, mask_values
 from tasks.data.palettes import distinct_colours
@@ -55,6 +56,8 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     items = pair_up(
         images, masks, table.code, lambda name: sequence_of(name.removesuffix(end)), f"folder:{path}", _mask_stems
     )
+    if (path / GROUPS_FILE).is_file():
+        items = in_groups(items, read_image_groups(path / GROUPS_FILE), str(path / GROUPS_FILE))
     by_name: dict[str, Item] = {item.name: item for item in items}
     extra = _tree(path, ("unlabelled", "unlabeled"), optional=True)
     splits = arrange(**_declared(path / "splits", by_name))
