@@ -16,6 +16,7 @@ from nas.report.front import figures as front_figures
 from nas.report.front import read_front, shown
 from nas.report.numbers import count, duration, finite, score, score_with_interval
 from nas.report.text import next_commands
+from nas.search.settings import UNLIMITED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,12 +108,16 @@ def _header(run: Run, trials: Sequence[TrialFacts]) -> str:
     facts = {
         "Space": Path(settings.space).name,
         "Data": ", ".join(filter(None, [settings.data, settings.labels and f"labels {settings.labels}", size])),
-        "Budget": f"{sum(t.spends for t in trials)} of {settings.budget} candidates used",
+        "Budget": _budget(sum(t.spends for t in trials), settings.budget),
         "Outcomes": ", ".join(f"{n} {how}" for how, n in ended.most_common()) or "none yet",
         "Search": f"{settings.sampler}, {settings.steps} steps a full training, seed {settings.seed}",
         "Time": _time(trials),
     }
     return "<dl>" + "".join(f"<dt>{n}</dt><dd>{escape(v)}</dd>" for n, v in facts.items() if v) + "</dl>"
+
+
+def _budget(used: int, budget: int) -> str:
+    return f"{used} candidates, limited by time" if budget == UNLIMITED else f"{used} of {budget} candidates used"
 
 
 def _time(trials: Sequence[TrialFacts]) -> str:

@@ -11,6 +11,7 @@ from nas.report.facts import Agreement, Winner, agreements, find_winner, read_im
 from nas.report.front import front_text, read_front
 from nas.report.numbers import count, finite, score, score_with_interval, shown_folder, shown_storage
 from nas.search.naive import unbeaten
+from nas.search.settings import UNLIMITED, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,8 +169,15 @@ def next_commands(run: Run) -> list[list[str]]:
         ["nas-predict", best, "PHOTO.jpg", "--out", "overlays/"],
         ["nas-export", str(folder), "--format", "onnx"],
         ["optuna-dashboard", shown_storage(run)],
-        ["nas-search", "--resume", str(folder), "--budget", str(2 * run.settings.budget)],
+        ["nas-search", "--resume", str(folder), *_more(run.settings)],
     ]
+
+
+def _more(settings: Settings) -> list[str]:
+    """The flags that extend a search."""
+    if settings.budget == UNLIMITED:
+        return ["--max-time", "1h"]
+    return ["--budget", str(2 * settings.budget)]
 
 
 def _command(words: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from nas.files import lock, replacing
 from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, new_folder
 from nas.search.settings import Settings, settings_of
-from nas.search.timing import LAST, Clock, Estimate, plan_text
+from nas.search.timing import LAST, Clock, Estimate, Paces, plan_text
 from nas.search.unchanged import check_images, check_space, keep_space
 from nas.space import Choice, Int, Recipe, find_space_file, is_open, load_space, parameters, priors
 from nas.wording import counted
@@ -275,7 +275,8 @@ class _Searching:
             with LocalPool(work, settings.workers, settings.workers_per_gpu, settings.hang_after) as pool:
                 log.info("%s", self._headline(pool.slots))
                 try:
-                    self._plan(study, space, pool)
+                    paces = self._plan(study, space, pool)
+                    self._begin(study, space, paces)
                     self._explore(study, space, pool)
                     self._finish(study, space, pool)
                 except KeyboardInterrupt:
@@ -285,8 +286,8 @@ class _Searching:
         shutil.rmtree(folder / "cache", ignore_errors=True)
         return self.run
 
-    def _plan(self, study: Any, space: Any, pool: Any) -> None:
-        """Say how long the search will take, and fit it to a limit on time."""
+    def _plan(self, study: Any, space: Any, pool: Any) -> Paces | None:
+        """Say how long the search will take, and fit it to a limit on time; what it was told from, if anything was."""
         from nas.search import trials
         from nas.search.explore import broken_constraint
         from nas.search.probe import probe
@@ -296,7 +297,7 @@ class _Searching:
         settings = self.run.settings
         budget = settings.budget - trials.spent(study)
         if budget <= 0:
-            return
+            return None
 
         def allowed(candidate: Any) -> bool:
             try:
@@ -306,7 +307,7 @@ class _Searching:
 
         paces = probe(pool, space, settings.seed, self.folds, allowed, self.clock)
         if paces is None:
-            return
+            return None
         if not trials.spent(study):
             settings, self.folds = fitted(settings, paces, pool.slots, self.folds, self.clock, self.open_steps)
             self.run.settings = replace(settings, folds=self.folds)
@@ -316,6 +317,7 @@ class _Searching:
             self.run.settings, paces, pool.slots, rule, self.folds, budget, not is_open(space), self.clock
         )
         log.info("%s", plan_text(self.run.settings, paces, self.estimate, pool.slots, self.folds, self.clock))
+        return paces
 
     def _headline(self, slots: int) -> str:
         data, settings = self.data, self.run.settings
@@ -338,29 +340,40 @@ class _Searching:
         log.setLevel(logging.INFO)
 
     def _study(self) -> Any:
-        import optuna
 
         from nas.search.explore import return_unfinished
-        from nas.search.firsts import queue_baselines
         from nas.search.samplers import make_sampler
 
         settings, space = self.run.settings, self.run.space()
         study = self.run.study()
         study.sampler = make_sampler(settings.sampler, settings.seed, priors(space))
-        if "space" not in study.user_attrs:
-            queue_baselines(study, space)
-            self._queue_winners(study, space)
-            self._queue_promising(study, space)
-            study.set_user_attr("space", Path(settings.space).name)
-            study.set_user_attr("data", settings.data)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names(list(settings.objectives))
-            check_images(study, self.data)
         returned = return_unfinished(study)
         if returned:
             log.info("%s queued again, which had not ended.", counted(returned, "candidate"))
         return study
+
+    def _begin(self, study: Any, space: Any, paces: Paces | None) -> None:
+        """Queue what is tried first, once in a run's life."""
+        import optuna
+
+        from nas.search.firsts import queue_baselines
+
+        if "space" in study.user_attrs:
+            return
+        settings = self.run.settings
+        order = None
+        if paces is not None and self.clock.limit is not None and len(paces.baselines) == len(space.baselines):
+            # Where the time may not suffice for all, the cheap ones are the surest.
+            order = sorted(range(len(space.baselines)), key=lambda i: paces.baselines[i].step)
+        queue_baselines(study, space, order)
+        self._queue_winners(study, space)
+        self._queue_promising(study, space)
+        study.set_user_attr("space", Path(settings.space).name)
+        study.set_user_attr("data", settings.data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(list(settings.objectives))
+        check_images(study, self.data)
 
     def _queue_winners(self, study: Any, space: Any) -> None:
         """Have the best of an earlier run tried next."""

@@ -22,7 +22,7 @@ from nas.pool import Done, Ended, Failed, Infeasible, Job, Lost, Pool, Rung
 from nas.search.progress import Progress
 from nas.search.ranking import Contender
 from nas.search.settings import Settings
-from nas.search.timing import Clock
+from nas.search.timing import LAST, Clock
 from nas.search.work import Task
 from nas.wording import counted, duration
 
@@ -38,6 +38,9 @@ LONGER = 3
 
 MARGIN = 1.25
 """How much longer than expected a training may take before it would miss the limit of time."""
+
+WORTHWHILE = 1.3
+"""How many times the search's steps a longer training takes at least."""
 
 FINAL = "final"
 """Study attribute: validation mIoU of each finalist by step, by hash."""
@@ -142,12 +145,12 @@ class FinalTraining:
             return {}
         kept: dict[str, dict[str, float]] = self.study.user_attrs.get(FINAL, {})
         wanted = finalists(self.table)
+        steps = self._fitted(wanted, steps)
+        if not steps:
+            log.info("No time is left to train the best contenders for longer.")
+            return {}
         missing = [digest for digest in wanted if str(steps) not in kept.get(digest, {}) or self._lacks_weights(digest)]
         expected = self._seconds(missing, steps)
-        after = max(self._seconds([digest], steps) / self.folds for digest in wanted) if self.folds else 0.0
-        if MARGIN * (expected + after) > self.clock.left():
-            log.info("No time is left to train the best contenders for %d steps: they stay at the search's.", steps)
-            return {}
         if missing:
             log.info(
                 "Final training: %s for %d steps each, about %s.",
@@ -157,6 +160,16 @@ class FinalTraining:
             )
         self._train(missing, steps, kept)
         return {d: {int(s): v for s, v in kept[d].items()} for d in wanted if str(steps) in kept.get(d, {})}
+
+    def _fitted(self, digests: list[str], steps: int) -> int:
+        """As many steps as the time left allows, 0 where that is hardly more than in the search."""
+        expected = self._seconds(digests, steps)
+        if self.folds:
+            # Then one of them is trained on all labelled images.
+            expected += max(self._seconds([digest], steps) / self.folds for digest in digests)
+        share = (self.clock.left() - LAST) / (MARGIN * expected)
+        fitting = steps if share >= 1 else int(max(share, 0.0) * steps)
+        return fitting if fitting >= WORTHWHILE * self.settings.full_steps else 0
 
     def _lacks_weights(self, digest: str) -> bool:
         return not self.folds and not self.longest(digest).exists()

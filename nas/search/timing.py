@@ -159,8 +159,10 @@ def estimate(
     there = found.exploring_ends(clock) - clock.spent()
     if found.exploring <= there:
         return found
-    fit = int((there - sum(known) / slots) / (each * share / slots + OVERHEAD))
-    return replace(parts(max(fit, 0)), exploring=there)
+    fit = parts(max(int((there - sum(known) / slots) / (each * share / slots + OVERHEAD)), 0))
+    ranking = min(fit.ranking, max(fit.ranking_ends(clock) - fit.exploring_ends(clock), 0.0))
+    final = min(fit.final, max(clock.left() - there - ranking - LAST, 0.0))
+    return replace(fit, exploring=max(there, 0.0), ranking=ranking, final=final)
 
 
 def final_seconds(settings: Settings, training: float, slots: int, folds: int, contenders: int) -> float:

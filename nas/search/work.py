@@ -29,7 +29,7 @@ BACKWARD = 3.0
 """How many times the seconds of a prediction a training step takes."""
 
 
-class _Enough(Exception):
+class _Enough(Exception):  # noqa: N818 (it is no error)
     """Ends the training of a probe."""
 
 
