@@ -56,7 +56,7 @@ def command(
             folder = out if number == 0 else out / "unlabelled"
             click.echo(f"Page: {_page(seen, found, rows, command, folder)}")
     if working is not None and first.splits:
-        click.echo(facts_text([("here", _estimate(first, working))]) + "\n")
+        click.echo(facts_text([("time", _estimate(first, working))]) + "\n")
     click.echo(closing(wrong, command))
     return int(any(finding.severity != "note" for finding in wrong))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tasks.data.doctor.checks.brightness import check_brightness
 from tasks.data.doctor.checks.classes import check_classes
 from tasks.data.doctor.checks.masks import check_masks
+from tasks.data.doctor.checks.objects import check_objects
 from tasks.data.doctor.checks.pairs import check_pairs
 from tasks.data.doctor.checks.reading import check_reading
 from tasks.data.doctor.checks.shapes import check_shapes
@@ -26,6 +27,7 @@ CHECKS: tuple[Callable[[Examined], list[Finding]], ...] = (
     check_masks,
     check_shapes,
     check_brightness,
+    check_objects,
 )
 
 
@@ -66,5 +68,7 @@ def findings(seen: Examined) -> list[Finding]:
     found = [finding for check in CHECKS for finding in check(seen)]
     if seen.shares is not None:
         found += check_classes(seen.shares)
+    if seen.members.refused and not any(finding.severity == "error" for finding in found):
+        found.append(Finding("error", f"A search refuses this set: {seen.members.refused}"))
     order = ("error", "warning", "note")
     return sorted(found, key=lambda finding: order.index(finding.severity))

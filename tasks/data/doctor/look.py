@@ -92,8 +92,8 @@ def _fault(path: Path, error: Exception) -> str:
     try:
         read_image(path)
     except UserError as told:
-        return str(told).removeprefix(f"{path} ")
-    return str(error)
+        return str(told)
+    return f"{path} is broken: copy it again or remove it ({error})"
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,9 @@ def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Me
     used = {mask for mask in paired.values() if mask is not None}
     members = [Member(name, files[0], paired[name]) for name, files in images.items()]
     members += [Member(f"unlabelled/{name}", files[0], None) for name, files in extra.items()]
+    # Files that share a stem are looked at too: one of them may be the broken one.
+    more = [(name, file) for group in (images, extra) for name, files in group.items() for file in files[1:]]
+    members += [Member(f"{name}{file.suffix}", file, None) for name, file in more]
     if not members:
         raise UserError(refused or f"data {spec!r}: {root / 'images'} holds no image")
     return Members(

@@ -33,13 +33,21 @@ def facts(seen: Examined) -> list[tuple[str, str]]:
         left = len(members.members) - len(used)
         rows.append(("splits", splits + (f"; in none {left}" if left else "")))
     else:
-        rows.append(("splits", "none: a search refuses this set"))
+        rows.append(("splits", f"none, since a search refuses this set: {members.refused}"))
     sizes = Counter(look.size for look in seen.readable.values())
     if sizes:
         common = ", ".join(f"{h}x{w} ({count})" for (h, w), count in sizes.most_common(3))
         more = f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""
         ratio, share = usual_shape([look.size for look in seen.readable.values()])
-        rows.append(("sizes", f"{common}{more}; width:height {ratio:.2f} in {share:.0%}"))
+        shape = (
+            f"all {ratio:.2f} times as wide as high"
+            if share == 1
+            else f"{share:.0%} about {ratio:.2f} times as wide as high"
+        )
+        rows.append(("sizes", f"{common}{more}, {shape}"))
+    if seen.suggested is not None:
+        height, width = seen.suggested
+        rows.append(("resizing", f"to {height}x{width} is suggested (--size); without, to that of the first image"))
     turned = sum(look.turned for look in seen.readable.values())
     if turned:
         rows.append(("EXIF", f"turns {counted(turned, 'image')}"))

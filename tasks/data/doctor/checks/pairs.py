@@ -17,7 +17,12 @@ def check_pairs(seen: Examined) -> list[Finding]:
 
 
 def _bare(seen: Examined) -> list[Finding]:
-    bare = [m for m in seen.members.members if m.mask is None and not m.name.startswith("unlabelled/")]
+    twins = {path for paths in seen.members.same_stem for path in paths}
+    bare = [
+        member
+        for member in seen.members.members
+        if member.mask is None and not member.name.startswith("unlabelled/") and member.image not in twins
+    ]
     if not bare:
         return []
     return [

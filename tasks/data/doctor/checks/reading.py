@@ -20,8 +20,8 @@ def check_reading(seen: Examined) -> list[Finding]:
             Finding(
                 "error",
                 f"{counted(len(broken), 'file')} cannot be read",
-                tuple(f"{look.path} ({look.fault})" for look in broken),
-                "Copy them again from where they came from, or remove them with their images or masks.",
+                tuple(str(look.fault) for look in broken),
+                "Replace each, or remove it and the image or mask that belongs to it.",
             )
         )
     if unread := seen.members.unread:
