@@ -42,7 +42,7 @@ def check_objects(seen: Examined) -> list[Finding]:
         except UserError:  # told by other checks
             return []
 
-    places = np.linspace(0, len(paths) - 1, min(LOOKED_AT, len(paths)))
+    places = np.linspace(0, len(paths) - 1, min(LOOKED_AT, len(paths))).tolist()
     with progress_bar(len(places), "objects", False) as bar:
         objects = [each for found in threaded(measure, places, bar) for each in found]
     lost = []
