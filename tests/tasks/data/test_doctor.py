@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from tasks.data.doctor import Examined, Finding, examine, findings, suggest_size
+from tasks.data import load_data
+from tasks.data.doctor import Examined, Finding, examine, findings, quick_check, suggest_size
 from tasks.data.doctor.sizes import usual_shape
 
 SPLITS = {"train": 8, "val": 4, "test": 4}
@@ -248,6 +249,15 @@ def test_all_faults_of_a_refused_set_are_told_at_once(healthy: Path) -> None:
     told = " ".join(finding.what for finding in found)
     for said in ("cannot be read", "no class: 7", "without an image", "several files", "HEIC"):
         assert said in told
+
+
+def test_the_quick_check_says_of_pixels_in_memory_what_the_doctor_says_of_the_files(healthy: Path) -> None:
+    assert quick_check(load_data(f"folder:{healthy}", progress=False)) == []
+    for plant in (class_never_shown, mostly_void, black_image):
+        plant(healthy)
+    quick = quick_check(load_data(f"folder:{healthy}", progress=False))
+    whats = {finding.what for finding in look(healthy)[1]}
+    assert len(wrong(quick)) == 3 and {finding.what for finding in quick} <= whats
 
 
 @pytest.mark.parametrize(

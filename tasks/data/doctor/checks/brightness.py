@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nas.wording import counted
 from tasks.data.doctor.examined import Examined
 from tasks.data.doctor.finding import Finding
 
-__all__ = ["check_brightness"]
+__all__ = ["check_brightness", "dull"]
 
 BLACK, WHITE = 8.0, 247.0
 """Mean grey values beyond which an image shows nothing."""
@@ -16,19 +18,24 @@ FLAT = 2.0
 
 
 def check_brightness(seen: Examined) -> list[Finding]:
-    """Nearly black, white or flat images; a set of which most are dark is dark by nature, and depth tells of that."""
-    dull = {
-        name: look
-        for name, look in seen.readable.items()
-        if not BLACK <= look.brightness <= WHITE or look.contrast < FLAT
-    }
-    if not dull:
+    """Nearly black, white or flat images."""
+    return dull((str(look.path), look.brightness, look.contrast) for look in seen.readable.values())
+
+
+def dull(images: Iterable[tuple[str, float, float]]) -> list[Finding]:
+    """Images that show nothing, of names with the mean and standard deviation of their grey values."""
+    found = [
+        f"{name} (mean grey {mean:.0f} of 255)"
+        for name, mean, deviation in images
+        if not BLACK <= mean <= WHITE or deviation < FLAT
+    ]
+    if not found:
         return []
     return [
         Finding(
             "warning",
-            f"{counted(len(dull), 'image')} nearly black, white or of one tone",
-            tuple(f"{look.path} (mean grey {look.brightness:.0f} of 255)" for look in dull.values()),
+            f"{counted(len(found), 'image')} nearly black, white or of one tone",
+            tuple(found),
             "Look at them: a failed export or a covered lens teaches nothing.",
         )
     ]
