@@ -14,7 +14,7 @@ from tasks.data.masks import MaskCode, StoredMask, read_stored
 from tasks.data.palettes import Colour
 from tasks.data.parallel import progress_bar, threaded
 
-__all__ = ["MaskCount", "Tally", "count_masks", "naming", "tally"]
+__all__ = ["MaskCount", "Tally", "count_masks", "count_stored", "naming", "tally"]
 
 MOST_COLOURS = 4096
 """Colours that are counted of one mask; one of more is a photo, or was compressed with loss."""
@@ -71,9 +71,13 @@ def count_masks(masks: Sequence[Path], what: str, progress: bool) -> list[MaskCo
 
 def _count_file(path: Path) -> MaskCount | None:
     try:
-        stored = read_stored(path)
+        return count_stored(path, read_stored(path))
     except BrokenImageError:
         return None
+
+
+def count_stored(path: Path, stored: StoredMask) -> MaskCount:
+    """The pixels of one mask that has been read."""
     colours: Mapping[Colour, int] = {}
     values: Mapping[int, int] = {}
     if stored.pixels.ndim == 3:

@@ -58,7 +58,8 @@ def _pixels(seen: Examined) -> dict[str, np.ndarray]:
     if code is None:
         return {}
     none = np.zeros(classes + 1, np.int64)
+    counts = {name: look.count for name, look in seen.masks.items()}
     return {
-        member.name: class_pixels(seen.masks[member.name], code, classes) if member.name in seen.masks else none
+        member.name: none if (count := counts.get(member.name)) is None else class_pixels(count, code, classes)
         for member in seen.members.members
     }

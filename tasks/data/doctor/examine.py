@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tasks.data.doctor.checks.brightness import check_brightness
 from tasks.data.doctor.checks.classes import check_classes
+from tasks.data.doctor.checks.depth import check_depth
 from tasks.data.doctor.checks.masks import check_masks
 from tasks.data.doctor.checks.objects import check_objects
 from tasks.data.doctor.checks.pairs import check_pairs
@@ -25,6 +26,7 @@ CHECKS: tuple[Callable[[Examined], list[Finding]], ...] = (
     check_reading,
     check_pairs,
     check_masks,
+    check_depth,
     check_shapes,
     check_brightness,
     check_objects,

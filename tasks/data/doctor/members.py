@@ -5,18 +5,22 @@ A search stops at the first fault of a set. Here a set that it refuses is gone t
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas.errors import UserError
-from tasks.data.files import IMAGE_SUFFIXES, OTHER_IMAGES
+from tasks.data.files import unread_images, walk_images
 from tasks.data.items import FileItem
 from tasks.data.load import open_source
 from tasks.data.masks import MaskCode
 from tasks.data.palettes import Colour
-from tasks.data.readers.class_table import ClassTable, read_class_table
+from tasks.data.readers.class_table import ClassTable, find_class_table
 from tasks.data.sets import Source
+from tasks.data.texts import one_form
 
 __all__ = ["Member", "Members", "find_members"]
 
@@ -47,6 +51,7 @@ class Members:
         unread: images in a format that is not read.
         same_stem: files whose names differ in their endings alone, so that one mask would serve several.
         table: what classes.json says, None where there is none that can be read, or the kind knows its classes.
+        told: what the reader warns of.
     """
 
     spec: str
@@ -57,6 +62,7 @@ class Members:
     unread: tuple[Path, ...] = ()
     same_stem: tuple[tuple[Path, ...], ...] = ()
     table: ClassTable | None = None
+    told: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -88,20 +94,40 @@ def find_members(spec: str, progress: bool = False) -> Members:
     kind, _, place = spec.partition(":")
     root = Path(place).expanduser()
     source, refused = None, ""
-    try:
-        source = open_source(spec, progress)
-    except UserError as error:
-        if kind != "folder" or not (root / "images").is_dir():
-            raise
-        refused = str(error)
+    with _listening() as told:
+        try:
+            source = open_source(spec, progress)
+        except UserError as error:
+            if kind != "folder" or not (root / "images").is_dir():
+                raise
+            refused = str(error)
+        if kind == "folder":
+            members = _of_folder(spec, root, source, refused)
     if kind == "folder":
-        return _of_folder(spec, root, source, refused)
+        return replace(members, told=tuple(dict.fromkeys(told)))
     assert source is not None
     items = (*source.pool, *source.validation, *source.test, *source.extra, *source.spare)
     files = [item for item in items if isinstance(item, FileItem)]
     if not files:
         raise UserError(f"data {spec!r} is drawn by program: there are no files to look at; give KIND:PATH")
-    return Members(spec, source, refused, tuple(Member(item.name, item.image_path, item.mask_path) for item in files))
+    found = tuple(Member(item.name, item.image_path, item.mask_path) for item in files)
+    return Members(spec, source, refused, found, told=tuple(told))
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """What the readers warn of inside, which is then not printed."""
+    told: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("tasks")
+    spreads, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield told
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = spreads
 
 
 def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Members:
@@ -128,13 +154,13 @@ def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Me
         lone_masks=tuple(mask for mask in of_stem.values() if mask not in used),
         unread=(*unread, *unread_masks, *unread_extra),
         same_stem=tuple(tuple(files) for group in (images, masks, extra) for files in group.values() if len(files) > 1),
-        table=_table(root / "classes.json"),
+        table=_table(root),
     )
 
 
-def _table(file: Path) -> ClassTable | None:
+def _table(root: Path) -> ClassTable | None:
     try:
-        return read_class_table(file) if file.is_file() else None
+        return find_class_table(root, _first(root, MASK_FOLDERS) or root)
     except UserError:  # what is wrong with it is why the set is refused
         return None
 
@@ -146,13 +172,8 @@ def _first(root: Path, names: tuple[str, ...]) -> Path | None:
 def _images(folder: Path | None) -> tuple[dict[str, list[Path]], list[Path]]:
     """Image files below a folder by relative name without suffix, and those of formats that are not read."""
     found: dict[str, list[Path]] = defaultdict(list)
-    unread: list[Path] = []
-    for path in sorted(folder.rglob("*")) if folder is not None else ():
-        inside = path.relative_to(folder).parts if folder is not None else ()
-        if any(part.startswith((".", "@")) for part in inside) or path.is_dir():
-            continue
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            found["/".join((*inside[:-1], path.stem))].append(path)
-        elif path.suffix.lower() in OTHER_IMAGES:
-            unread.append(path)
-    return dict(found), unread
+    if folder is None:
+        return {}, []
+    for path in walk_images(folder):
+        found[one_form(path.relative_to(folder).with_suffix("").as_posix())].append(path)
+    return dict(found), unread_images(folder)

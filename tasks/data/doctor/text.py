@@ -48,9 +48,7 @@ def facts(seen: Examined) -> list[tuple[str, str]]:
     if seen.suggested is not None:
         height, width = seen.suggested
         rows.append(("resizing", f"to {height}x{width} is suggested (--size); without, to that of the first image"))
-    turned = sum(look.turned for look in seen.readable.values())
-    if turned:
-        rows.append(("EXIF", f"turns {counted(turned, 'image')}"))
+    rows += [("read", note) for note in (members.source.notes if members.source is not None else ())]
     return rows
 
 

@@ -58,15 +58,15 @@ def _of_two_sizes(seen: Examined) -> list[Finding]:
         if image.fault is not None or mask.fault is not None or mask.size == image.size:
             continue
         where = f"{mask.path} ({_shown(mask.size)}, image {_shown(image.size)})"
-        (turned if image.turned and mask.size == image.stored else unlike).append(where)
+        (turned if mask.size == image.stored else unlike).append(where)
     found = []
     if turned:
         found.append(
             Finding(
-                "error",
-                f"{counted(len(turned), 'mask')} drawn on the photo before its EXIF orientation turns it",
+                "note",
+                f"{counted(len(turned), 'mask')} in the order of the photo before EXIF turns it: turned with the photo",
                 tuple(turned),
-                "Save the photos without an EXIF orientation (exiftool -Orientation= PHOTO), or turn the masks.",
+                "Look at an overlay (--out), since other tools may not turn them.",
             )
         )
     if unlike:
@@ -84,7 +84,7 @@ def _of_two_sizes(seen: Examined) -> list[Finding]:
 def _repeated(seen: Examined) -> list[Finding]:
     by_content = defaultdict(list)
     for name, mask in seen.masks.items():
-        if mask.fault is None and len(mask.values) > 1:
+        if mask.count is not None and max(len(mask.count.values), len(mask.count.colours)) > 1:
             by_content[mask.digest].append(name)
     twins = [names for names in by_content.values() if len(names) > 1]
     if not twins:

@@ -6,6 +6,7 @@ from nas.wording import counted
 from tasks.data.doctor.examined import Examined
 from tasks.data.doctor.finding import Finding
 from tasks.data.doctor.look import ImageLook, MaskLook
+from tasks.data.files import describe_unread
 
 __all__ = ["check_reading"]
 
@@ -25,15 +26,9 @@ def check_reading(seen: Examined) -> list[Finding]:
             )
         )
     if unread := seen.members.unread:
-        kinds = ", ".join(sorted({path.suffix.lower().removeprefix(".").upper() for path in unread}))
-        found.append(
-            Finding(
-                "warning",
-                f"{counted(len(unread), 'file')} of a format that is not read ({kinds})",
-                tuple(map(str, unread)),
-                "Save them as JPEG or PNG.",
-            )
-        )
+        # One line says how many of which format, names the first and what to do with each.
+        told, _, advice = describe_unread(unread).partition(f", the first is {unread[0]}. ")
+        found.append(Finding("warning", told, tuple(map(str, unread)), advice))
     if clashes := seen.members.same_stem:
         found.append(
             Finding(
@@ -43,4 +38,5 @@ def check_reading(seen: Examined) -> list[Finding]:
                 "Rename or remove all but one of each.",
             )
         )
-    return found
+    known = ("masks without an image", "images in formats that are not read")
+    return found + [Finding("warning", told) for told in seen.members.told if not told.startswith(known)]
