@@ -233,6 +233,7 @@ def _load_data(settings: Settings) -> Any:
         cache_gb=settings.cache_gb,
         group_classes=settings.group_classes,
         holdout=settings.holdout,
+        folds=0,
     )
 
 
