@@ -6,7 +6,7 @@ import importlib
 
 __all__ = ["COMPONENTS", "know_components"]
 
-COMPONENTS = ("nas.models", "nas.training", "tasks")
+COMPONENTS = ("nas.models", "nas.training", "tasks.shipped")
 
 
 def know_components(names: tuple[str, ...] = COMPONENTS) -> None:

@@ -7,6 +7,7 @@ from tasks.data.labels import is_list
 from tasks.data.load import KINDS, load_data, open_source, resolved, same_set
 from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, Source, fingerprint
 from tasks.data.sharing import SharedData, shared
+from tasks.data.summary import Summary, summarize
 
 __all__ = [
     "KINDS",
@@ -17,6 +18,7 @@ __all__ = [
     "Item",
     "SharedData",
     "Source",
+    "Summary",
     "fingerprint",
     "fold",
     "is_list",
@@ -29,4 +31,5 @@ __all__ = [
     "resolved",
     "same_set",
     "shared",
+    "summarize",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["allot"]
+__all__ = ["deal", "spread"]
 
 PARTNERS = 200
 """Units that one unit is tried to be swapped with, at most."""
@@ -15,36 +15,15 @@ SWEEPS = 20
 """Rounds of swaps, at most; nearly always one or two suffice."""
 
 
-def allot(
-    presence: np.ndarray,
-    sizes: np.ndarray,
-    wanted: np.ndarray,
-    lacking: Callable[[np.ndarray], np.ndarray],
-    seed: int,
-) -> np.ndarray:
-    """The part of each unit: a random deal that fits the sizes, improved by swaps while classes are lacking.
+def deal(sizes: np.ndarray, wanted: np.ndarray, seed: int) -> np.ndarray:
+    """The part of each unit: large units first, each to the part that is furthest from what it should hold.
 
     Args:
-        presence: whether a class is in a unit, units x classes, bool.
         sizes: images of each unit.
         wanted: images that each part should hold; every part gets at least one unit where there are enough.
-        lacking: from the number of units in each part that hold each class (parts x classes) to what is wrong with
-            each class (classes), 0 where nothing is.
-        seed: of the deal.
+        seed: of the order of units of one size.
     """
-    rng = np.random.default_rng(seed)
-    part = _deal(sizes, wanted, rng)
-    counts = np.stack([presence[part == index].sum(0) for index in range(len(wanted))]).astype(np.int64)
-    filled = np.array([sizes[part == index].sum() for index in range(len(wanted))], float)
-    for _ in range(SWEEPS):
-        if not _sweep(presence.astype(np.int64), sizes, wanted, lacking, part, counts, filled, rng):
-            break
-    return part
-
-
-def _deal(sizes: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Large units first, each to the part that is furthest from what it should hold."""
-    order = rng.permutation(len(sizes))
+    order = np.random.default_rng(seed).permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
     left = np.array(wanted, float)
     part = np.zeros(len(sizes), np.int64)
@@ -56,6 +35,33 @@ def _deal(sizes: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> np
         left[chosen] -= sizes[unit]
         empty.discard(chosen)
     return part
+
+
+def spread(
+    part: np.ndarray,
+    presence: np.ndarray,
+    sizes: np.ndarray,
+    wanted: np.ndarray,
+    lacking: Callable[[np.ndarray], np.ndarray],
+    seed: int,
+) -> None:
+    """Swap units between parts, in place, while classes are lacking.
+
+    Args:
+        part: the part of each unit.
+        presence: whether a class is in a unit, units x classes, bool.
+        sizes: images of each unit.
+        wanted: images that each part should hold.
+        lacking: from the number of units in each part that hold each class (parts x classes) to what is wrong with
+            each class (classes), 0 where nothing is.
+        seed: of the order in which swaps are tried.
+    """
+    rng = np.random.default_rng(seed)
+    counts = np.stack([presence[part == index].sum(0) for index in range(len(wanted))]).astype(np.int64)
+    filled = np.array([sizes[part == index].sum() for index in range(len(wanted))], float)
+    for _ in range(SWEEPS):
+        if not _sweep(presence.astype(np.int64), sizes, wanted, lacking, part, counts, filled, rng):
+            break
 
 
 def _sweep(

@@ -6,10 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from tasks.data.allot import allot
+from tasks.data.allot import deal, spread
 from tasks.data.sets import FewLabelData, ImageSet
 
 __all__ = ["assign_folds", "fold"]
+
+
+STARTS = 10
+"""Deals that are tried, at most, where classes are left unlearnt that might be learnt."""
 
 
 def fold(data: FewLabelData, index: int, folds: int, seed: int) -> FewLabelData:
@@ -54,7 +58,19 @@ def assign_folds(data: FewLabelData, folds: int, seed: int) -> np.ndarray:
     np.logical_or.at(presence, of_image, shown)
     sizes = np.bincount(of_image, minlength=len(units))
     wanted = np.full(folds, sizes.sum() / folds)
-    return allot(presence, sizes, wanted, _unlearnt, seed)[of_image]
+    holders = presence.sum(0)
+    least = _unlearnt(np.array([(holders + index) // folds for index in range(folds)])).sum()
+    best, fewest = np.zeros(len(units), np.int64), np.inf
+    for start in range(STARTS):
+        part = deal(sizes, wanted, seed * STARTS + start)
+        spread(part, presence, sizes, wanted, _unlearnt, seed)
+        wrong = _unlearnt(np.stack([presence[part == index].sum(0) for index in range(folds)])).sum()
+        if wrong < fewest:
+            best, fewest = part, wrong
+        if fewest <= least:
+            break
+    chosen: np.ndarray = best[of_image]
+    return chosen
 
 
 def _unlearnt(counts: np.ndarray) -> np.ndarray:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,10 @@ from tasks.data.readers import (
     read_voc,
 )
 from tasks.data.scenes import read_scenes
-from tasks.data.sets import FewLabelData, ImageSet, Item, Source
+from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, LeftOut, Source
+from tasks.data.sets import units as units_of
 from tasks.data.splits import check_disjoint, undivided
+from tasks.data.summary import summarize
 
 __all__ = ["KINDS", "load_data", "open_source", "resolved", "same_set"]
 
@@ -89,6 +93,33 @@ def load_data(
     Raises:
         UserError: something cannot be read or does not fit; the message names it.
     """
+    with _heard() as heard:
+        data, source, native, unused = _load(
+            spec, labels, unlabelled, size, seed, cache_gb, folder, progress, group_classes, holdout, folds
+        )
+        summary = summarize(data, source, native, unused, tuple(heard))
+        new = summary.warnings[len(heard) :]
+        for out in summary.left_out:
+            _log.warning("%s: left out: %d %s, the first is %s", data.name, out.count, out.reason, out.first)
+        for warning in new:
+            _log.warning("%s: %s", data.name, warning)
+    return replace(data, summary=summary)
+
+
+def _load(
+    spec: str,
+    labels: str | None,
+    unlabelled: str | None,
+    size: tuple[int, int] | None,
+    seed: int,
+    cache_gb: float,
+    folder: Path | None,
+    progress: bool,
+    group_classes: str | Path | Mapping[str, Any] | None,
+    holdout: bool,
+    folds: int | None,
+) -> tuple[FewLabelData, Source, Counter[tuple[int, int]], tuple[LeftOut, ...]]:
+    """See `load_data`; also what it was loaded from, the sizes on disk and what was left out."""
     source = open_source(spec, progress, group_classes)
     other = unlabelled is not None and not same_set(unlabelled, spec)
     target = open_source(unlabelled, progress, group_classes) if unlabelled is not None and other else source
@@ -126,25 +157,32 @@ def load_data(
     images = sum(map(len, splits.values()))
     pixels = size[0] * size[1]
     allocate = allocator(pixels * (4 * images - len(splits["unlabelled"])), cache_gb, folder)
+    sizes: Counter[tuple[int, int]] = Counter()
     with progress_bar(images, source.name, progress) as bar:
-        sets = {split: decode(items, size, split != "unlabelled", allocate, bar) for split, items in splits.items()}
+        sets = {
+            split: decode(items, size, split != "unlabelled", allocate, bar, sizes) for split, items in splits.items()
+        }
     if not holdout:
         sets["validation"] = sets["test"]
     if folds:
         sets["validation"] = sets["labelled"]
-    _check_labels(source, sets)
+    _check_labels(source.name, sets)
     name = f"{source.name} -> {target.name}" if other else source.name
-    return FewLabelData(
+    data = FewLabelData(
         name,
         source.classes,
         source.palette,
-        **sets,
+        sets["labelled"],
+        sets["unlabelled"],
+        sets["validation"],
+        sets["test"],
         shifted=other,
         taken=taken,
         native=native,
-        groups=tuple(item.unit for item in few),
+        groups=units_of(few),
         folds=folds,
     )
+    return data, source, sizes, _unused(source, few)
 
 
 def _check_folds(folds: int | None, holdout: bool, other: bool) -> None:
@@ -171,7 +209,7 @@ def _with_folds(
         return source, choose(source), 0
     whole = undivided(source) if not source.ranking_declared else _ranking_unlabelled(source)
     few = choose(whole)
-    units = len({item.unit for item in few})
+    units = len(set(units_of(few)))
     if folds is None:
         # A single film is cut in time instead.
         return (whole, few, min(FOLDS, units)) if units > 1 else (source, choose(source), 0)
@@ -194,24 +232,46 @@ def _ranking_unlabelled(source: Source) -> Source:
     return replace(source, validation=(), extra=(*source.extra, *source.validation))
 
 
-def _check_labels(source: Source, sets: Mapping[str, ImageSet]) -> None:
-    """See that there is something to learn and to rank by, and warn of classes that are in neither split.
+def _check_labels(name: str, sets: Mapping[str, ImageSet]) -> None:
+    """See that there is something to learn and to rank by.
 
     Raises:
         UserError: a split holds no labelled pixel.
     """
-    from nas.training import class_pixels  # loads torch, which reading a set does without
-
-    shown = np.zeros(len(source.classes), bool)
     for split in ("labelled", "validation", "test"):
-        counts = class_pixels(sets[split], len(shown))
-        if not any(counts):
-            raise UserError(f"{source.name}: the {split} masks are void in every pixel: see the classes")
-        if split != "test":
-            shown |= np.array(counts) > 0
-    if not shown.all():
-        names = ", ".join(np.array(source.classes)[~shown])
-        _log.warning("%s: classes that no labelled and no validation image shows: %s", source.name, names)
+        masks = sets[split].masks
+        if masks is None or (masks == VOID).all():
+            raise UserError(f"{name}: the {split} masks are void in every pixel: see the classes")
+
+
+def _unused(source: Source, few: Sequence[Item]) -> tuple[LeftOut, ...]:
+    """Frames beside the cut between pool and ranking, which nothing has taken up."""
+    named = {item.name for item in few}
+    spare = [item.name for item in source.spare if item.name not in named]
+    return (LeftOut("frames beside the cut between learning and ranking", len(spare), spare[0]),) if spare else ()
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What `tasks.data` warns of inside the block, which goes where it goes all the same."""
+    heard: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    listener, logger = Listener(logging.WARNING), logging.getLogger("tasks.data")
+    alone = not logger.hasHandlers()
+    logger.addHandler(listener)
+    if alone and logging.lastResort is not None:
+        # A logger without handlers writes warnings to standard error; one that is listened to would not.
+        logger.addHandler(logging.lastResort)
+    try:
+        yield heard
+    finally:
+        logger.removeHandler(listener)
+        if alone and logging.lastResort is not None:
+            logger.removeHandler(logging.lastResort)
 
 
 def open_source(

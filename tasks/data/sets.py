@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["VOID", "FewLabelData", "ImageSet", "Item", "Pixels", "Source", "fingerprint"]
+from tasks.data.depth import EIGHT_BITS, PixelScale
+from tasks.data.joined import Joined
+
+if TYPE_CHECKING:
+    from tasks.data.mask_meaning import MaskMeaning
+    from tasks.data.summary import Summary
+
+__all__ = [
+    "VOID",
+    "FewLabelData",
+    "ImageSet",
+    "Item",
+    "LeftOut",
+    "Pixels",
+    "Source",
+    "fingerprint",
+    "frame_order",
+    "units",
+]
 
 VOID = 255
 """The mask value of pixels that have no label; no loss and no metric counts them."""
@@ -67,6 +87,7 @@ class FewLabelData:
             image that stands alone is a group by its own name. Given none, all stand alone.
         folds: how many folds of the labelled images candidates are ranked on (see `tasks.data.folds`); `validation`
             is `labelled` then. 0 for a ranking split of its own.
+        summary: what was understood of the set; None of one made by hand, or in a worker.
     """
 
     name: str
@@ -81,6 +102,7 @@ class FewLabelData:
     native: tuple[int, int] | None = None
     groups: tuple[str, ...] = ()
     folds: int = 0
+    summary: Summary | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.groups:
@@ -133,13 +155,6 @@ class Item:
     group: str | None = None
 
     @property
-    def unit(self) -> str:
-        """What stays on one side of a division into folds: the group, else the film, else the image itself."""
-        if self.group is not None:
-            return f"group {self.group}"
-        return f"film {self.sequence}" if self.sequence is not None else self.name
-
-    @property
     def stems(self) -> tuple[str, ...]:
         """What lists may call it, each perhaps behind the folders it is in."""
         return (self.name,)
@@ -162,6 +177,42 @@ class Item:
         return self.image(size), self.mask(size)
 
 
+def frame_order(item: Item) -> tuple[tuple[int, str], ...]:
+    """A key that puts frame_2 before frame_10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", item.name)
+    return tuple((int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts)
+
+
+def units(items: Sequence[Item]) -> tuple[str, ...]:
+    """What each item belongs to and must not be parted from: its film and its group, and what these are linked to."""
+    joined = Joined(len(items))
+    first: dict[str, int] = {}
+    for place, item in enumerate(items):
+        for key in _keys(item):
+            joined.join(first.setdefault(key, place), place)
+    roots = [joined.root(place) for place in range(len(items))]
+    names: Mapping[int, str] = {root: _name(items[root]) for root in sorted(set(roots), reverse=True)}
+    return tuple(names[root] for root in roots)
+
+
+def _keys(item: Item) -> list[str]:
+    keys = [] if item.group is None else [f"group {item.group}"]
+    return keys if item.sequence is None else [*keys, f"film {item.sequence}"]
+
+
+def _name(item: Item) -> str:
+    return next(iter(_keys(item)), item.name)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Images that are not used: why, how many, and the first of them."""
+
+    reason: str
+    count: int
+    first: str
+
+
 @dataclass(frozen=True)
 class Source:
     """What a reader found on disk: items by split, nothing decoded yet.
@@ -176,7 +227,13 @@ class Source:
         label_files: names to label for a fraction written as "1_8", where the set declares them.
         size: the working size the set proposes, None for that of its first image.
         labels: which images are labelled when nobody says: few of a public set, all of somebody's own.
+        scale: how images of more than 8 bits a channel are brought to 8; prediction does it alike.
+        masks: what the values and colours of the masks were found to mean; None of a set that declares it.
+        notes: sentences on how files were understood, which the reader has also logged.
         ranking_declared: whether the set says itself which images to rank on; else they were cut from the pool.
+        copies: labelled images of no split, since they show the pictures of images to rank or test on.
+        copied: how many labelled images show the picture of another.
+        left_out: what is not used, and why.
     """
 
     name: str
@@ -190,4 +247,10 @@ class Source:
     label_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     labels: str = "1/8"
+    scale: PixelScale = EIGHT_BITS
+    masks: MaskMeaning | None = None
+    notes: tuple[str, ...] = ()
     ranking_declared: bool = True
+    copies: tuple[Item, ...] = ()
+    copied: int = 0
+    left_out: tuple[LeftOut, ...] = ()

@@ -69,7 +69,7 @@ def test_short_films_stay_whole() -> None:
 
 def test_missing_splits_are_cut_from_the_pool() -> None:
     film = items([f"a_{frame:03d}" for frame in range(100)])
-    pool, ranking, test, spare, declared = arrange(film)
+    pool, ranking, test, spare, declared, _ = arrange(film)
     assert not declared
     assert names(test) == [f"a_{frame:03d}" for frame in range(75, 100)]
     assert names(ranking) == [f"a_{frame:03d}" for frame in range(49, 73)]
@@ -80,7 +80,7 @@ def test_missing_splits_are_cut_from_the_pool() -> None:
 def test_official_validation_stands_in_for_a_missing_test() -> None:
     film, val = items([f"a_{frame:03d}" for frame in range(30)]), items(["b_0", "b_1"])
     assert names(arrange(film, val=val)[2]) == ["b_0", "b_1"]
-    pool, ranking, test, spare, declared = arrange(film, val=val, test=items(["c_0"]))
+    pool, ranking, test, spare, declared, _ = arrange(film, val=val, test=items(["c_0"]))
     assert declared
     assert (len(pool), names(ranking), names(test), spare) == (30, ["b_0", "b_1"], ["c_0"], ())
 

@@ -1,0 +1,76 @@
+"""Examining a set: one look at each file, then every check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tasks.data.doctor.checks.brightness import check_brightness
+from tasks.data.doctor.checks.classes import check_classes
+from tasks.data.doctor.checks.depth import check_depth
+from tasks.data.doctor.checks.masks import check_masks
+from tasks.data.doctor.checks.objects import check_objects
+from tasks.data.doctor.checks.pairs import check_pairs
+from tasks.data.doctor.checks.reading import check_reading
+from tasks.data.doctor.checks.shapes import check_shapes
+from tasks.data.doctor.dividing import divide
+from tasks.data.doctor.examined import Examined
+from tasks.data.doctor.finding import Finding
+from tasks.data.doctor.look import look_at_image, look_at_mask
+from tasks.data.doctor.members import find_members
+from tasks.data.doctor.sizes import Size
+from tasks.data.parallel import progress_bar, threaded
+
+__all__ = ["CHECKS", "examine", "findings"]
+
+CHECKS: tuple[Callable[[Examined], list[Finding]], ...] = (
+    check_reading,
+    check_pairs,
+    check_masks,
+    check_depth,
+    check_shapes,
+    check_brightness,
+    check_objects,
+)
+
+
+def examine(
+    spec: str,
+    labels: str | None = None,
+    size: Size | None = None,
+    progress: bool = False,
+) -> Examined:
+    """Look once at each file of a set, in threads.
+
+    Args:
+        spec: KIND:PATH.
+        labels, size: as for `load_data`.
+        progress: whether to show progress on standard error.
+
+    Raises:
+        UserError: there is no such set, or nothing in it can be told apart.
+    """
+    members = find_members(spec, progress)
+    files = members.members
+    with progress_bar(len(files), f"{spec} images", progress) as bar:
+        images = threaded(look_at_image, [member.image for member in files], bar)
+    masked = [member for member in files if member.mask is not None]
+    with progress_bar(len(masked), f"{spec} masks", progress) as bar:
+        masks = threaded(look_at_mask, [member.mask for member in masked if member.mask is not None], bar)
+    seen = Examined(
+        members,
+        {member.name: look for member, look in zip(files, images, strict=True)},
+        {member.name: look for member, look in zip(masked, masks, strict=True)},
+        size=size,
+    )
+    return divide(seen, labels)
+
+
+def findings(seen: Examined) -> list[Finding]:
+    """Everything that is wrong, or worth knowing: errors first."""
+    found = [finding for check in CHECKS for finding in check(seen)]
+    if seen.shares is not None:
+        found += check_classes(seen.shares)
+    if seen.members.refused and not any(finding.severity == "error" for finding in found):
+        found.append(Finding("error", f"A search refuses this set: {seen.members.refused}"))
+    order = ("error", "warning", "note")
+    return sorted(found, key=lambda finding: order.index(finding.severity))

@@ -1,0 +1,267 @@
+"""What was understood of a data set, as plain data: images by split, classes and their pixels, what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nas.wording import counted
+from tasks.data.items import FileItem
+from tasks.data.sets import VOID, FewLabelData, ImageSet, LeftOut, Source
+
+__all__ = ["ClassFacts", "Summary", "summarize"]
+
+LARGE_VOID = 0.2
+"""Share of void pixels above which 255 may well be a class."""
+
+NEARLY_ALL = 0.99
+"""Share of one class above which there may be nothing to learn."""
+
+SAID = 20
+"""Classes that a line names; data.json has all."""
+
+_WORDS = {"labelled": "labelled", "validation": "ranked on", "test": "tested on"}
+
+
+@dataclass(frozen=True)
+class ClassFacts:
+    """A class.
+
+    Attributes:
+        name: of the class.
+        values: how masks say it: values ("2") and colours ("#80c020"); empty where they are not known.
+        share: of the pixels that have a label, by split.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    share: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was understood of a data set; `dataclasses.asdict` of it is JSON.
+
+    Attributes:
+        name: of the set.
+        images: how many, by split: labelled, unlabelled, validation (what is ranked on; 0 with folds) and test.
+        folds: of the labelled images that candidates are ranked on, 0 for none.
+        left_out: images that are not used.
+        classes: the classes in order.
+        void: share of pixels without a label, by split.
+        size: height and width to work at.
+        native: the sizes that images have on disk (height, width) and how many have each, the most frequent first.
+        depth: how images of more than 8 bits are brought to 8, None where there are none.
+        groups: how many groups of more than one image the labelled images make; films are among them.
+        films: names of the films among the labelled images.
+        copies: how many images with masks show the picture of another.
+        notes: sentences on how files were read.
+        warnings: what is probably wrong, and the mend; everything that was warned of while loading.
+    """
+
+    name: str
+    images: Mapping[str, int]
+    folds: int
+    left_out: tuple[LeftOut, ...]
+    classes: tuple[ClassFacts, ...]
+    void: Mapping[str, float]
+    size: tuple[int, int]
+    native: tuple[tuple[int, int, int], ...] = ()
+    depth: str | None = None
+    groups: int = 0
+    films: tuple[str, ...] = ()
+    copies: int = 0
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+    def lines(self) -> list[str]:
+        """Sentences for a log, without the warnings."""
+        found = [self._images(), self._classes(), self._sizes()]
+        if self.groups or self.copies:
+            found.append(self._together())
+        found += [f"Left out: {out.count} {out.reason} (the first is {out.first})." for out in self.left_out]
+        return [*found, *(f"{note}." for note in self.notes)]
+
+    def short(self) -> dict[str, Any]:
+        """What a checkpoint keeps: counts, classes with the values of their masks, and sizes."""
+        return {
+            "images": dict(self.images),
+            "folds": self.folds,
+            "classes": {each.name: list(each.values) for each in self.classes},
+            "void": {split: round(share, 4) for split, share in self.void.items()},
+            "size": list(self.size),
+            "native": [list(size) for size in self.native[:5]],
+            "depth": self.depth,
+            "left_out": [asdict(out) for out in self.left_out],
+        }
+
+    def _images(self) -> str:
+        images = self.images
+        ranked = f"ranked on {self.folds} folds of the labelled" if self.folds else f"{images['validation']} to rank on"
+        return (
+            f"Images: {images['labelled']} labelled, {images['unlabelled']} unlabelled, {ranked}, "
+            f"{images['test']} to test on."
+        )
+
+    def _classes(self) -> str:
+        def one(each: ClassFacts) -> str:
+            values = f" ({', '.join(each.values[:4])})" if each.values and each.values != (each.name,) else ""
+            return f"{each.name}{values} {_percent(each.share.get('labelled', 0.0))}"
+
+        more = f" and {len(self.classes) - SAID} more" if len(self.classes) > SAID else ""
+        named = ", ".join(one(each) for each in self.classes[:SAID])
+        void = ", ".join(f"{_percent(share)} of {split}" for split, share in self.void.items())
+        return f"Classes, by their share of labelled pixels: {named}{more}. Void pixels: {void}."
+
+    def _sizes(self) -> str:
+        height, width = self.size
+        natives = ", ".join(f"{h}x{w} ({n})" for h, w, n in self.native[:3])
+        more = f" and {len(self.native) - 3} other sizes" if len(self.native) > 3 else ""
+        on_disk = f", on disk {natives}{more}" if self.native else ""
+        same = all((h, w) == self.size for h, w, _ in self.native)
+        depth = f"; {self.depth}" if self.depth else ""
+        return f"Size: {height}x{width} (height x width){on_disk}{'' if same else ', resized'}{depth}."
+
+    def _together(self) -> str:
+        films = f", of which {counted(len(self.films), 'film')}" if self.films else ""
+        copies = f"; copies of another image: {self.copies}" if self.copies else ""
+        return f"Images that belong together: {counted(self.groups, 'group')} among the labelled{films}{copies}."
+
+
+def summarize(
+    data: FewLabelData,
+    source: Source,
+    native: Mapping[tuple[int, int], int],
+    left_out: Sequence[LeftOut] = (),
+    warnings: Sequence[str] = (),
+) -> Summary:
+    """See what there is.
+
+    Args:
+        data: the loaded set.
+        source: what it was loaded from.
+        native: how many images have which height and width on disk.
+        left_out: what loading left out, beside what the source did.
+        warnings: what was warned of before.
+    """
+    parts = {"labelled": data.labelled, "validation": data.validation, "test": data.test}
+    if data.folds:
+        del parts["validation"]
+    counts = {split: _counts(part) for split, part in parts.items()}
+    known = len(data.classes)
+    shares = {split: count[:known] / max(1, count[:known].sum()) for split, count in counts.items()}
+    values = _values(source)
+    frequent = sorted(native.items(), key=lambda pair: (-pair[1], pair[0]))
+    sizes = np.unique(np.array(data.groups, dtype=object).astype(str), return_counts=True)[1]
+    images = {"labelled": len(data.labelled), "unlabelled": len(data.unlabelled)}
+    return Summary(
+        name=data.name,
+        images={**images, "validation": 0 if data.folds else len(data.validation), "test": len(data.test)},
+        folds=data.folds,
+        left_out=(*source.left_out, *left_out),
+        classes=tuple(
+            ClassFacts(name, values.get(index, ()), {split: float(share[index]) for split, share in shares.items()})
+            for index, name in enumerate(data.classes)
+        ),
+        void={split: float(count[VOID] / max(1, count.sum())) for split, count in counts.items()},
+        size=data.size,
+        native=tuple((height, width, count) for (height, width), count in frequent),
+        groups=int((sizes > 1).sum()),
+        films=tuple(sorted({group.removeprefix("film ") for group in data.groups if group.startswith("film ")})),
+        copies=source.copied,
+        notes=source.notes,
+        warnings=(*warnings, *_warnings(data, counts)),
+    )
+
+
+def _counts(part: ImageSet) -> np.ndarray:
+    """Pixels of each of 256 values in the masks of a split."""
+    masks = () if part.masks is None else part.masks
+    return sum((np.bincount(mask.ravel(), minlength=256) for mask in masks), np.zeros(256, np.int64))
+
+
+def _values(source: Source) -> dict[int, tuple[str, ...]]:
+    """The values and colours of masks that stand for each class, where files say so."""
+    item = next((item for item in source.pool if isinstance(item, FileItem) and item.code is not None), None)
+    found: dict[int, list[str]] = {}
+    if item is not None and item.code is not None:
+        for value, index in item.code.values.items():
+            found.setdefault(index, []).append(str(value))
+        for (red, green, blue), index in item.code.colours.items():
+            found.setdefault(index, []).append(f"#{red:02x}{green:02x}{blue:02x}")
+    return {index: tuple(names) for index, names in found.items() if index != VOID}
+
+
+def _warnings(data: FewLabelData, counts: Mapping[str, np.ndarray]) -> list[str]:
+    shown = {split: count[: len(data.classes)] > 0 for split, count in counts.items()}
+    return [*_unlearnt(data, shown), *_unseen(data, shown), *_shares(data, counts)]
+
+
+def _unlearnt(data: FewLabelData, shown: Mapping[str, np.ndarray]) -> list[str]:
+    """Classes that are scored and cannot be learnt."""
+    found = []
+    for index, name in enumerate(data.classes):
+        scored = [_WORDS[split] for split in shown if split != "labelled" and shown[split][index]]
+        if scored and not shown["labelled"][index]:
+            found.append(f"class {name} is {' and '.join(scored)} but no labelled image shows it: label some that do")
+        if data.folds and shown["labelled"][index] and len(_groups_with(data, index)) == 1:
+            found.append(
+                f"class {name} is in one labelled image or group alone, so the fold that holds it out cannot learn it: "
+                "label another"
+            )
+    return found
+
+
+def _groups_with(data: FewLabelData, index: int) -> set[str]:
+    masks = data.labelled.masks
+    assert masks is not None
+    return {group for group, mask in zip(data.groups, masks, strict=True) if (mask == index).any()}
+
+
+def _unseen(data: FewLabelData, shown: Mapping[str, np.ndarray]) -> list[str]:
+    """Classes that are not scored, or never show."""
+    nowhere = [name for index, name in enumerate(data.classes) if not any(part[index] for part in shown.values())]
+    found = [f"no image shows the {_classes(nowhere)}"] if nowhere else []
+    for split in ("validation", "test"):
+        absent = [
+            name
+            for index, name in enumerate(data.classes)
+            if split in shown and shown["labelled"][index] and not shown[split][index]
+        ]
+        if absent:
+            side = "rank on" if split == "validation" else "test on"
+            found.append(f"no image to {side} shows the {_classes(absent)}, which is labelled: its score is not known")
+    return found
+
+
+def _shares(data: FewLabelData, counts: Mapping[str, np.ndarray]) -> list[str]:
+    found = []
+    every = sum(counts.values(), np.zeros(256, np.int64))
+    void, known = every[VOID] / max(1, every.sum()), every[: len(data.classes)]
+    if void > LARGE_VOID:
+        mend = ""
+        if data.name.startswith("folder:"):
+            mend = (
+                ': if 255 is a class, give it a name in classes.json, such as [{"name": "background", "value": 0}, '
+                '{"name": "object", "value": 255}]'
+            )
+        found.append(f"{_percent(void)} of all pixels are void and count for nothing{mend}")
+    largest = int(known.argmax())
+    if known[largest] > NEARLY_ALL * known.sum():
+        found.append(
+            f"{_percent(known[largest] / known.sum())} of the labelled pixels are {data.classes[largest]}: "
+            "are the masks what they should be?"
+        )
+    return found
+
+
+def _classes(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SAID} more" if len(names) > SAID else ""
+    return f"{'class' if len(names) == 1 else 'classes'} {', '.join(names[:SAID])}{more}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
