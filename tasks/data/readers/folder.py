@@ -53,7 +53,7 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     """
     images = _tree(path, ("images",))
     masks = _of_images(images, _tree(path, _MASKS))
-    table = find_class_table(path, _part(path, _MASKS) or path)
+    table = find_class_table(path, _part(path, _MASKS) or path, images)
     meaning = understand_masks(list(masks.values()), table, f"folder:{path}", progress)
     end = common_end(list(images))
     masked, bare = _by_mask(images, masks, path)
