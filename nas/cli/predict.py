@@ -35,9 +35,15 @@ KINDS = ("both", "overlays", "masks")
     help="How much the classes' colours hide the photo.",
 )
 @click.option(
+    "--window",
+    is_flag=True,
+    help="Keep each photo's proportions and slide windows of the training size over it, overlapping by a quarter. "
+    "By default each photo is resized to the training size, as the training images were.",
+)
+@click.option(
     "--height",
     type=click.IntRange(min=8),
-    help="Height in pixels at which the network sees each photo; by default that of its training images.",
+    help="With --window: height in pixels to which each photo is scaled; by default that of the training images.",
 )
 @click.option("--device", help="cpu or cuda; by default cuda where there is one.")
 @click.option("--space", type=click.Path(path_type=Path), help="The space file, if it defines components of its own.")
@@ -47,6 +53,7 @@ def command(
     out: Path,
     kind: str,
     opacity: float,
+    window: bool,
     height: int | None,
     device: str | None,
     space: Path | None,
@@ -57,17 +64,19 @@ def command(
     and legend.png. Folders are read with those inside them, which are found again in the output. Photos
     that cannot be read are named and skipped; the exit code is 2 if that leaves none.
     """
+    if height is not None and not window:
+        raise UserError("--height is for --window: without it each photo is resized to the training size")
     photos = _photos(inputs, out)
     from nas.cli.evaluate import pick_device
-    from nas.export import Predictor, legend, load_checkpoint, stretch_of
+    from nas.export import Predictor, WindowPredictor, legend, load_checkpoint
 
     place = pick_device(device)
     loaded = load_checkpoint(checkpoint, space)
-    predictor = Predictor(loaded.network.to(place), loaded.size, height, stretch_of(loaded))
+    predictor = WindowPredictor.of(loaded, place, height) if window else Predictor.of(loaded, place)
     _make_folder(out)
     done = 0
     for photo, image, name in _read(photos):
-        mask = predictor(image)
+        mask = predictor.predict(image)
         for target, picture in _pictures(loaded, photo, name, image, mask, kind, opacity):
             _write(out / target, picture)
         done += 1

@@ -11,7 +11,9 @@ from nas.export.checkpoint import (
 )
 from nas.export.convert import FORMATS, Exported, export
 from nas.export.overlays import colour_map, legend, overlay
-from nas.export.predict import Predictor, stretch_of
+from nas.export.predict import Predictor, predictor
+from nas.export.preprocessing import Preprocessing
+from nas.export.windows import WindowPredictor
 
 __all__ = [
     "BEST",
@@ -19,6 +21,8 @@ __all__ = [
     "Checkpoint",
     "Exported",
     "Predictor",
+    "Preprocessing",
+    "WindowPredictor",
     "colour_map",
     "export",
     "find_checkpoint",
@@ -27,6 +31,6 @@ __all__ = [
     "load_checkpoint",
     "model_card",
     "overlay",
+    "predictor",
     "save_checkpoint",
-    "stretch_of",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,8 +9,7 @@ import numpy as np
 import pytest
 
 from nas.cli.predict import main
-from nas.export import Predictor, load_checkpoint, stretch_of
-from tasks.data import resize
+from nas.export import Predictor, load_checkpoint
 
 
 @pytest.fixture
@@ -55,24 +53,13 @@ def test_what_is_written_beside_or_above_the_photos_hides_none_of_them(trained, 
         assert ended.code == 0 and "3 photos segmented" in ended.out
 
 
-def test_photos_are_stretched_as_the_training_images_were(trained, photos) -> None:
-    loaded = load_checkpoint(trained)
-    assert stretch_of(loaded) == 1.0
-    said = loaded.provenance["data"] | {"native": [480, 640]}
-    squeezed = replace(loaded, provenance=loaded.provenance | {"data": said}, size=(32, 64))
-    assert stretch_of(squeezed) == pytest.approx(1.5)
-    photo = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    found = Predictor(loaded.network, (32, 64), None, stretch_of(squeezed))._scaled(photo)
-    np.testing.assert_array_equal(found, resize(photo, (32, 64)))
-
-
 def test_masks_hold_class_indices_and_overlays_their_colours(trained, photos, typed, tmp_path) -> None:
     out = tmp_path / "out"
     typed(main, trained, photos / "same.png", "--out", out, "--opacity", 1, "--device", "cpu")
     loaded = load_checkpoint(trained)
     image = cv2.imread(str(photos / "same.png"))[..., ::-1]
     mask = cv2.imread(str(out / "same_mask.png"), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(mask, Predictor(loaded.network, loaded.size)(image))
+    np.testing.assert_array_equal(mask, Predictor.of(loaded).predict(image))
     painted = cv2.imread(str(out / "same_overlay.png"))[..., ::-1]
     np.testing.assert_array_equal(painted, np.array(loaded.palette, np.uint8)[mask])
 
