@@ -10,7 +10,8 @@ from nas.export.checkpoint import (
     save_checkpoint,
 )
 from nas.export.convert import FORMATS, Exported, export
-from nas.export.overlays import colour_map, legend, overlay
+from nas.export.legend import legend, with_legend
+from nas.export.overlays import background_classes, colour_map, overlay
 from nas.export.predict import Predictor, predictor
 from nas.export.preprocessing import Preprocessing
 from nas.export.windows import WindowPredictor
@@ -23,6 +24,7 @@ __all__ = [
     "Predictor",
     "Preprocessing",
     "WindowPredictor",
+    "background_classes",
     "colour_map",
     "export",
     "find_checkpoint",
@@ -33,4 +35,5 @@ __all__ = [
     "overlay",
     "predictor",
     "save_checkpoint",
+    "with_legend",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from nas.export.checkpoint import Checkpoint
@@ -67,9 +68,9 @@ logits = torch.nn.functional.interpolate(logits, size=(height, width), mode="bil
 classes = logits[0].argmax(0).numpy().astype(np.uint8)  # H x W of the photo"""
 
 _LOADED = {
-    "safetensors": ("import nas\nimport torch", 'model = nas.load("{file}")'),
-    "onnx": ("import onnxruntime", 'model = onnxruntime.InferenceSession("{file}")'),
-    "pt2": ("import torch", 'model = torch.export.load("{file}").module()'),
+    "safetensors": ("import nas\nimport torch", "model = nas.load({file})"),
+    "onnx": ("import onnxruntime", "model = onnxruntime.InferenceSession({file})"),
+    "pt2": ("import torch", "model = torch.export.load({file}).module()"),
 }
 
 _ENLARGED = {
@@ -94,19 +95,20 @@ def _usage(file: str, format: str, preprocessing: Preprocessing) -> str:
     """Code that takes a photo of any size to its class map as nas-predict does, and what it does in words."""
     high, wide = preprocessing.size
     imports, loaded = _LOADED[format]
+    quoted = json.dumps(file, ensure_ascii=False)
     code = "\n".join(
         [
             "import cv2",
             *sorted([*imports.splitlines(), "import numpy as np"], key=str.lower),
             "from PIL import Image, ImageOps",
             "",
-            loaded.format(file=file),
+            loaded.format(file=quoted),
             _SQUEEZED.format(high=high, wide=wide),
             _ENLARGED[format],
             'Image.fromarray(classes).save("classes.png")',
         ]
     )
-    own = f'`nas.predictor("{file}").predict(image)` does all of it in one call. ' if format == "safetensors" else ""
+    own = f"`nas.predictor({quoted}).predict(image)` does all of it in one call. " if format == "safetensors" else ""
     return (
         f"```python\n{code}\n```\n\n"
         f"{own}Each photo, whatever its own size, is resized to {high} x {wide} (height x width), as the training "
