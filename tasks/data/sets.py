@@ -7,9 +7,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from tasks.data.depth import EIGHT_BITS, PixelScale
+
+if TYPE_CHECKING:
+    from tasks.data.mask_meaning import MaskMeaning
 
 __all__ = ["VOID", "FewLabelData", "ImageSet", "Item", "Pixels", "Source", "fingerprint"]
 
@@ -146,6 +152,9 @@ class Source:
         label_files: names to label for a fraction written as "1_8", where the set declares them.
         size: the working size the set proposes, None for that of its first image.
         labels: which images are labelled when nobody says: few of a public set, all of somebody's own.
+        scale: how images of more than 8 bits a channel are brought to 8; prediction does it alike.
+        masks: what the values and colours of the masks were found to mean; None of a set that declares it.
+        notes: sentences on how files were understood, which the reader has also logged.
     """
 
     name: str
@@ -159,3 +168,6 @@ class Source:
     label_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     labels: str = "1/8"
+    scale: PixelScale = EIGHT_BITS
+    masks: MaskMeaning | None = None
+    notes: tuple[str, ...] = ()

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from nas.errors import UserError
 from tasks.data.copies import without_copies
-from tasks.data.files import OTHER_IMAGES, list_images
+from tasks.data.file_facts import understand_files
+from tasks.data.files import by_stem, describe_unread, unread_images, walk_images
 from tasks.data.items import FileItem, pair_up
-from tasks.data.masks import MaskCode, mask_values
-from tasks.data.palettes import distinct_colours
-from tasks.data.parallel import progress_bar, threaded
-from tasks.data.readers.class_table import ClassTable, read_class_table
-from tasks.data.sets import VOID, Item, Source
+from tasks.data.mask_meaning import understand_masks
+from tasks.data.readers.class_table import find_class_table
+from tasks.data.sets import Item, Source
 from tasks.data.splits import arrange, common_end, sequence_of
 from tasks.data.stems import label_files, pick, read_stems
 
@@ -23,7 +21,7 @@ __all__ = ["read_folder"]
 
 _log = logging.getLogger(__name__)
 
-_BLACK_AND_WHITE = MaskCode({0: 0, VOID: 1})
+_MASKS = ("masks", "labels", "annotations")
 
 _SPLITS = {
     "pool": ("pool", "train", "training"),
@@ -38,35 +36,40 @@ def read_folder(path: Path, progress: bool = False) -> Source:
 
     images/ and masks/ hold files of the same stem (a mask may add `_mask` or `_L`), or the same
     subfolders train/, val/, test/. splits/*.txt (pool or train, search_val, val, test,
-    labelled_1_8 ...) list stems instead. unlabelled/ holds images without masks. classes.json names
-    the classes, and their colours where masks are colour images.
+    labelled_1_8 ...) list stems instead. unlabelled/ holds images without masks. classes.json or classes.txt
+    names the classes, and their colours where masks are colour images. Links to folders are followed.
 
     Raises:
         UserError: something is missing, does not fit, or cannot be read; the file is named.
     """
     images = _tree(path, ("images",))
-    masks = _of_images(images, _tree(path, ("masks", "labels", "annotations")))
-    file = path / "classes.json"
-    if file.is_file():
-        table = _seen(read_class_table(file), masks, path, progress)
-    else:
-        table = _scan_classes(masks, path, progress)
+    masks = _of_images(images, _tree(path, _MASKS))
+    table = find_class_table(path, _part(path, _MASKS) or path)
+    meaning = understand_masks(list(masks.values()), table, f"folder:{path}", progress)
     end = common_end(list(images))
     items = pair_up(
-        images, masks, table.code, lambda name: sequence_of(name.removesuffix(end)), f"folder:{path}", _mask_stems
+        images, masks, meaning.code, lambda name: sequence_of(name.removesuffix(end)), f"folder:{path}", _mask_stems
     )
-    by_name: dict[str, Item] = {item.name: item for item in items}
     extra = _tree(path, ("unlabelled", "unlabeled"), optional=True)
+    files = understand_files(items, list(extra.values()), f"folder:{path}", progress)
+    by_name: dict[str, Item] = {item.name: item for item in files.items}
     splits = arrange(**_declared(path / "splits", by_name))
-    unlabelled = tuple(FileItem(f"unlabelled/{name}", image) for name, image in extra.items())
+    unlabelled = tuple(FileItem(f"unlabelled/{name}", image, scale=files.scale) for name, image in extra.items())
+    for note in (notes := (*meaning.notes, *files.notes)):
+        _log.info("folder:%s: %s", path.name, note)
+    for warning in (*meaning.warnings, *files.warnings):
+        _log.warning("%s", warning)
     return Source(
         f"folder:{path.name}",
-        table.names,
-        table.colours,
+        meaning.names,
+        meaning.colours,
         **splits._asdict(),
         extra=without_copies(unlabelled, (*splits.validation, *splits.test)),
         label_files=label_files(path / "splits"),
         labels="all",
+        scale=files.scale,
+        masks=meaning,
+        notes=notes,
     )
 
 
@@ -84,23 +87,24 @@ def _mask_stems(name: str) -> tuple[str, ...]:
     return name, f"{name}_mask", f"{name}_L"
 
 
+def _part(path: Path, names: tuple[str, ...]) -> Path | None:
+    """The first folder of these names that there is."""
+    return next((path / name for name in names if (path / name).is_dir()), None)
+
+
 def _tree(path: Path, names: tuple[str, ...], optional: bool = False) -> dict[str, Path]:
     """Images of a folder and of the folders in it, by relative name ("train/0001"); without what tools left there."""
-    root = next((path / name for name in names if (path / name).is_dir()), None)
+    root = _part(path, names)
     if root is None:
         if optional:
             return {}
         raise UserError(f"folder:{path} has no folder {names[0]}/: it should hold images/ and masks/")
-    found, entries = list_images(root), sorted(root.rglob("*"))
-    for folder in (entry for entry in entries if entry.is_dir()):
-        prefix = folder.relative_to(root).as_posix()
-        if any(part.startswith((".", "@")) for part in prefix.split("/")):
-            continue
-        found |= {f"{prefix}/{stem}": file for stem, file in list_images(folder).items()}
-    if others := [entry for entry in entries if entry.suffix.lower() in OTHER_IMAGES]:
-        _log.warning("images of a kind that is not read, passed over: %d, the first is %s", len(others), others[0])
+    found, others = by_stem(walk_images(root), root), unread_images(root)
+    if others and found:
+        _log.warning("%s", describe_unread(others))
     if not found and not optional:
-        raise UserError(f"folder:{path}: {root.name}/ holds no image (jpg, png, webp, tif or bmp)")
+        unread = f". {describe_unread(others)}" if others else ""
+        raise UserError(f"folder:{path}: {root.name}/ holds no image (jpg, png, webp, tif or bmp){unread}")
     return found
 
 
@@ -130,37 +134,8 @@ def _declared(splits: Path, items: Mapping[str, Item]) -> dict[str, tuple[Item, 
     return declared
 
 
-def _seen(table: ClassTable, masks: Mapping[str, Path], path: Path, progress: bool) -> ClassTable:
-    """The table, in which 255 is the second of two classes where that is how the masks say it."""
-    if table.code.colours or table.code.values != {0: 0, 1: 1, VOID: VOID}:
-        return table
-    binary = _scanned(masks, path, progress) == {0, VOID}
-    return replace(table, code=_BLACK_AND_WHITE) if binary else table
-
-
-def _scanned(masks: Mapping[str, Path], path: Path, progress: bool) -> set[int]:
-    """Every value that the masks hold."""
-    with progress_bar(len(masks), f"folder:{path.name} classes", progress) as bar:
-        return set().union(*threaded(mask_values, list(masks.values()), bar))
-
-
 def _tell_of_folders(items: Mapping[str, Item], declared: Mapping[str, Sequence[Item]]) -> None:
     """Warn of images that lie beside the folders that are splits, and serve nothing."""
     used = sum(map(len, declared.values()))
     if "pool" in declared and used < len(items):
         _log.warning("%d images lie in no folder that is a split, and are not used", len(items) - used)
-
-
-def _scan_classes(masks: Mapping[str, Path], path: Path, progress: bool) -> ClassTable:
-    """Classes as the values of index masks, named by them; 0 and 255 alone are background and foreground."""
-    values = _scanned(masks, path, progress)
-    if values == {0, VOID}:
-        return ClassTable(("background", "foreground"), distinct_colours(2), _BLACK_AND_WHITE)
-    found = sorted(values - {VOID})
-    if not 2 <= len(found) <= 254:
-        raise UserError(
-            f"folder:{path}: the masks hold {len(found)} values other than 255 (void); between 2 and 254 "
-            "classes are needed: are they index masks? If they are colour images, write classes.json"
-        )
-    code = MaskCode({**{value: index for index, value in enumerate(found)}, VOID: VOID})
-    return ClassTable(tuple(map(str, found)), distinct_colours(len(found)), code)
