@@ -42,7 +42,7 @@ _HOMES = {
     ),
     "nas.training": ("SGD", "Adam", "AdamW", "Augment", "Constant", "Cosine", "Poly", "cost"),
     "nas.search": ("Run", "resume"),
-    "nas.export": ("load",),
+    "nas.export": ("load", "predictor"),
     "nas.errors": ("UserError",),
     "tasks": (
         "CPS",

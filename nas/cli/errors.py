@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import inspect
+import io
 import os
 import signal
 import sys
@@ -33,6 +34,9 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
         args: what to parse, by default what was typed.
     """
     name = _name(command)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # names in letters that the terminal's encoding lacks
     # An orderly kill ends as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,30 +1,38 @@
-"""nas-predict: class maps of photos, as overlays and index masks at each photo's own size."""
+"""nas-predict: class maps of photos and videos, as overlays and index masks at their own size."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nas.cli.errors import run
+from nas.cli.inputs import Input, find_inputs
+from nas.cli.pictures import KINDS, Pictures
 from nas.errors import UserError
 from nas.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from nas.export import Checkpoint
+    from nas.export import Checkpoint, Predictor
+    from nas.export.video import VideoReader
 
 __all__ = ["command", "main"]
 
-KINDS = ("both", "overlays", "masks")
+SQUEEZED = 1.25
+"""How much wider or narrower than the first training image a photo may be before that is said."""
 
 
 @click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
 @click.argument("checkpoint", metavar="CHECKPOINT", type=click.Path(path_type=Path))
-@click.argument("inputs", metavar="IMAGE_OR_FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "arguments", metavar="PHOTO_VIDEO_OR_FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option("--out", type=click.Path(path_type=Path), default="overlays", show_default=True, help="Folder to write.")
 @click.option("--write", "kind", type=click.Choice(KINDS), default="both", show_default=True)
 @click.option(
@@ -35,132 +43,136 @@ KINDS = ("both", "overlays", "masks")
     help="How much the classes' colours hide the photo.",
 )
 @click.option(
+    "--window",
+    is_flag=True,
+    help="Keep each photo's proportions and slide windows of the training size over it, overlapping by a quarter. "
+    "By default each photo is resized to the training size, as the training images were.",
+)
+@click.option(
     "--height",
     type=click.IntRange(min=8),
-    help="Height in pixels at which the network sees each photo; by default that of its training images.",
+    help="With --window: height in pixels to which each photo is scaled; by default that of the training images.",
 )
 @click.option("--device", help="cpu or cuda; by default cuda where there is one.")
 @click.option("--space", type=click.Path(path_type=Path), help="The space file, if it defines components of its own.")
 def command(
     checkpoint: Path,
-    inputs: tuple[Path, ...],
+    arguments: tuple[Path, ...],
     out: Path,
     kind: str,
     opacity: float,
+    window: bool,
     height: int | None,
     device: str | None,
     space: Path | None,
 ) -> int:
-    """Segment photos, and the photos of folders, with a checkpoint or a run's best one.
+    """Segment photos, the photos of folders, and videos with a checkpoint or a run's best one.
 
-    Writes NAME_overlay (JPEG for JPEG photos, else PNG), NAME_mask.png (the class index of each pixel)
-    and legend.png. Folders are read with those inside them, which are found again in the output. Photos
-    that cannot be read are named and skipped; the exit code is 2 if that leaves none.
+    Writes NAME_overlay (JPEG for JPEG photos, else PNG), NAME_mask.png (the class index of each pixel) and legend.png.
+    Folders are read with those inside them, which are found again in the output. Of a video, NAME_overlay.mp4 is
+    written, without sound, or with --write masks a folder NAME_masks of the frames' masks. What cannot be read is named
+    and skipped; the exit code is 2 if that leaves nothing.
     """
-    photos = _photos(inputs, out)
+    if height is not None and not window:
+        raise UserError("--height is for --window: without it each photo is resized to the training size")
+    inputs, faults = find_inputs(arguments, out)
     from nas.cli.evaluate import pick_device
-    from nas.export import Predictor, legend, load_checkpoint, stretch_of
+    from nas.export import Predictor, WindowPredictor, background_classes, load_checkpoint
 
     place = pick_device(device)
     loaded = load_checkpoint(checkpoint, space)
-    predictor = Predictor(loaded.network.to(place), loaded.size, height, stretch_of(loaded))
-    _make_folder(out)
-    done = 0
-    for photo, image, name in _read(photos):
-        mask = predictor(image)
-        for target, picture in _pictures(loaded, photo, name, image, mask, kind, opacity):
-            _write(out / target, picture)
-        done += 1
+    predictor = WindowPredictor.of(loaded, place, height) if window else Predictor.of(loaded, place)
+    bare = background_classes(loaded.classes, loaded.palette)
+    pictures = Pictures(out, kind, opacity, loaded.classes, loaded.palette, bare)
+    pictures.prepare(inputs, [checkpoint] if space is None else [checkpoint, space])
+    for fault in faults:
+        click.echo(f"skipped: {fault}", err=True)
+    done, shapes = _segment(inputs, predictor, pictures)
+    skipped = len(inputs) - len(done) + len(faults)
+    click.echo(f"{out}: {_counted(done)} segmented" + (f", {skipped} skipped" if skipped else ""))
     if done:
-        _write(out / "legend.png", legend(loaded.classes, loaded.palette))
-    skipped = len(photos) - done
-    click.echo(f"{out}: {counted(done, 'photo')} segmented" + (f", {skipped} skipped" if skipped else ""))
+        click.echo(f"  {_way(predictor)}")
+        _advise(shapes, loaded, window)
     return 0 if done else 2
 
 
-def _photos(inputs: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
-    """The image files among and inside the inputs, each once, and what is to be found again of each one's path."""
-    from tasks.data.files import IMAGE_SUFFIXES
-
-    photos: dict[Path, tuple[Path, Path]] = {}
-    for path in inputs:
-        if path.is_dir():
-            target = out.resolve()
-            if path.resolve() == target:
-                raise UserError(f"--out is {path}, which is also read from: choose another folder")
-            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES]
-            # What an earlier call wrote below the folder is none of its photos.
-            written = target if target.is_relative_to(path.resolve()) else None
-            shown = [p for p in inside if not _hidden(p.relative_to(path)) and written not in p.resolve().parents]
-            if not shown:
-                raise UserError(f"{path} holds no images: known are {', '.join(IMAGE_SUFFIXES)}")
-            photos.update((p.resolve(), (p, p.relative_to(path))) for p in shown)
-        elif path.exists():
-            photos[path.resolve()] = path, Path(path.name)
-        else:
-            raise UserError(f"{path}: there is no such file or folder")
-    return list(photos.values())
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _read(photos: Sequence[tuple[Path, Path]]) -> Iterator[tuple[Path, np.ndarray, str]]:
-    """Each photo that can be read, with its pixels and a name of its own; the others are named on stderr."""
+def _segment(
+    inputs: Sequence[Input], predictor: Predictor, pictures: Pictures
+) -> tuple[list[Input], list[tuple[int, ...]]]:
+    """Predict and write; those done, and the shape of each photo among them. The others are named on stderr."""
     from tqdm import tqdm
 
-    from tasks.data.files import BrokenImageError, read_image
+    from nas.export.video import VideoReader
 
-    taken: set[str] = set()
-    bar = tqdm(photos, unit="photo", leave=False, disable=None)
-    for photo, kept in bar:
-        name, copies = str(kept.with_suffix("")), 1
-        while name in taken:
-            copies += 1
-            name = f"{kept.with_suffix('')}_{copies}"
-        taken.add(name)
-        try:
-            image = read_image(photo)
-        except BrokenImageError as error:
-            bar.clear()
-            click.echo(f"skipped: {error}", err=True)
-        else:
-            yield photo, image, name
+    done: list[Input] = []
+    shapes: list[tuple[int, ...]] = []
+    for source in tqdm(inputs, unit="photo", leave=False, disable=None):
+        with _skipping(source):
+            if source.video:
+                film = VideoReader.open(source.path)
+                pictures.write_video(source, _frames(film, predictor), film.rate)
+            else:
+                image = predictor.preprocessing.read(source.path)
+                pictures.write_photo(source, image, predictor.predict(image))
+                shapes.append(image.shape)
+            done.append(source)
+    return done, shapes
 
 
-def _pictures(
-    checkpoint: Checkpoint,
-    photo: Path,
-    name: str,
-    image: np.ndarray,
-    mask: np.ndarray,
-    kind: str,
-    opacity: float,
-) -> Iterator[tuple[str, np.ndarray]]:
-    from nas.export import overlay
+@contextmanager
+def _skipping(source: Input) -> Iterator[None]:
+    """Go on after an input that cannot be read, and name it above the progress bar."""
+    from tqdm import tqdm
 
-    if kind != "masks":
-        suffix = ".jpg" if photo.suffix.lower() in (".jpg", ".jpeg") else ".png"
-        yield f"{name}_overlay{suffix}", overlay(image, mask, checkpoint.palette, opacity)
-    if kind != "overlays":
-        yield f"{name}_mask.png", mask
-
-
-def _make_folder(out: Path) -> None:
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise UserError(f"--out {out} is a file: choose a folder") from None
+        yield
+    except UserError as error:
+        tqdm.write(f"skipped: {error}", file=sys.stderr)
+    except MemoryError:
+        tqdm.write(f"skipped: {source.path} needs more memory than there is", file=sys.stderr)
 
 
-def _write(path: Path, picture: np.ndarray) -> None:
-    """Write class indices H x W or RGB H x W x 3."""
-    import cv2
+def _frames(film: VideoReader, predictor: Predictor) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """A video's frames and their class indices."""
+    from tqdm import tqdm
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _, data = cv2.imencode(path.suffix, picture if picture.ndim == 2 else picture[..., ::-1])
-    path.write_bytes(data.tobytes())
+    count = 0
+    for image in tqdm(film, film.path.name, total=film.frames, unit="frame", leave=False, disable=None):
+        yield image, predictor.predict(image)
+        count += 1
+    if film.frames and count < 0.9 * film.frames:
+        tqdm.write(f"{film.path} breaks off after {count} of {film.frames} frames", file=sys.stderr)
+
+
+def _counted(done: Sequence[Input]) -> str:
+    videos = sum(source.video for source in done)
+    kinds = [counted(len(done) - videos, "photo")] if len(done) > videos or not videos else []
+    return " and ".join([*kinds, counted(videos, "video")] if videos else kinds)
+
+
+def _way(predictor: Predictor) -> str:
+    """How photos were brought to the network, in words."""
+    from nas.export import WindowPredictor
+
+    high, wide = predictor.preprocessing.size
+    if isinstance(predictor, WindowPredictor):
+        return f"each scaled to a height of {predictor.height} and seen in windows of {high}x{wide} that overlap"
+    return f"each resized to {high}x{wide} (height x width), as the training images were"
+
+
+def _advise(shapes: Sequence[tuple[int, ...]], checkpoint: Checkpoint, window: bool) -> None:
+    """Say how many photos have other proportions than the first training image, since they were squeezed."""
+    data: Any = checkpoint.provenance.get("data")
+    native = data.get("native") if isinstance(data, dict) else None
+    if window or not native:
+        return
+    ratios = [(shape[1] / shape[0]) / (native[1] / native[0]) for shape in shapes]
+    squeezed = sum(max(ratio, 1 / ratio) > SQUEEZED for ratio in ratios)
+    if squeezed:
+        click.echo(
+            f"  {counted(squeezed, 'photo')} of other proportions than the first training image "
+            f"({native[0]}x{native[1]}): --window keeps them"
+        )
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -10,8 +10,11 @@ from nas.export.checkpoint import (
     save_checkpoint,
 )
 from nas.export.convert import FORMATS, Exported, export
-from nas.export.overlays import colour_map, legend, overlay
-from nas.export.predict import Predictor, stretch_of
+from nas.export.legend import legend, with_legend
+from nas.export.overlays import background_classes, colour_map, overlay
+from nas.export.predict import Predictor, predictor
+from nas.export.preprocessing import Preprocessing
+from nas.export.windows import WindowPredictor
 
 __all__ = [
     "BEST",
@@ -19,6 +22,9 @@ __all__ = [
     "Checkpoint",
     "Exported",
     "Predictor",
+    "Preprocessing",
+    "WindowPredictor",
+    "background_classes",
     "colour_map",
     "export",
     "find_checkpoint",
@@ -27,6 +33,7 @@ __all__ = [
     "load_checkpoint",
     "model_card",
     "overlay",
+    "predictor",
     "save_checkpoint",
-    "stretch_of",
+    "with_legend",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from nas.export.checkpoint import Checkpoint
+from nas.export.preprocessing import Preprocessing
 from nas.space import field_values
 from nas.space.describe import text
 
@@ -12,7 +14,7 @@ __all__ = ["model_card"]
 
 
 def model_card(checkpoint: Checkpoint, file: str, format: str) -> str:
-    """Markdown on what the network does, what it learnt from, how well it does, and how to load `file`."""
+    """Markdown on what the network does, what it learnt from, how well it does, and how to predict with `file`."""
     params = sum(p.numel() for p in checkpoint.network.parameters())
     height, width = checkpoint.size
     sections = {
@@ -33,7 +35,7 @@ def model_card(checkpoint: Checkpoint, file: str, format: str) -> str:
             ["part", "value"], [[name, f"`{text(v)}`"] for name, v in field_values(checkpoint.candidate)]
         ),
         "## Intended use and limits": _limits(height, width, _chosen(checkpoint)),
-        "## How to load": _loading(file, format, height, width),
+        "## How to predict": _usage(file, format, checkpoint.preprocessing),
     }
     return "\n\n".join(f"{title}\n\n{body}" for title, body in sections.items()) + "\n"
 
@@ -58,20 +60,60 @@ def _limits(height: int, width: int, chosen: bool) -> str:
     )
 
 
-def _loading(file: str, format: str, height: int, width: int) -> str:
-    python = {
-        "safetensors": f'import nas\n\nmodel = nas.load("{file}")  # images N x 3 x H x W of any size',
-        "onnx": (
-            "import onnxruntime\n\n"
-            f'session = onnxruntime.InferenceSession("{file}")\n'
-            f'(logits,) = session.run(None, {{"images": images}})  # float32 N x 3 x {height} x {width}'
-        ),
-        "pt2": (f'import torch\n\nmodel = torch.export.load("{file}").module()  # images N x 3 x {height} x {width}'),
-    }[format]
+_ENLARGED_BY_TORCH = """\
+with torch.no_grad():
+    logits = model(torch.from_numpy(pixels))
+logits = logits.clamp(min=-1e4)  # finite where a class is vetoed
+logits = torch.nn.functional.interpolate(logits, size=(height, width), mode="bilinear")
+classes = logits[0].argmax(0).numpy().astype(np.uint8)  # H x W of the photo"""
+
+_LOADED = {
+    "safetensors": ("import nas\nimport torch", "model = nas.load({file})"),
+    "onnx": ("import onnxruntime", "model = onnxruntime.InferenceSession({file})"),
+    "pt2": ("import torch", "model = torch.export.load({file}).module()"),
+}
+
+_ENLARGED = {
+    "safetensors": _ENLARGED_BY_TORCH,
+    "onnx": """\
+(logits,) = model.run(None, {"images": pixels})
+logits = np.maximum(logits[0], -1e4)  # finite where a class is vetoed
+enlarged = [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in logits]
+classes = np.argmax(enlarged, axis=0).astype(np.uint8)  # H x W of the photo""",
+    "pt2": _ENLARGED_BY_TORCH,
+}
+
+_SQUEEZED = """\
+image = np.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB"))
+height, width = image.shape[:2]
+how = cv2.INTER_AREA if height >= {high} and width >= {wide} else cv2.INTER_LINEAR
+small = cv2.resize(image, ({wide}, {high}), interpolation=how)
+pixels = small.transpose(2, 0, 1)[None].astype(np.float32) / 255"""
+
+
+def _usage(file: str, format: str, preprocessing: Preprocessing) -> str:
+    """Code that takes a photo of any size to its class map as nas-predict does, and what it does in words."""
+    high, wide = preprocessing.size
+    imports, loaded = _LOADED[format]
+    quoted = json.dumps(file, ensure_ascii=False)
+    code = "\n".join(
+        [
+            "import cv2",
+            *sorted([*imports.splitlines(), "import numpy as np"], key=str.lower),
+            "from PIL import Image, ImageOps",
+            "",
+            loaded.format(file=quoted),
+            _SQUEEZED.format(high=high, wide=wide),
+            _ENLARGED[format],
+            'Image.fromarray(classes).save("classes.png")',
+        ]
+    )
+    own = f"`nas.predictor({quoted}).predict(image)` does all of it in one call. " if format == "safetensors" else ""
     return (
-        f"```python\n{python}\n```\n\n"
-        "Images are RGB, float32 in [0, 1]; they are normalised inside. Logits are N x classes x H x W; "
-        "their argmax over dimension 1 is the class index."
+        f"```python\n{code}\n```\n\n"
+        f"{own}Each photo, whatever its own size, is resized to {high} x {wide} (height x width), as the training "
+        "images were. The network takes RGB as float32 in [0, 1], N x 3 x H x W, and normalises inside. Its logits, "
+        "N x classes x H x W, are interpolated bilinearly to the photo's size, where the highest is the class."
     )
 
 

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from nas import __version__
 from nas.components import know_components
 from nas.errors import UserError
+from nas.export.preprocessing import Preprocessing
 from nas.files import replacing
 from nas.models import Network, build_network
 from nas.space import Recipe, SpaceError, from_json, load_space, to_json
@@ -47,7 +48,7 @@ class Checkpoint:
         candidate: the recipe that built and trained it.
         classes: one name a channel of the logits.
         palette: one RGB colour a class.
-        size: height and width of the images it was trained on, in pixels.
+        preprocessing: how an image is brought to what the network was trained on.
         metrics: scores by name, None where one was not finite.
         provenance: versions, date, seed, data and whatever else it was saved with.
     """
@@ -56,9 +57,14 @@ class Checkpoint:
     candidate: Recipe
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
-    size: tuple[int, int]
+    preprocessing: Preprocessing
     metrics: dict[str, Any]
     provenance: dict[str, Any]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images it was trained on, in pixels."""
+        return self.preprocessing.size
 
 
 def save_checkpoint(
@@ -86,6 +92,7 @@ def save_checkpoint(
         "palette": getattr(data, "palette", None) or _spread_colours(len(data.classes)),
         "normalization": {"mean": network.mean.flatten().tolist(), "std": network.std.flatten().tolist()},
         "size": [height, width],
+        "preprocessing": Preprocessing((height, width)).described(),
         "metrics": dict(metrics),
         "provenance": {**_origin(), **provenance},
     }
@@ -98,7 +105,8 @@ def save_checkpoint(
 def load(path: str | Path, space: str | Path | None = None) -> Network:
     """The network of a checkpoint or a run, in evaluation mode.
 
-    It takes RGB images in [0, 1], N x 3 x H x W of any size, to logits N x classes x H x W.
+    It takes RGB images in [0, 1], N x 3 x H x W of any size, to logits N x classes x H x W. It was trained on images
+    resized to `load_checkpoint(path).size`: for class maps of photos as `nas-predict` writes them, use `predictor`.
     `load_checkpoint`, which has the same arguments and errors, also gives its classes' names and colours.
     """
     return load_checkpoint(path, space).network
@@ -144,12 +152,14 @@ def _rebuild(metadata: Mapping[str, str], state: dict[str, torch.Tensor]) -> Che
     network.load_state_dict(state)
     network.eval()
     height, width = described["size"]
+    squeezed = Preprocessing((height, width)).described()
     return Checkpoint(
         network=network,
         candidate=candidate,
         classes=classes,
         palette=tuple((r, g, b) for r, g, b in described["palette"]),
-        size=(height, width),
+        # Written before this was recorded, a checkpoint is of images resized as they are today.
+        preprocessing=Preprocessing.from_description((height, width), described.get("preprocessing", squeezed)),
         metrics=described["metrics"],
         provenance=described["provenance"],
     )

@@ -204,6 +204,7 @@ def _description(checkpoint: Checkpoint) -> dict[str, str]:
         "task": "semantic segmentation",
         "input": "images: RGB float32 in [0, 1], N x 3 x H x W; normalised inside",
         "size": json.dumps(checkpoint.size),
+        "preprocessing": json.dumps(checkpoint.preprocessing.described()),
         "classes": json.dumps(checkpoint.classes),
         "palette": json.dumps(checkpoint.palette),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -46,6 +47,26 @@ def test_one_line(action, code, line, capsys) -> None:
     assert ended.value.code == code
     # The command is named after its file.
     assert capsys.readouterr().err.strip() == f"nas-test_errors: {line}"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_letters_that_the_terminal_lacks_are_replaced(encoding, monkeypatch) -> None:
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
+
+    def action() -> None:
+        click.echo("class 道路\udcff")  # a half of a name in no encoding, too
+        print("道")
+        raise UserError("道.png: no such file")
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+        for name, stream in streams.items():
+            patch.setattr(sys, name, stream)
+        run(command_that(action), [])
+    assert ended.value.code == 2
+    for stream in streams.values():
+        stream.flush()
+    assert streams["stdout"].buffer.getvalue() == b"class ???\n?\n"
+    assert streams["stderr"].buffer.getvalue() == b"nas-test_errors: error: ?.png: no such file\n"
 
 
 @pytest.mark.parametrize("args", [["--count", "many"], ["--nothing"], ["stray"]])

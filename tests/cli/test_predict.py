@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import fcntl
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
+import nas
 from nas.cli.predict import main
-from nas.export import Predictor, load_checkpoint, stretch_of
-from tasks.data import resize
+from nas.export import Predictor, WindowPredictor, load_checkpoint
+from tests.cli.conftest import COLOURS
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -35,7 +48,10 @@ def test_a_folder_gives_overlays_masks_and_a_legend(trained, photos, typed, tmp_
     out = tmp_path / "new" / "out"
     ended = typed(main, trained.parent, photos, "--out", out, "--device", "cpu")
     assert ended.code == 0
-    assert ended.out == f"{out}: 3 photos segmented\n"
+    assert ended.out.splitlines() == [
+        f"{out}: 3 photos segmented",
+        "  each resized to 32x48 (height x width), as the training images were",
+    ]
     found = sizes(out)
     legend = found.pop("legend.png")
     assert legend[2] == 3
@@ -55,26 +71,54 @@ def test_what_is_written_beside_or_above_the_photos_hides_none_of_them(trained, 
         assert ended.code == 0 and "3 photos segmented" in ended.out
 
 
-def test_photos_are_stretched_as_the_training_images_were(trained, photos) -> None:
-    loaded = load_checkpoint(trained)
-    assert stretch_of(loaded) == 1.0
-    said = loaded.provenance["data"] | {"native": [480, 640]}
-    squeezed = replace(loaded, provenance=loaded.provenance | {"data": said}, size=(32, 64))
-    assert stretch_of(squeezed) == pytest.approx(1.5)
-    photo = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    found = Predictor(loaded.network, (32, 64), None, stretch_of(squeezed))._scaled(photo)
-    np.testing.assert_array_equal(found, resize(photo, (32, 64)))
-
-
 def test_masks_hold_class_indices_and_overlays_their_colours(trained, photos, typed, tmp_path) -> None:
     out = tmp_path / "out"
     typed(main, trained, photos / "same.png", "--out", out, "--opacity", 1, "--device", "cpu")
     loaded = load_checkpoint(trained)
     image = cv2.imread(str(photos / "same.png"))[..., ::-1]
     mask = cv2.imread(str(out / "same_mask.png"), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(mask, Predictor(loaded.network, loaded.size)(image))
+    np.testing.assert_array_equal(mask, Predictor.of(loaded).predict(image))
     painted = cv2.imread(str(out / "same_overlay.png"))[..., ::-1]
-    np.testing.assert_array_equal(painted, np.array(loaded.palette, np.uint8)[mask])
+    assert loaded.palette[0] == (0, 0, 0)  # in black, which leaves the photo as it is
+    expected = np.where(mask[..., None] == 0, image, np.array(loaded.palette, np.uint8)[mask])
+    np.testing.assert_array_equal(painted, expected)
+
+
+def test_overlays_have_a_legend_of_what_appears(trained, photos, typed, tmp_path) -> None:
+    image = cv2.imread(str(photos / "same.png"))
+    cv2.imwrite(str(tmp_path / "large.png"), cv2.resize(image, (560, 400)))
+    typed(main, trained, tmp_path / "large.png", "--out", tmp_path / "out", "--opacity", 0, "--device", "cpu")
+    painted = cv2.imread(str(tmp_path / "out" / "large_overlay.png"))
+    corner = painted[-60:, :60].astype(int)
+    assert (corner.min(-1) > 200).mean() > 0.4  # white paper under the names
+    assert (np.abs(painted.astype(int) - cv2.imread(str(tmp_path / "large.png"))).max(-1) > 9).mean() < 0.3
+
+
+def test_windows_are_chosen_and_said(trained, photos, typed, tmp_path) -> None:
+    whole, windows, higher = (tmp_path / name for name in ("whole", "windows", "higher"))
+    options = ("--write", "masks", "--device", "cpu")
+    typed(main, trained, photos / "wide.JPG", "--out", whole, *options)
+    ended = typed(main, trained, photos / "wide.JPG", "--out", windows, *options, "--window")
+    assert "each scaled to a height of 32 and seen in windows of 32x48 that overlap" in ended.out
+    typed(main, trained, photos / "wide.JPG", "--out", higher, *options, "--window", "--height", 64)
+    found = [cv2.imread(str(out / "wide_mask.png"), cv2.IMREAD_UNCHANGED) for out in (whole, windows, higher)]
+    assert all(mask.shape == (61, 333) for mask in found)
+    image = cv2.imread(str(photos / "wide.JPG"))[..., ::-1]
+    for mask, height in zip(found[1:], (None, 64), strict=True):
+        expected = WindowPredictor.of(load_checkpoint(trained), height=height).predict(image)
+        np.testing.assert_array_equal(mask, expected)
+    assert (found[0] != found[1]).any()
+
+
+def test_photos_of_other_proportions_are_counted(trained, photos, typed, tmp_path) -> None:
+    with safe_open(trained, framework="pt") as file:
+        metadata = file.metadata()
+    provenance = json.loads(metadata["provenance"])
+    provenance["data"]["native"] = [40, 56]
+    own = tmp_path / "own.safetensors"
+    save_file(load_file(trained), own, {**metadata, "provenance": json.dumps(provenance)})
+    ended = typed(main, own, photos, "--out", tmp_path / "out", "--device", "cpu")
+    assert "2 photos of other proportions than the first training image (40x56): --window keeps them" in ended.out
 
 
 def test_masks_are_right_where_the_network_has_learnt(trained, data_folder, typed, tmp_path) -> None:
@@ -113,7 +157,7 @@ def test_folders_inside_are_found_again_in_the_output(trained, photos, typed, tm
     out = photos / "out"
     for _ in range(2):  # the second time the folder holds what the first has written
         ended = typed(main, trained, photos, "--out", out, "--write", "masks")
-        assert ended.out == f"{out}: 5 photos segmented\n"
+        assert ended.out.startswith(f"{out}: 5 photos segmented\n")
     found = {str(p.relative_to(out)) for p in out.rglob("*.png")}
     masks = {f"{name}_mask.png" for name in ("same", "tall", "wide", "bonn/same", "ulm/same")}
     assert found == {*masks, "legend.png"}
@@ -138,6 +182,136 @@ def test_nothing_readable_is_a_failure(trained, typed, tmp_path) -> None:
     assert "0 photos segmented, 1 skipped" in ended.out
 
 
+def test_what_is_no_file_of_an_image_is_named_and_skipped(trained, photos, typed, tmp_path) -> None:
+    os.mkfifo(photos / "pipe.png")
+    (photos / "zero.jpg").symlink_to("/dev/zero")
+    (photos / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    ended = typed(main, trained, photos, tmp_path / "photos" / "pipe.png", "--out", tmp_path / "out")
+    assert ended.code == 0
+    assert "3 photos segmented, 4 skipped" in ended.out
+    for said in ("pipe.png is not a regular file", "zero.jpg is not a regular file", "phone.heic"):
+        assert said in ended.err
+    (photos / "only").mkdir()
+    (photos / "only" / "phone.heic").write_bytes((photos / "phone.heic").read_bytes())
+    for alone in (photos / "pipe.png", photos / "only", photos / "phone.heic"):
+        ended = typed(main, trained, alone, "--out", tmp_path / "none")
+        assert ended.code == 2
+        assert ended.err.startswith("skipped: ") and ended.err.count("\n") == 1
+        assert "0 photos segmented, 1 skipped" in ended.out
+
+
+def test_a_name_is_on_a_line_of_its_own_under_a_progress_bar(trained, photos, tmp_path) -> None:
+    """In a terminal of the test's own, as the bar is drawn nowhere else."""
+    (photos / "broken.png").write_bytes(b"nothing")
+    command = [sys.executable, "-m", "nas.cli.predict", trained, photos, "--out", tmp_path / "out", "--device", "cpu"]
+    terminal, end = os.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    with subprocess.Popen(list(map(str, command)), stderr=end, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        os.close(end)
+        shown = b""
+        with suppress(OSError):  # the terminal is closed at the end
+            while part := os.read(terminal, 4096):
+                shown += part
+        assert process.wait() == 0
+    os.close(terminal)
+    assert b"4/4" in shown or b"3/4" in shown
+    line = next(line for line in re.split(rb"[\r\n]+", shown) if b"broken.png" in line)
+    assert line.startswith(b"skipped: ") and b"it/s" not in line and b"%|" not in line
+
+
+def film(path: Path, shape: tuple[int, int], frames: int = 6) -> list[np.ndarray]:
+    """A Motion JPEG of blocks that move, and its frames as RGB."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, shape[::-1])
+    for number in range(frames):
+        frame = np.full((*shape, 3), COLOURS[0][::-1], np.uint8)
+        frame[10:30, 5 + 3 * number : 25 + 3 * number] = COLOURS[1][::-1]
+        writer.write(frame)
+    writer.release()
+    capture = cv2.VideoCapture(str(path))
+    return [capture.read()[1][..., ::-1] for _ in range(frames)]
+
+
+def test_a_video_becomes_a_video(trained, typed, tmp_path) -> None:
+    film(tmp_path / "clip.avi", (120, 160))
+    ended = typed(main, trained, tmp_path / "clip.avi", "--out", tmp_path / "out", "--device", "cpu")
+    assert ended.code == 0 and ended.err == ""
+    assert "1 video segmented" in ended.out
+    (written,) = (tmp_path / "out").glob("clip_*")
+    assert written.name in ("clip_overlay.mp4", "clip_overlay.avi")
+    capture = cv2.VideoCapture(str(written))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10, rel=0.01)
+    read = [capture.read() for _ in range(7)]
+    assert [there for there, _ in read] == [True] * 6 + [False]
+    assert read[0][1].shape == (120, 160, 3)
+
+
+def test_the_masks_of_a_video_are_files(trained, typed, tmp_path) -> None:
+    frames = film(tmp_path / "clip.avi", (60, 80))
+    out = tmp_path / "out"
+    typed(main, trained, tmp_path / "clip.avi", "--out", out, "--write", "masks", "--device", "cpu")
+    predictor = nas.predictor(trained)
+    for number, frame in enumerate(frames):
+        mask = cv2.imread(str(out / "clip_masks" / f"{number:06d}.png"), cv2.IMREAD_UNCHANGED)
+        assert (mask == predictor.predict(np.ascontiguousarray(frame))).mean() > 0.99
+    assert len(list((out / "clip_masks").iterdir())) == len(frames)
+
+
+def test_a_video_that_cannot_be_read_is_one_line(trained, photos, tmp_path, capfd) -> None:
+    film(tmp_path / "whole.avi", (60, 80))
+    (tmp_path / "cut.avi").write_bytes((tmp_path / "whole.avi").read_bytes()[:700])
+    (tmp_path / "head.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(500))
+    (tmp_path / "text.mkv").write_text("no video")
+    capfd.readouterr()
+    for name in ("cut.avi", "head.mp4", "text.mkv"):
+        with pytest.raises(SystemExit) as ended:
+            main([str(trained), str(tmp_path / name), str(photos / "same.png"), "--out", str(tmp_path / "out")])
+        assert not ended.value.code
+        shown = capfd.readouterr()  # of the codecs too, which write past Python
+        assert f"skipped: {tmp_path / name} cannot be read as a video" in shown.err
+        assert shown.err.count("\n") == 1
+        assert "1 photo segmented, 1 skipped" in shown.out
+
+
+def test_no_file_of_somebody_else_is_written_over(trained, photos, typed, tmp_path) -> None:
+    """Inputs, files that were there, and what links lead to."""
+    truth = photos / "same_mask.png"
+    truth.write_bytes((photos / "same.png").read_bytes())
+    before = {path: path.read_bytes() for path in photos.iterdir() if path.is_file()}
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "inside").symlink_to(photos)
+    (photos / "inside").mkdir()
+    (photos / "inside" / "same.png").write_bytes((photos / "same.png").read_bytes())
+    for args, says in (
+        ([photos / "same.png", truth, "--out", photos], "one of the files that are read"),
+        ([photos / "same.png", "--out", photos], "is there already and is no prediction"),
+        ([photos, "--out", linked], "is a link to another folder"),
+    ):
+        ended = typed(main, trained, *args)
+        assert ended.code == 2
+        assert says in ended.err and ended.err.count("\n") == 1
+    out = tmp_path / "out"
+    typed(main, trained, photos / "same.png", "--out", out)
+    for name, link in (("same_mask.png", "symlink_to"), ("same_overlay.png", "hardlink_to")):
+        (out / name).unlink()
+        getattr(out / name, link)(truth)
+    assert typed(main, trained, photos / "same.png", "--out", out).code == 0
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (out / "same_mask.png").is_symlink()
+
+
+def test_names_in_letters_that_the_terminal_lacks(trained, photos, tmp_path) -> None:
+    (photos / "道路.png").write_bytes((photos / "same.png").read_bytes())
+    (photos / "Öl 道.png").write_text("broken")
+    command = [sys.executable, "-m", "nas.cli.predict", trained, photos, "--out", tmp_path / "道", "--device", "cpu"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    ended = subprocess.run(list(map(str, command)), capture_output=True, cwd=ROOT, env=environment)
+    assert ended.returncode == 0
+    assert b"4 photos segmented, 1 skipped" in ended.stdout
+    assert b"Traceback" not in ended.stderr and b"skipped: " in ended.stderr
+    assert (tmp_path / "道" / "道路_overlay.png").is_file()
+
+
 def test_mistakes_are_one_line(trained, photos, typed, tmp_path) -> None:
     (tmp_path / "bare").mkdir()
     for args, says in (
@@ -147,6 +321,7 @@ def test_mistakes_are_one_line(trained, photos, typed, tmp_path) -> None:
         ([photos, "--out", trained], "is a file"),
         ([photos, "--device", "tpu"], "use cpu or cuda"),
         ([photos, "--opacity", "2"], "--opacity"),
+        ([photos, "--height", "64"], "--height is for --window"),
         ([], "Missing argument"),
     ):
         ended = typed(main, trained, *args)

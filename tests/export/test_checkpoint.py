@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import nas
 from nas.errors import UserError
-from nas.export import BEST, load, load_checkpoint, save_checkpoint
+from nas.export import BEST, Preprocessing, load, load_checkpoint, save_checkpoint
 from nas.space import Component, load_space
 
 
@@ -38,6 +38,21 @@ def test_network_recipe_and_description_come_back(checkpoint, network, recipe, d
     assert loaded.provenance["seed"] == 3
     assert loaded.provenance["torch"] == torch.__version__
     assert loaded.provenance["toolkit"].endswith(nas.__version__)
+
+
+def test_how_images_were_resized_is_recorded(checkpoint) -> None:
+    with safe_open(checkpoint, framework="np") as file:
+        metadata = file.metadata()
+    assert json.loads(metadata["size"]) == [24, 32]
+    assert json.loads(metadata["preprocessing"])["resize"] == "squeeze"
+    assert load_checkpoint(checkpoint).preprocessing == Preprocessing((24, 32))
+
+
+def test_a_checkpoint_that_does_not_say_how_images_were_resized_still_opens(checkpoint) -> None:
+    with safe_open(checkpoint, framework="pt") as file:
+        old = {name: text for name, text in file.metadata().items() if name != "preprocessing"}
+    save_file(load_file(checkpoint), checkpoint, old)
+    assert load_checkpoint(checkpoint).preprocessing == Preprocessing((24, 32))
 
 
 def test_any_safetensors_reader_can_read_it(checkpoint, network) -> None:
@@ -179,6 +194,10 @@ def damaged(path: Path) -> Path:
     return rewritten(path, classes="[")
 
 
+def resized_otherwise(path: Path) -> Path:
+    return rewritten(path, preprocessing='{"resize": "crop"}')
+
+
 def run_without_best(path: Path) -> Path:
     path.unlink()
     return path.parent
@@ -198,6 +217,7 @@ def run_without_best(path: Path) -> Path:
         (unknown_component, "'NoSuchNet' is unknown"),
         (bad_component, "damaged"),
         (damaged, "damaged"),
+        (resized_otherwise, "'crop'"),
         (run_without_best, "holds no best.safetensors"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

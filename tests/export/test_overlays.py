@@ -1,12 +1,37 @@
-"""Pictures show the colours of the palette where the classes are."""
+"""Overlays show the classes' colours where they are, leave the background alone, and never darken the photo."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+import pytest
 
-from nas.export import colour_map, legend, overlay
+from nas.export import background_classes, colour_map, overlay
 
 PALETTE = ((255, 0, 0), (0, 255, 0), (10, 20, 30))
+
+
+def brightness(picture: np.ndarray) -> np.ndarray:
+    """ITU-R BT.601 luma."""
+    return picture @ np.array([0.299, 0.587, 0.114])
+
+
+@pytest.fixture
+def photo() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def mask() -> np.ndarray:
+    """Four blocks: of the three classes, and void."""
+    mask = np.zeros((60, 80), np.uint8)
+    mask[:30, 40:], mask[30:, :40], mask[30:, 40:] = 1, 2, 255
+    return mask
+
+
+def inside(mask: np.ndarray, index: int) -> np.ndarray:
+    """Pixels of a class away from outlines."""
+    return cv2.erode((mask == index).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
 
 
 def test_colour_map_looks_each_class_up() -> None:
@@ -14,20 +39,46 @@ def test_colour_map_looks_each_class_up() -> None:
     assert colour_map(mask, PALETTE).tolist() == [[[255, 0, 0], [0, 255, 0]], [[10, 20, 30], [0, 0, 0]]]
 
 
-def test_overlay_mixes_by_opacity_and_leaves_void_bare() -> None:
-    image = np.full((1, 3, 3), 100, np.uint8)
-    mask = np.array([[0, 1, 255]], np.uint8)
-    assert overlay(image, mask, PALETTE, 0.5).tolist() == [[[178, 50, 50], [50, 178, 50], [100, 100, 100]]]
-    assert overlay(image, mask, PALETTE, 0).tolist() == image.tolist()
-    assert overlay(image, mask, PALETTE, 1).tolist() == [[[255, 0, 0], [0, 255, 0], [100, 100, 100]]]
+@pytest.mark.parametrize("opacity", [0.0, 0.3, 0.5])
+def test_no_class_darkens_the_photo(photo, mask, opacity) -> None:
+    photo = photo // 2  # beside white there is no room for a colour as bright
+    change = brightness(overlay(photo, mask, PALETTE, opacity)) - brightness(photo)
+    for index in range(3):
+        assert change[inside(mask, index)].min() > -3  # by rounding
 
 
-def test_legend_has_a_row_a_class() -> None:
-    one, three = legend(("road",), PALETTE[:1]), legend(("road", "pole", "a long name, Straße"), PALETTE)
-    colours = {tuple(c) for c in three.reshape(-1, 3).tolist()}
-    assert set(PALETTE) <= colours
-    assert three.shape[0] > 2 * one.shape[0]
-    assert three.shape[1] > one.shape[1]
-    # Every row has ink: the names are written out.
-    ink = (three[:, 40:] < 128).all(-1).any(1)
-    assert all(ink[8 + 28 * i : 28 + 28 * i].any() for i in range(3))
+def test_the_background_and_void_stay_as_they_are(photo, mask) -> None:
+    out = overlay(photo, mask, PALETTE, 0.5, bare={0})
+    for index in (0, 255):
+        np.testing.assert_array_equal(out[mask == index], photo[mask == index])
+    assert (out[inside(mask, 1)] != photo[inside(mask, 1)]).any(1).mean() > 0.9
+
+
+def test_opacity_decides_how_much_of_the_photo_is_seen(photo, mask) -> None:
+    known = inside(mask, 0) | inside(mask, 1) | inside(mask, 2)
+    np.testing.assert_array_equal(overlay(photo, mask, PALETTE, 1)[known], colour_map(mask, PALETTE)[known])
+    np.testing.assert_array_equal(overlay(photo, mask, PALETTE, 0)[known], photo[known])
+    half = overlay(photo, mask, PALETTE, 0.5)
+    assert half[inside(mask, 1), 1].mean() > photo[inside(mask, 1), 1].mean() + 30
+
+
+@pytest.mark.parametrize("opacity", [0, 0.5])
+def test_classes_are_outlined_in_their_colour(photo, mask, opacity) -> None:
+    out = overlay(photo, mask, PALETTE, opacity, bare={0})
+    assert out[10, 40].tolist() == [0, 255, 0]  # where class 1 meets the background, which has no outline
+    assert out[10, 39].tolist() == photo[10, 39].tolist()
+    assert out[30, 10].tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("classes", "palette", "expected"),
+    [
+        (("background", "foreground"), ((0, 0, 0), (128, 0, 0)), {0}),
+        (("leaf", " Background "), ((9, 9, 9), (0, 90, 0)), {1}),
+        (("soil", "plant"), ((90, 60, 30), (0, 90, 0)), {0}),
+        (("sky", "road", "car"), ((9, 9, 9), (128, 64, 128), (0, 0, 142)), set()),
+        (("0", "1", "2"), ((0, 0, 0), (128, 0, 0), (0, 128, 0)), {0}),
+    ],
+)
+def test_which_classes_are_background(classes, palette, expected) -> None:
+    assert background_classes(classes, palette) == expected

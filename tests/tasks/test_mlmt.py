@@ -15,7 +15,7 @@ from torch import nn
 
 from nas.cli import evaluate
 from nas.cli.veto import veto_table
-from nas.export import Predictor, export, load_checkpoint, save_checkpoint
+from nas.export import Predictor, Preprocessing, WindowPredictor, export, load_checkpoint, save_checkpoint
 from nas.export.predict import VETOED, upsampled_classes
 from nas.models import Encoder, Network, Plain, Stage, UNet, build_network, running_statistics_frozen
 from nas.space import Choice, Float, Recipe, SpaceError, close, from_json, to_json
@@ -360,9 +360,9 @@ def test_onnx_export(vetoing: Path) -> None:
 def test_photos_are_predicted_under_the_veto(vetoing: Path, shape: tuple[int, int]) -> None:
     loaded = load_checkpoint(vetoing)
     photo = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    predictor = Predictor(loaded.network, loaded.size)
-    assert torch.isfinite(predictor.logits(predictor._scaled(photo))).all()
-    assert set(np.unique(predictor(photo))) <= {0, 2}
+    for predictor in (Predictor.of(loaded), WindowPredictor.of(loaded)):
+        assert torch.isfinite(predictor.logits(photo)).all()
+        assert set(np.unique(predictor.predict(photo))) <= {0, 2}
 
 
 class ByWindow(nn.Module):
@@ -384,7 +384,7 @@ class ByWindow(nn.Module):
 def test_a_window_that_vetoes_has_no_say_on_the_class() -> None:
     photo = np.zeros((8, 14, 3), np.uint8)
     photo[:, 7:] = 255
-    logits = Predictor(ByWindow(), (8, 8)).logits(photo)  # type: ignore[arg-type]
+    logits = WindowPredictor(ByWindow(), Preprocessing((8, 8))).logits(photo)  # type: ignore[arg-type]
     # Windows cover columns 0 to 7 and 6 to 13; both are seen at 6 and 7.
     assert logits[0].unique().tolist() == [1.0]
     assert logits[1, 0].tolist() == [3.0] * 8 + [VETOED] * 6

@@ -1,0 +1,133 @@
+"""What nas-predict writes: overlays and masks in a folder, over no file that it has not written itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.cli.inputs import Input
+from nas.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["KINDS", "Pictures"]
+
+KINDS = ("both", "overlays", "masks")
+
+LEGEND = "legend.png"
+"""It is written first, and tells a folder of predictions from others."""
+
+
+@dataclass
+class Pictures:
+    """The pictures of a folder, with a legend that is written before the first of them.
+
+    Attributes:
+        folder: where they go.
+        kind: one of `KINDS`.
+        opacity: of the classes' colours over the photo.
+        classes: one name a class.
+        palette: one RGB colour a class.
+        bare: the classes that overlays show without a colour.
+    """
+
+    folder: Path
+    kind: str
+    opacity: float
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    bare: Collection[int]
+    _begun: bool = field(default=False, init=False)
+
+    def prepare(self, inputs: Sequence[Input], others: Iterable[Path] = ()) -> None:
+        """Make the folder, and see that no picture would go where something else is.
+
+        Raises:
+            UserError: one would go over an input or one of the `others`, through a link, or over a file that was there
+                before.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise UserError(f"--out {self.folder} is a file: choose a folder") from None
+        kept = {path.resolve() for path in (*others, *(each.path for each in inputs))}
+        own = (self.folder / LEGEND).is_file()
+        for target in (self.folder / LEGEND, *(target for each in inputs for target in self.targets(each))):
+            link = next((p for p in target.parents if self.folder in p.parents and p.is_symlink()), None)
+            if link is not None:
+                raise UserError(f"{link} is a link to another folder: choose another --out")
+            if target.resolve() in kept:
+                raise UserError(f"{target} is one of the files that are read: choose another --out")
+            if target.exists() and not own:
+                raise UserError(f"{target} is there already and is no prediction: choose another --out")
+
+    def targets(self, source: Input) -> list[Path]:
+        """The files that an input leads to; of a video's masks, their folder."""
+        stem = self.folder / source.name
+        if source.video:
+            ends = ["_masks"] if self.kind == "masks" else ["_overlay.mp4", "_overlay.avi"]
+        else:
+            suffix = ".jpg" if source.path.suffix.lower() in (".jpg", ".jpeg", ".jfif") else ".png"
+            ends = [f"_overlay{suffix}"] if self.kind != "masks" else []
+            ends += ["_mask.png"] if self.kind != "overlays" else []
+        return [stem.with_name(f"{stem.name}{end}") for end in ends]
+
+    def write_photo(self, source: Input, image: np.ndarray, mask: np.ndarray) -> None:
+        """Write the pictures of a photo, RGB H x W x 3 uint8, with its class indices H x W uint8."""
+        pictures = [] if self.kind == "masks" else [self._overlay(image, mask, _counts(mask))]
+        self._begin()
+        for target, picture in zip(self.targets(source), [*pictures, mask], strict=False):
+            _write(target, picture)
+
+    def write_video(self, source: Input, frames: Iterator[tuple[np.ndarray, np.ndarray]], rate: float) -> None:
+        """Write the overlays of a video's frames, each with its class indices, as a video; or its masks as files."""
+        from nas.export.video import VideoWriter
+
+        self._begin()
+        target = self.targets(source)[0]
+        if self.kind == "masks":
+            for number, (_, mask) in enumerate(frames):
+                _write(target / f"{number:06d}.png", mask)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with VideoWriter(target.with_suffix(""), rate) as writer:
+            seen = None
+            for image, mask in frames:
+                # A legend of all that has been seen so far stays still from frame to frame.
+                seen = _counts(mask) if seen is None else seen + _counts(mask)
+                writer.write(self._overlay(image, mask, seen))
+
+    def _begin(self) -> None:
+        from nas.export import legend
+
+        if not self._begun:
+            _write(self.folder / LEGEND, legend(self.classes, self.palette, self.bare))
+            self._begun = True
+
+    def _overlay(self, image: np.ndarray, mask: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        from nas.export import overlay, with_legend
+
+        shown = [int(index) for index in (-counts).argsort(kind="stable") if counts[index]]
+        painted = overlay(image, mask, self.palette, self.opacity, self.bare)
+        return with_legend(painted, shown, self.classes, self.palette, self.bare)
+
+
+def _counts(mask: np.ndarray) -> np.ndarray:
+    """Pixels by class, 256 of them."""
+    import cv2
+    import numpy as np
+
+    return np.asarray(cv2.calcHist([mask], [0], None, [256], [0, 256])).ravel()
+
+
+def _write(path: Path, picture: np.ndarray) -> None:
+    """Write class indices H x W or RGB H x W x 3."""
+    import cv2
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _, data = cv2.imencode(path.suffix, picture if picture.ndim == 2 else picture[..., ::-1])
+    path.unlink(missing_ok=True)  # a link of the old name leads elsewhere
+    path.write_bytes(data.tobytes())
