@@ -61,10 +61,9 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     chosen = chosen.with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name, studies=studies)
     replace(chosen, study=study_name_in_storage(folder)).write(folder)
-    shutil.copyfile(path, folder / "space.py")
     run = Run(folder)
     with _alone(folder):
-        keep_space(run, loaded)
+        keep_space(run, path)
         return _Searching(run, data).through()
 
 

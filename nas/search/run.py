@@ -136,7 +136,7 @@ class Run:
             raise UserError(f"{self.folder}: its study cannot be read ({reason}): {what}") from error
 
     def space(self) -> Recipe:
-        """The space, from the copy of its file that the run keeps."""
+        """The space, from the copies that the run keeps of its file and of the modules beside it."""
         from nas.space import load_space
 
         return load_space(self.folder / "space.py")
