@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from nas.cli.errors import run
+from nas.sizes import parse_size
 
 __all__ = ["main"]
 
@@ -26,15 +27,12 @@ class Seconds(click.ParamType):
 
 
 class ImageSize(click.ParamType):
-    """Height x width, such as 96x128."""
+    """Height x width such as 96x128, or one number for a square."""
 
     name = "HxW"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        found = re.fullmatch(r"(\d+)[xX](\d+)", str(value).strip())
-        if not found:
-            self.fail(f"{value!r} is not a size: write height x width, such as 96x128", param, ctx)
-        return int(found[1]), int(found[2])
+        return parse_size(value)
 
 
 class Names(click.ParamType):
@@ -54,7 +52,9 @@ class Names(click.ParamType):
 )
 @click.option("--labels", help="Labelled images: all, 1/8, 46 or FILE.txt.  [1/8; folder, or with --unlabelled: all]")
 @click.option("--unlabelled", help="KIND:PATH of another set to learn from without labels.")
-@click.option("--size", type=ImageSize(), help="Working size HxW.  [that of the first image; scenes: 48x64]")
+@click.option(
+    "--size", type=ImageSize(), help="Working size HxW or N, a square.  [that of the first image; scenes: 48x64]"
+)
 @click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes: {name: [classes], ...}.")
 @click.option(
     "--no-holdout",

@@ -61,5 +61,7 @@ def shown_folder(run: Run) -> Path:
 
 def shown_storage(run: Run) -> str:
     """The storage URL as one would type it, its password hidden, since reports are passed on."""
-    url = run.settings.storage or f"sqlite:///{shown_folder(run) / 'study.db'}"
+    from nas.search.storage import sqlite_url
+
+    url = run.settings.storage or sqlite_url(shown_folder(run) / "study.db")
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)

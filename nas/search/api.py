@@ -17,7 +17,7 @@ from nas.components import know_components
 from nas.errors import UserError
 from nas.files import lock, replacing
 from nas.search.importance import ATTRIBUTE, importance
-from nas.search.run import Run, new_folder
+from nas.search.run import Run, new_folder, study_name_in_storage
 from nas.search.settings import Settings, settings_of
 from nas.search.timing import LAST, Clock, Estimate, Paces, plan_text
 from nas.search.unchanged import check_images, check_space, keep_space
@@ -63,11 +63,10 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     open_steps = chosen.steps is None
     chosen = chosen.with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name, studies=studies)
-    chosen.write(folder)
-    shutil.copyfile(path, folder / "space.py")
+    replace(chosen, study=study_name_in_storage(folder)).write(folder)
     run = Run(folder)
     with _alone(folder):
-        keep_space(run, loaded)
+        keep_space(run, path)
         return _Searching(run, data, clock, open_steps).through()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import UserError
 from nas.search.settings import Settings
+from nas.search.storage import sqlite_url, written_ahead
 
 if TYPE_CHECKING:
     import optuna
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from nas.space import Recipe
 
-__all__ = ["STUDY", "Run", "new_folder"]
+__all__ = ["STUDY", "Run", "new_folder", "study_name_in_storage"]
 
 STUDY = "search"
 
@@ -43,7 +45,7 @@ def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), s
         folder = root / name
         if folder.exists():
             raise UserError(f"{folder} exists already: go on with --resume {folder}, or choose another --name")
-        if name in studies:
+        if study_name_in_storage(folder) in studies:
             raise UserError(f"--storage holds a study {name} of another run: choose another --name")
     else:
         stem = re.sub(r"\W+", "_", Path(space).stem)
@@ -54,6 +56,11 @@ def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), s
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "artifacts").mkdir()
     return folder
+
+
+def study_name_in_storage(folder: Path) -> str:
+    """The name of a run's study where several runs share a storage: that of its folder, as text a database can hold."""
+    return os.fsencode(folder.name).decode(errors="backslashreplace")
 
 
 class Run:
@@ -69,7 +76,7 @@ class Run:
     @property
     def storage(self) -> str:
         """Optuna's storage URL, as `optuna-dashboard` takes it."""
-        return self.settings.storage or f"sqlite:///{self.folder / 'study.db'}"
+        return self.settings.storage or sqlite_url(self.folder / "study.db")
 
     def storage_exists(self) -> bool:
         """Whether there may be a study already: asking for it would make one."""
@@ -78,14 +85,14 @@ class Run:
 
     @property
     def study_name(self) -> str:
-        """The study's name in its storage: unique where several runs share one."""
-        return STUDY if self.settings.storage is None else self.folder.name
+        """The study's name in its storage: unique where several runs share one, and kept when the folder is renamed."""
+        if self.settings.storage is None:
+            return STUDY
+        return self.settings.study or study_name_in_storage(self.folder)
 
     @contextmanager
     def written(self) -> Iterator[None]:
         """Inside it much is written to the study, which a database of the user's own is not prepared for."""
-        from nas.search.storage import written_ahead
-
         if self.settings.storage is not None:
             yield
             return
@@ -129,7 +136,7 @@ class Run:
             raise UserError(f"{self.folder}: its study cannot be read ({reason}): {what}") from error
 
     def space(self) -> Recipe:
-        """The space, from the copy of its file that the run keeps."""
+        """The space, from the copies that the run keeps of its file and of the modules beside it."""
         from nas.space import load_space
 
         return load_space(self.folder / "space.py")

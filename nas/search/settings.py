@@ -10,6 +10,8 @@ from typing import Any
 from nas.errors import UserError
 from nas.files import replacing
 from nas.search.objectives import checked_objectives
+from nas.search.storage import with_full_path
+from nas.sizes import parse_size
 
 __all__ = ["UNLIMITED", "Settings", "default_steps", "settings_of"]
 
@@ -36,7 +38,7 @@ def settings_of(**given: Any) -> Settings:
     Raises:
         UserError: when there is no such setting, or a value is unusable.
     """
-    known = {f.name for f in fields(Settings)}
+    known = {f.name for f in fields(Settings)} - {"study"}
     unknown = [name for name in given if name not in known]
     if unknown:
         raise UserError(f"there is no setting {unknown[0]!r}: choose from {', '.join(sorted(known - {'space'}))}")
@@ -53,7 +55,8 @@ class Settings:
         space: the space file.
         budget: candidates to try.
         data, labels, unlabelled, size, group_classes, holdout: the data set, as `tasks.data.load_data` reads them; a
-            run keeps the grouping itself, not the name of its file.
+            run keeps the grouping itself, not the name of its file. The size may be written in any way that
+            `nas.sizes.parse_size` reads.
         seed: of the sampler, the draw of labels and every training.
         objectives: mIoU, and what it is weighed against, see `nas.search.objectives`.
         latency_on: "cpu" or "cuda", where latency is measured; None for the device that trains.
@@ -73,6 +76,7 @@ class Settings:
         workers_per_gpu: processes on each GPU.
         max_time: seconds that a sitting may take, with ranking, final training and export; or None.
         storage: an Optuna storage URL, or None for `study.db` in the run's folder.
+        study: the name of the run's study in `storage`, decided when the run begins.
         cache_gb: images above this live in a cache on disk.
         hang_after: seconds without a word after which a worker counts as hung and is replaced.
     """
@@ -101,6 +105,7 @@ class Settings:
     workers_per_gpu: int = 2
     max_time: float | None = None
     storage: str | None = None
+    study: str | None = None
     cache_gb: float = 4.0
     hang_after: float = 3600.0
 
@@ -125,11 +130,6 @@ class Settings:
             raise UserError(f"--latency-on {self.latency_on}: use cpu or cuda")
         if self.latency_on and "latency" not in self.objectives:
             raise UserError("--latency-on says where latency is measured: add it to --objectives, as in miou,latency")
-        if self.size is not None:
-            if isinstance(self.size, str) or len(self.size) != 2:
-                raise UserError(f"size {self.size!r}: give a height and a width")
-            if min(self.size) < 8:
-                raise UserError(f"--size {self.size[0]}x{self.size[1]}: give 8 pixels or more each way")
         if not isinstance(self.labels, str | int | Path | None):
             raise UserError(f"labels {self.labels!r}: give it as text, like 1/8, 46, all or FILE.txt")
         for name in ("data", "unlabelled"):
@@ -139,7 +139,7 @@ class Settings:
             seconds = getattr(self, name)
             if seconds is not None and seconds <= 0:
                 raise UserError(f"--{name.replace('_', '-')} {seconds:g}s: give a positive time")
-        return self.anywhere()
+        return replace(self, size=None if self.size is None else parse_size(self.size)).anywhere()
 
     def anywhere(self) -> Settings:
         """The same settings with full paths: a run may be resumed from another folder than it was begun in."""
@@ -154,7 +154,7 @@ class Settings:
             unlabelled=None if self.unlabelled is None else resolved(self.unlabelled),
             labels=labels,
             warm_start=None if self.warm_start is None else str(Path(self.warm_start).resolve()),
-            storage=None if self.storage is None else _with_full_path(self.storage),
+            storage=None if self.storage is None else with_full_path(self.storage),
         )
 
     def with_steps(self, labelled: int) -> Settings:
@@ -196,18 +196,3 @@ class Settings:
         # Another program's file may hold anything.
         except (OSError, ValueError, TypeError, AttributeError, LookupError):
             raise UserError(f"{folder} is not a run: it has no readable settings.json") from None
-
-
-def _with_full_path(storage: str) -> str:
-    """The URL of a storage, the file of an SQLite one with its full path; what is no URL as it is."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        url = make_url(storage)
-    except ArgumentError:
-        return storage
-    file = url.database or ":memory:"
-    if url.get_backend_name() != "sqlite" or file.startswith((":memory:", "file:")):
-        return storage
-    return url.set(database=str(Path(file).expanduser().resolve())).render_as_string(hide_password=False)
