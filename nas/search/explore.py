@@ -15,6 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import UserError
+from nas.interrupt import check
 from nas.pool import Done, Failed, Infeasible, Job, Lost, Message, Pool, Requeued, Rung
 from nas.search import trials
 from nas.search.firsts import BASELINE, OUTSIDE
@@ -90,6 +91,7 @@ class Exploration:
         while True:
             in_time = self.settings.max_time is None or time.monotonic() - started < self.settings.max_time
             while in_time and self.pool.idle() and self._wanted() and self._fruitless < FRUITLESS:
+                check()
                 self._next()
             if not self._running:
                 break
