@@ -137,3 +137,7 @@ def _describe(space: str, format: str | None) -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """The console command."""
     run(command, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from multiprocessing import connection, resource_tracker
 from types import TracebackType
 from typing import Any
 
+from nas.interrupt import check
 from nas.pool.devices import cpu_count, visible_gpus
 from nas.pool.protocol import (
     Done,
@@ -39,6 +40,8 @@ _SPAWN = multiprocessing.get_context("spawn")
 _SETUP_TRIES = 3
 _SETUP_LIMIT = 1800.0
 _CLOSE_GRACE = 1.0
+_NAP = 0.2
+"""Seconds for which a wait is deaf to an interrupt."""
 
 
 class LocalPool:
@@ -89,6 +92,7 @@ class LocalPool:
         self._slots: list[_Slot] = []
         try:
             for i in range(slots):
+                check()
                 gpu = gpus[i % len(gpus)] if gpus else None
                 sharers = len(range(i % len(gpus), slots, len(gpus))) if gpus else slots
                 self._slots.append(_Slot(i, gpu, threads, sharers, pickled))
@@ -114,6 +118,7 @@ class LocalPool:
             raise ValueError("the pool is closed")
         until = time.monotonic() + timeout
         while True:
+            check()
             if self._error is None:
                 self._collect()
             if self._outbox:
@@ -125,7 +130,7 @@ class LocalPool:
             now = time.monotonic()
             if now >= until:
                 return []
-            wake = min([until, *(slot.patience(self._hang_after) for slot in self._slots)])
+            wake = min([until, now + _NAP, *(slot.patience(self._hang_after) for slot in self._slots)])
             connection.wait([end for slot in self._slots for end in slot.ends()], max(0.0, wake - now))
 
     def answer(self, job_id: int, go_on: bool) -> None:

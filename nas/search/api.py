@@ -16,6 +16,7 @@ from typing import Any
 from nas.components import know_components
 from nas.errors import UserError
 from nas.files import lock, replacing
+from nas.interrupt import check, heeded
 from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, new_folder, study_name_in_storage
 from nas.search.settings import Settings, settings_of
@@ -38,6 +39,7 @@ MAY_CHANGE = (
 """Settings that may change on resuming. Of the data it is the place that may: the images are compared."""
 
 
+@heeded()
 def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Run:
     """Search a space and return the finished run.
 
@@ -70,6 +72,7 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
         return _Searching(run, data, clock, open_steps).through()
 
 
+@heeded()
 def resume(folder: str | Path, budget: int | None = None, **changes: Any) -> Run:
     """Go on with a run where it stopped, or extend it to a larger budget.
 
@@ -525,8 +528,10 @@ class _Searching:
         table = with_naive(table, naive_baselines(self.data, self.folds, settings.seed), tested)
         with replacing(run.folder / "ranking.csv") as path:
             table.drop(columns="values").to_csv(path)
+        check()
         if len(study.directions) == 1 and is_open(space):
             study.set_user_attr(ATTRIBUTE, importance(study).to_data())
+        check()
         self._report(table)
 
     def _test(self, winner: Path, pool: Any) -> float:

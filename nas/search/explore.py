@@ -14,6 +14,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import UserError
+from nas.interrupt import check
 from nas.pool import Done, Failed, Infeasible, Job, Lost, Message, Pool, Requeued, Rung
 from nas.search import trials
 from nas.search.firsts import BASELINE, OUTSIDE
@@ -96,6 +97,7 @@ class Exploration:
             while (
                 (in_time or self._nothing_yet()) and self.pool.idle() and self._wanted() and self._fruitless < FRUITLESS
             ):
+                check()
                 self._next()
             if not self._running:
                 break
