@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -66,7 +67,7 @@ def write_table(path: Path) -> str:
     if not path.exists():
         raise UserError(f"{path} is not there: train some cells first")
     table = lengths(read_rows(path))
-    steps = sorted((name for name in table if name.isdigit()), key=int)
+    steps = sorted((str(name) for name in table if str(name).isdigit()), key=int)
     names = [
         "set",
         "labels",
@@ -81,7 +82,7 @@ def write_table(path: Path) -> str:
         "core s a step",
     ]
     order = [*GROUP, "seeds", "location", "otsu", *steps, "varied", "learns", "near", "step_core_s"]
-    cells = [[_text(name, row[name]) for name in order] for row in table[order].to_dict("records")]
+    cells = [[_text(name, row[name]) for name in order] for _, row in table.iterrows()]
     lines = [" | ".join(row) for row in (names, ["---"] * len(names), *cells)]
     text = "\n".join([INTRODUCTION, *(f"| {line} |" for line in lines)]) + "\n"
     path.with_suffix(".md").write_text(text)
@@ -97,7 +98,7 @@ length from which on the mIoU is above both baselines; `near`: the shortest with
 """
 
 
-def _text(name: str, value: object) -> str:
+def _text(name: str, value: Any) -> str:
     if pd.isna(value):
         return "-"
     if isinstance(value, float) and name not in ("varied", "learns", "near"):

@@ -1,0 +1,92 @@
+"""benchmarks.learning_floor: what counts as learnt, rows that are trained once, and the command as it is typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torchmetrics.functional import jaccard_index
+
+from benchmarks.learning_floor import load, one_class_scores
+from benchmarks.learning_floor_table import lengths
+from tasks.data import VOID, ImageSet
+
+ROOT = Path(__file__).parents[2]
+
+
+def trainings(scores: dict[int, list[float]], one_class_until: int = 0, otsu: float | None = None) -> pd.DataFrame:
+    """Rows of one cell, a list of mIoU by seed for each length."""
+    same = {"data": "d", "labels": 6, "recipe": "unet", "location": 0.2, "otsu": otsu, "step_core_s": 0.1}
+    curve = json.dumps(dict.fromkeys((5, 10, 20, 40), 0.5))
+    return pd.DataFrame(
+        [
+            {**same, "steps": steps, "seed": seed, "miou": miou, "curve": curve, "one_class_until": one_class_until}
+            for steps, by_seed in scores.items()
+            for seed, miou in enumerate(by_seed)
+        ]
+    )
+
+
+def test_a_length_learns_when_it_and_all_longer_ones_beat_the_naive_baselines() -> None:
+    rows = trainings({40: [0.25, 0.25], 80: [0.1, 0.2], 160: [0.3, 0.3], 320: [0.58, 0.58], 640: [0.7, 0.5]})
+    (row,) = lengths(rows).to_dict("records")
+    assert row["learns"] == 160 and row["near"] == 320 and row["seeds"] == 2
+    assert row["80"] == pytest.approx(0.15) and row["640"] == pytest.approx(0.6)
+    (row,) = lengths(rows.assign(otsu=0.4)).to_dict("records")
+    assert row["learns"] == 320
+    (row,) = lengths(rows.assign(otsu=0.9)).to_dict("records")
+    assert pd.isna(row["learns"])
+
+
+def test_the_prediction_varies_from_the_first_look_after_the_last_of_one_class() -> None:
+    (row,) = lengths(trainings({40: [0.3]}, one_class_until=10)).to_dict("records")
+    assert row["varied"] == 20
+    (row,) = lengths(trainings({40: [0.3]}, one_class_until=40)).to_dict("records")
+    assert pd.isna(row["varied"])
+
+
+def test_a_prediction_of_one_class_has_one_of_the_scores() -> None:
+    masks = np.random.default_rng(0).choice([0, 1, 3, VOID], size=(2, 6, 5)).astype(np.uint8)
+    split = ImageSet(np.zeros((2, 6, 5, 3), np.uint8), masks, ("a", "b"))
+    found = one_class_scores(split, 4)
+    truth = torch.from_numpy(masks).long()
+    for kind in range(4):
+        iou = jaccard_index(
+            torch.full_like(truth, kind), truth, "multiclass", num_classes=4, average="none", ignore_index=VOID
+        )
+        present = {0, 1, 3, kind}
+        assert found[kind] == pytest.approx(float(iou[sorted(present)].mean()), abs=1e-6)
+
+
+def test_images_that_are_learnt_from_are_others_than_those_scored() -> None:
+    data = load("shapes", None, 6, 1)
+    names = [set(split.names) for split in (data.labelled, data.validation, data.test)]
+    assert len(set().union(*names)) == sum(map(len, names)) and len(data.labelled) == 6 and len(data.unlabelled) == 0
+    assert data.size == (48, 64)
+
+
+def test_the_command_trains_what_is_missing_and_writes_the_table(tmp_path: Path) -> None:
+    table = tmp_path / "floor.csv"
+
+    def command(*steps: str) -> subprocess.CompletedProcess[str]:
+        options = ["--data", "scenes", "--labels", "3", "--recipe", "fast", "--seed", "0", "--out", str(table)]
+        return subprocess.run(
+            [sys.executable, "-m", "benchmarks.learning_floor", *options, "--steps", *steps],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+
+    for steps in (["1"], ["1", "6"]):
+        done = command(*steps)
+        assert done.returncode == 0, done.stderr
+    rows = pd.read_csv(table)
+    assert rows["steps"].tolist() == [1, 6]
+    assert set(json.loads(rows["curve"][1])) == {"5", "6"}
+    assert "| scenes | 3 | fast | 1 |" in table.with_suffix(".md").read_text()
