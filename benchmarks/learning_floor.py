@@ -112,7 +112,7 @@ def load(name: str, place: str | None, labels: int, seed: int) -> FewLabelData:
         maker = MAKERS[name]
         shown = _working_size(maker.size)
         few = make(name, range(labels), seed=seed, shown=shown)
-        others = make(name, range(HELD_OUT, HELD_OUT + LOOKED_AT + SCORED), shown=shown)
+        others = _held_out(name, shown)
         palette = ((0, 0, 0),) * len(maker.classes)
         validation, test = _part(others, slice(LOOKED_AT)), _part(others, slice(LOOKED_AT, None))
         return FewLabelData(name, maker.classes, palette, few, _no_image(few), validation, test)
@@ -126,6 +126,11 @@ def load(name: str, place: str | None, labels: int, seed: int) -> FewLabelData:
     return FewLabelData(
         data.name, data.classes, data.palette, data.labelled, _no_image(data.labelled), validation, test
     )
+
+
+@lru_cache
+def _held_out(name: str, shown: tuple[int, int]) -> ImageSet:
+    return make(name, range(HELD_OUT, HELD_OUT + LOOKED_AT + SCORED), shown=shown)
 
 
 def _working_size(size: tuple[int, int]) -> tuple[int, int]:

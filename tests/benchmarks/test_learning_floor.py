@@ -75,7 +75,7 @@ def test_the_command_trains_what_is_missing_and_writes_the_table(tmp_path: Path)
     table = tmp_path / "floor.csv"
 
     def command(*steps: str) -> subprocess.CompletedProcess[str]:
-        options = ["--data", "scenes", "--labels", "3", "--recipe", "fast", "--seed", "0", "--out", str(table)]
+        options = ["--data", "shapes", "--labels", "3", "--recipe", "fast", "--seed", "0", "--out", str(table)]
         return subprocess.run(
             [sys.executable, "-m", "benchmarks.learning_floor", *options, "--steps", *steps],
             cwd=ROOT,
@@ -89,4 +89,4 @@ def test_the_command_trains_what_is_missing_and_writes_the_table(tmp_path: Path)
     rows = pd.read_csv(table)
     assert rows["steps"].tolist() == [1, 6]
     assert set(json.loads(rows["curve"][1])) == {"5", "6"}
-    assert "| scenes | 3 | fast | 1 |" in table.with_suffix(".md").read_text()
+    assert "| shapes | 3 | fast | 1 |" in table.with_suffix(".md").read_text()
