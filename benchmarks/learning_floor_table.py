@@ -17,32 +17,40 @@ NEAR = 0.95
 """The share of the best mIoU with which a training counts as long enough."""
 
 GROUP = ["data", "labels", "recipe"]
+LOOKS = ("varied", "above")
+
+INTRODUCTION = """\
+# How many steps must a training with few labels have?
+
+Mean mIoU on held-out images after trainings of 40, 80, ... steps, 8 images a step, each with a schedule of its own.
+
+- `location`, `Otsu`: the naive baselines on the same images, the most frequent class by location and Otsu's threshold.
+- `varied`: the first look (after 5, 10, 20, 40, ... steps of the longest training) from which on the prediction is not
+  of one class, with every seed; `above`: the first at which it is above the location map, with every seed.
+- `learns`: the shortest length from which on the mean mIoU is above the naive baselines.
+- `near`: the shortest length with 95 % of the best mean mIoU of the row, which says little where a row ends early.
+"""
 
 
 def lengths(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a set, number of labels and recipe.
+    """Return a row a set, number of labels and recipe, with the columns of INTRODUCTION and the mean mIoU by length.
 
-    Its columns: `seeds` of the length with most; `location` and `otsu`, the mIoU of the naive baselines; one a length
-    with the mean mIoU; `varied`, the step from which on no training's prediction was of one class at any look;
-    `learns`, the shortest length above both baselines, with all longer ones; `near`, the shortest with NEAR of the
-    best mIoU; `step_core_s`, processor seconds a step. Steps and lengths that were not reached are missing.
+    What was not reached is missing.
     """
     found = []
     for key, cell in rows.groupby(GROUP, sort=True):
         means = cell.groupby("steps")["miou"].mean()
-        location, otsu = cell["location"].mean(), cell["otsu"].mean()
-        naive = max(location, otsu) if pd.notna(otsu) else location
-        below = means.index[means <= naive]
-        above = means.index[means.index > (max(below) if len(below) else 0)]
+        naive = cell[["location", "otsu"]].mean()
+        below = means.index[means <= naive.max()]
+        learns = means.index[means.index > below.max()] if len(below) else means.index
         found.append(
             {
                 **dict(zip(GROUP, key, strict=True)),
                 "seeds": cell["seed"].nunique(),
-                "location": location,
-                "otsu": otsu,
+                **naive,
                 **{str(steps): miou for steps, miou in means.items()},
-                "varied": _first_varied(cell),
-                "learns": min(above, default=None),
+                **_looks(cell[cell["steps"] == cell["steps"].max()]),
+                "learns": min(learns, default=None),
                 "near": means.index[means >= NEAR * means.max()].min(),
                 "step_core_s": cell["step_core_s"].median(),
             }
@@ -50,12 +58,15 @@ def lengths(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _first_varied(cell: pd.DataFrame) -> int | None:
-    """The first look of the longest trainings after which none was of one class again."""
-    longest = cell[cell["steps"] == cell["steps"].max()]
-    last = longest["one_class_until"].max()
+def _looks(longest: pd.DataFrame) -> dict[str, int | None]:
+    """Return what the looks at the longest trainings of a cell say."""
     looks = sorted({int(step) for curve in longest["curve"] for step in json.loads(curve)})
-    return next((step for step in looks if step > last), None)
+    last = longest["one_class_until"].max()
+    above = longest["above_location_at"]
+    return {
+        "varied": next((step for step in looks if step > last), None),
+        "above": None if above.isna().any() else int(above.max()),
+    }
 
 
 def write_table(path: Path) -> str:
@@ -68,39 +79,18 @@ def write_table(path: Path) -> str:
         raise UserError(f"{path} is not there: train some cells first")
     table = lengths(read_rows(path))
     steps = sorted((str(name) for name in table if str(name).isdigit()), key=int)
-    names = [
-        "set",
-        "labels",
-        "recipe",
-        "seeds",
-        "location",
-        "Otsu",
-        *steps,
-        "varied",
-        "learns",
-        "near",
-        "core s a step",
-    ]
-    order = [*GROUP, "seeds", "location", "otsu", *steps, "varied", "learns", "near", "step_core_s"]
+    order = [*GROUP, "seeds", "location", "otsu", *steps, *LOOKS, "learns", "near", "step_core_s"]
+    names = ["set", *order[1:5], "Otsu", *order[6:-1], "core s a step"]
     cells = [[_text(name, row[name]) for name in order] for _, row in table.iterrows()]
     lines = [" | ".join(row) for row in (names, ["---"] * len(names), *cells)]
     text = "\n".join([INTRODUCTION, *(f"| {line} |" for line in lines)]) + "\n"
-    path.with_suffix(".md").write_text(text)
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
     return text
-
-
-INTRODUCTION = """# How many steps must a training with few labels have?
-
-Mean mIoU on held-out images of trainings of 40, 80, ... steps, 8 images a step, each with its own schedule.
-`location` and `Otsu` are the naive baselines on the same images. `varied`: the first look (after 5, 10, 20, 40, ...
-steps of the longest training) from which on the prediction is not of one class with any seed; `learns`: the shortest
-length from which on the mIoU is above both baselines; `near`: the shortest with 95 % of the best mIoU of the row.
-"""
 
 
 def _text(name: str, value: Any) -> str:
     if pd.isna(value):
         return "-"
-    if isinstance(value, float) and name not in ("varied", "learns", "near"):
-        return f"{value:.3f}".removeprefix("0")
-    return str(int(value)) if isinstance(value, float) else str(value)
+    if name in (*LOOKS, "learns", "near", "labels", "seeds"):
+        return str(int(value))
+    return f"{value:.3f}".removeprefix("0") if isinstance(value, float) else str(value)

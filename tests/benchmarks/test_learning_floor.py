@@ -20,17 +20,16 @@ from tasks.data import VOID, ImageSet
 ROOT = Path(__file__).parents[2]
 
 
-def trainings(scores: dict[int, list[float]], one_class_until: int = 0, otsu: float | None = None) -> pd.DataFrame:
+def trainings(scores: dict[int, list[float]], **columns: object) -> pd.DataFrame:
     """Rows of one cell, a list of mIoU by seed for each length."""
-    same = {"data": "d", "labels": 6, "recipe": "unet", "location": 0.2, "otsu": otsu, "step_core_s": 0.1}
-    curve = json.dumps(dict.fromkeys((5, 10, 20, 40), 0.5))
-    return pd.DataFrame(
-        [
-            {**same, "steps": steps, "seed": seed, "miou": miou, "curve": curve, "one_class_until": one_class_until}
-            for steps, by_seed in scores.items()
-            for seed, miou in enumerate(by_seed)
-        ]
-    )
+    same = {"data": "d", "labels": 6, "recipe": "unet", "location": 0.2, "otsu": None, "step_core_s": 0.1}
+    same |= {"curve": json.dumps(dict.fromkeys((5, 10, 20, 40), 0.5)), "one_class_until": 0, "above_location_at": 5}
+    rows = [
+        {**same, "steps": steps, "seed": seed, "miou": miou}
+        for steps, by_seed in scores.items()
+        for seed, miou in enumerate(by_seed)
+    ]
+    return pd.DataFrame(rows).assign(**columns)
 
 
 def test_a_length_learns_when_it_and_all_longer_ones_beat_the_naive_baselines() -> None:
@@ -44,11 +43,12 @@ def test_a_length_learns_when_it_and_all_longer_ones_beat_the_naive_baselines() 
     assert pd.isna(row["learns"])
 
 
-def test_the_prediction_varies_from_the_first_look_after_the_last_of_one_class() -> None:
-    (row,) = lengths(trainings({40: [0.3]}, one_class_until=10)).to_dict("records")
-    assert row["varied"] == 20
-    (row,) = lengths(trainings({40: [0.3]}, one_class_until=40)).to_dict("records")
-    assert pd.isna(row["varied"])
+def test_looks_are_those_of_the_seed_that_takes_longest() -> None:
+    rows = trainings({20: [0.3, 0.3], 40: [0.3, 0.3]}, one_class_until=[0, 20, 10, 5], above_location_at=[9, 9, 10, 20])
+    (row,) = lengths(rows).to_dict("records")
+    assert row["varied"] == 20 and row["above"] == 20
+    (row,) = lengths(trainings({40: [0.3, 0.3]}, one_class_until=40, above_location_at=[5, None])).to_dict("records")
+    assert pd.isna(row["varied"]) and pd.isna(row["above"])
 
 
 def test_a_prediction_of_one_class_has_one_of_the_scores() -> None:
