@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from itertools import product
@@ -159,7 +160,7 @@ class _Job:
         return train_cell(self.cell, self.place)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, train what is missing, write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", nargs="+", default=["blobs", "garments", "scenes"], help="made sets, or KIND:PATH")
@@ -170,7 +171,7 @@ def main() -> None:
     parser.add_argument("--processes", type=at_least(1), default=1, help="trainings at once, one thread each")
     parser.add_argument("--report", action="store_true", help="write the table of what is there, and train nothing")
     parser.add_argument("--out", type=Path, default=RESULTS / "learning_floor.csv")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         if not options.report:
             train_missing(options)
