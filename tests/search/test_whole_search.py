@@ -27,7 +27,7 @@ from tests.search.conftest import SHORT, Shell, alive_in_session, kill, wait_unt
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, shell_in: Callable[[Path], Shell]) -> tuple[Shell, Any]:
     shell = shell_in(tmp_path_factory.mktemp("finished"))
-    return shell, shell.run("search", "--space", "small.py", "--budget", "7", "--name", "one", *SHORT)
+    return shell, shell.run_process("search", "--space", "small.py", "--budget", "7", "--name", "one", *SHORT)
 
 
 def counted(run: Run) -> list[Any]:
@@ -128,7 +128,7 @@ def test_one_worker_and_one_seed_give_the_same_ranking_twice(shell: Shell) -> No
     tables = []
     for name in ("a", "b"):
         options = ("--budget", "12", "--workers", "1", "--seed", "3", "--name", name)
-        ended = shell.run("search", "--space", "small.py", *options, *SHORT)
+        ended = shell.run_process("search", "--space", "small.py", *options, *SHORT)
         assert ended.returncode == 0, ended.stderr
         table = pd.read_csv(shell.folder / "runs" / name / "ranking.csv")
         tables.append(table[["rank", "name", "hash", "miou", "interval", "search_miou"]])
