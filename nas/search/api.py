@@ -19,7 +19,7 @@ from nas.files import lock, replacing
 from nas.interrupt import check, heeded
 from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, new_folder, study_name_in_storage
-from nas.search.settings import Settings, settings_of
+from nas.search.settings import FEWEST_STEPS, Settings, settings_of
 from nas.search.timing import LAST, Clock, Estimate, Paces, plan_text
 from nas.search.unchanged import check_images, check_space, keep_space
 from nas.space import Choice, Int, Recipe, find_space_file, is_open, load_space, parameters, priors
@@ -63,7 +63,7 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     data = _load_data(chosen)
     _check_builds(loaded, data)
     open_steps = chosen.steps is None
-    chosen = chosen.with_steps(len(data.labelled.images))
+    chosen = replace(chosen, size=data.size).with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name, studies=studies)
     replace(chosen, study=study_name_in_storage(folder)).write(folder)
     run = Run(folder)
@@ -228,8 +228,11 @@ def _with_groups(settings: Settings) -> Settings:
 
 
 def _load_data(settings: Settings) -> Any:
+    from nas.pool.devices import visible_gpus
     from tasks.data import load_data
+    from tasks.data.working_size import affordable_pixels
 
+    device = "cuda" if settings.size is None and visible_gpus() else "cpu"
     return load_data(
         settings.data,
         labels=settings.labels,
@@ -240,6 +243,7 @@ def _load_data(settings: Settings) -> Any:
         group_classes=settings.group_classes,
         holdout=settings.holdout,
         folds=settings.folds,
+        most_pixels=affordable_pixels(device, settings.max_time),
     )
 
 
@@ -278,6 +282,7 @@ class _Searching:
                 log.info("%s", self._headline(pool.slots))
                 try:
                     paces = self._plan(study, space, pool)
+                    self._warn_of_few_steps()
                     self._begin(study, space, paces)
                     self._explore(study, space, pool)
                     self._finish(study, space, pool)
@@ -320,6 +325,16 @@ class _Searching:
         )
         log.info("%s", plan_text(self.run.settings, paces, self.estimate, pool.slots, self.folds, self.clock))
         return paces
+
+    def _warn_of_few_steps(self) -> None:
+        steps = self.run.settings.full_steps
+        if steps < FEWEST_STEPS:
+            log.warning(
+                "A training of %d steps is short: with few labels scores settle at some %d. Give more time (--max-time), "
+                "more --steps or a smaller --size.",
+                steps,
+                FEWEST_STEPS,
+            )
 
     def _headline(self, slots: int) -> str:
         data, settings = self.data, self.run.settings

@@ -13,7 +13,7 @@ from nas.search.objectives import checked_objectives
 from nas.search.storage import with_full_path
 from nas.sizes import parse_size
 
-__all__ = ["UNLIMITED", "Settings", "default_steps", "settings_of"]
+__all__ = ["FEWEST_STEPS", "UNLIMITED", "Settings", "default_steps", "settings_of"]
 
 PASSES, BATCH = 60, 8
 """Passes over the labelled images of a training, and labelled images a step."""

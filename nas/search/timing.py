@@ -17,8 +17,8 @@ __all__ = ["Clock", "Estimate", "Pace", "Paces", "estimate", "expected_share", "
 EXPLORING, RANKING = 0.4, 0.25
 """Least shares of a limited time for trying candidates and for the ranking over seeds."""
 
-AT_LEAST = 2
-"""Candidates, beside the baselines, that a limited time should suffice for."""
+AT_LEAST = 3
+"""Full trainings of cheap candidates that a limited time should suffice for."""
 
 FEWEST_FOLDS, FEWEST_STEPS = 2, 60
 """What folds and steps are never reduced below."""
@@ -206,7 +206,7 @@ def expected_share(rule: StoppingRule, count: int, seed: int) -> float:
 def fitted(
     settings: Settings, paces: Paces, slots: int, folds: int, clock: Clock, open_steps: bool
 ) -> tuple[Settings, int]:
-    """Settings and folds with which a limited time suffices for the baselines and a few candidates.
+    """Settings and folds with which a limited time suffices for a few full trainings.
 
     Only what the user left open changes: first the folds, then the steps of a training.
 
@@ -216,7 +216,8 @@ def fitted(
     if clock.limit is None:
         return settings, folds
     there = EXPLORING * clock.limit * slots
-    wanted = [*paces.baselines, *[paces.candidate] * AT_LEAST]
+    cheap = sorted([*paces.baselines, paces.candidate], key=lambda pace: pace.step)
+    wanted = (cheap * AT_LEAST)[:AT_LEAST]
 
     def needed(steps: int, folds: int) -> float:
         return sum(pace.training(steps, EVALUATIONS, folds) for pace in wanted)

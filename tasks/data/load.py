@@ -32,6 +32,7 @@ from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, LeftOut, Source
 from tasks.data.sets import units as units_of
 from tasks.data.splits import check_disjoint, undivided
 from tasks.data.summary import summarize
+from tasks.data.working_size import affordable
 
 __all__ = ["KINDS", "load_data", "open_source", "resolved", "same_set"]
 
@@ -66,6 +67,7 @@ def load_data(
     group_classes: str | Path | Mapping[str, Any] | None = None,
     holdout: bool = True,
     folds: int | None = None,
+    most_pixels: int | None = None,
 ) -> FewLabelData:
     """Load a data set with few labels.
 
@@ -77,7 +79,8 @@ def load_data(
             as declared.
         unlabelled: another set, whose pool is used as the unlabelled images and whose validation and
             test splits are used too (domain adaptation); the rest of this set's pool is left aside.
-        size: height and width to work at; None is the size of the pool's first image (48 x 64 for scenes).
+        size: height and width to work at; None is the size of the pool's first image (48 x 64 for scenes), or a smaller
+            one of its shape, see `most_pixels`.
         seed: of the draw of labels; splits, and scenes, are the same for every seed.
         cache_gb: pixels beyond this many gigabytes (1e9 bytes) are kept in files instead of memory.
         folder: where such files go; None is among the temporary files. They go when the data does.
@@ -89,13 +92,14 @@ def load_data(
             3 where a ranking split would be cut from fewer than `FEW` images with masks, else 0. With folds nothing is
             held out of the pool for ranking: `labelled` has all that is labelled outside the test split, and
             `validation` is the same.
+        most_pixels: of an image, where `size` is None; None for no limit.
 
     Raises:
         UserError: something cannot be read or does not fit; the message names it.
     """
     with _heard() as heard:
         data, source, native, unused = _load(
-            spec, labels, unlabelled, size, seed, cache_gb, folder, progress, group_classes, holdout, folds
+            spec, labels, unlabelled, size, seed, cache_gb, folder, progress, group_classes, holdout, folds, most_pixels
         )
         summary = summarize(data, source, native, unused, tuple(heard))
         new = summary.warnings[len(heard) :]
@@ -118,6 +122,7 @@ def _load(
     group_classes: str | Path | Mapping[str, Any] | None,
     holdout: bool,
     folds: int | None,
+    most_pixels: int | None,
 ) -> tuple[FewLabelData, Source, Counter[tuple[int, int]], tuple[LeftOut, ...]]:
     """See `load_data`; also what it was loaded from, the sizes on disk and what was left out."""
     source = open_source(spec, progress, group_classes)
@@ -130,7 +135,8 @@ def _load(
     _check_folds(folds, holdout, other)
     native = target.size or first_size(target.pool)
     if size is None:
-        size = _checked((source.size or first_size(source.pool)) if other else native, "that of the first image: ")
+        own = (source.size or first_size(source.pool)) if other else native
+        size = affordable(_checked(own, "that of the first image: "), most_pixels)
     else:
         size = _checked(size, "")
 

@@ -75,9 +75,9 @@ class Shell:
         """Run a command in this process, which has loaded its libraries already."""
         main = importlib.import_module(f"nas.cli.{args[0]}").main
         out, err = io.StringIO(), io.StringIO()
-        with in_folder(self.folder), former_log(), redirect_stdout(out), redirect_stderr(err):
-            with pytest.raises(SystemExit) as ended:
-                main(args[1:])
+        streams = redirect_stdout(out), redirect_stderr(err)
+        with in_folder(self.folder), former_log(), streams[0], streams[1], pytest.raises(SystemExit) as ended:
+            main(args[1:])
         return Ended(args, ended.value.code or 0, out.getvalue(), err.getvalue())
 
     def run_process(self, *args: str, timeout: float = 240) -> Ended:

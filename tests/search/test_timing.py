@@ -88,7 +88,7 @@ def test_without_a_limit_nothing_ends_early() -> None:
 def test_a_short_limit_takes_folds_then_steps_but_only_what_was_left_open() -> None:
     enough = fitted(SETTINGS, PACES, 2, 3, clock(3600.0), open_steps=True)
     assert (enough[0].steps, enough[1]) == (90, 3)
-    # A baseline and two candidates of 36 s each on three folds, 24 s on two; half of 2 x 70 s is there.
+    # Three trainings of 36 s each on three folds, 24 s on two; two fifths of 2 x 100 s are there.
     fewer_folds = fitted(SETTINGS, PACES, 2, 3, clock(100.0), open_steps=True)
     assert (fewer_folds[0].steps, fewer_folds[1]) == (90, 2)
     shorter, folds = fitted(SETTINGS, PACES, 2, 3, clock(60.0), open_steps=True)

@@ -8,19 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tasks.data.working_size import AREA, STEP, Size, affordable
+
 __all__ = ["AREA", "Size", "same_shape", "suggest_size", "usual_shape"]
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
-
-AREA = {"cpu": 25_000, "cuda": 262_000}
-"""Pixels an image that a search of 200 candidates can afford."""
-
-STEP = 16
-"""Encoders reduce up to 16 times; sides that are multiples of it need no padding."""
-
-SLACK = 1.15
-"""How far above the affordable area a size may be that keeps the shape better."""
 
 SAME_SHAPE = 1.1
 """Ratios of width to height within this factor count as one shape."""
@@ -52,24 +42,9 @@ def suggest_size(sizes: Sequence[Size], device: str = "cpu") -> Size:
     ratio, _ = usual_shape(sizes)
     alike = [size for size in sizes if same_shape(size[1] / size[0], ratio)]
     height, width = Counter(alike).most_common(1)[0][0]
-    affordable = AREA[device]
-    if height * width <= affordable:
+    if height * width <= AREA[device]:
         return _whole(height), _whole(width)
-    choices = [
-        (h, w)
-        for h in range(STEP, height + 1, STEP)
-        for w in range(STEP, width + 1, STEP)
-        if h * w <= SLACK * affordable
-    ]
-    if not choices:  # a strip thinner than 16 pixels
-        return _whole(height), _whole(max(1, min(width, affordable // height)))
-
-    def badness(size: Size) -> float:
-        shape = abs(math.log(size[1] / size[0] / ratio))
-        area = abs(math.log(size[0] * size[1] / affordable))
-        return 3 * shape + area
-
-    return min(choices, key=badness)
+    return affordable((height, width), AREA[device])
 
 
 def _whole(length: int) -> int:
