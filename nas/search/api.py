@@ -330,8 +330,8 @@ class _Searching:
         steps = self.run.settings.full_steps
         if steps < FEWEST_STEPS:
             log.warning(
-                "A training of %d steps is short: with few labels scores settle at some %d. Give more time (--max-time), "
-                "more --steps or a smaller --size.",
+                "A training of %d steps is short: with few labels scores settle at some %d. Give more time "
+                "(--max-time), more --steps or a smaller --size.",
                 steps,
                 FEWEST_STEPS,
             )
