@@ -1,108 +1,122 @@
-"""Image files on disk: listing a folder, decoding one file, and saying which one is broken."""
+"""Image files on disk: finding them in folders, and reading one as RGB."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from nas.errors import UserError
+from tasks.data.decoding import BrokenImageError, decode_image, read_bytes
+from tasks.data.depth import EIGHT_BITS, PixelScale
+from tasks.data.formats import IMAGE_SUFFIXES, describe_unread, is_unread
 from tasks.data.sets import Pixels
+from tasks.data.texts import one_form
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "OTHER_IMAGES",
     "BrokenImageError",
-    "decode_image",
+    "describe_unread",
     "list_images",
-    "read_bytes",
     "read_image",
     "resize",
+    "unread_images",
+    "walk_images",
 ]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-
-
-OTHER_IMAGES = (".avif", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".ppm")
-"""Of images of a kind that is not read."""
-
-
-class BrokenImageError(UserError):
-    """A file that should be an image and cannot be decoded."""
+_log = logging.getLogger(__name__)
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by stem, in the order of their names; hidden files are passed over.
+    """Image files of one folder by stem, in the order of their names; hidden files are passed over.
 
     Raises:
         UserError: two files share a stem, so that a mask could not tell which is its own.
     """
+    return by_stem(path for path in sorted(folder.iterdir()) if _is_image(path) and not path.name.startswith("."))
+
+
+def by_stem(paths: Iterator[Path], root: Path | None = None) -> dict[str, Path]:
+    """Image files by stem, or by their path below `root` without the suffix ("train/0001"), accents composed.
+
+    Raises:
+        UserError: two share it.
+    """
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
-            continue
-        if path.stem in found:
-            raise UserError(f"{folder}: {found[path.stem].name} and {path.name} share a stem; rename one")
-        found[path.stem] = path
+    for path in paths:
+        place = path.stem if root is None else path.relative_to(root).with_suffix("").as_posix()
+        name = one_form(place)
+        if name in found:
+            raise UserError(f"{path.parent}: {found[name].name} and {path.name} share a stem; rename one")
+        found[name] = path
     return found
 
 
-def read_bytes(path: Path) -> bytes:
-    """A file's bytes.
+def walk_images(root: Path) -> Iterator[Path]:
+    """Image files of a folder and of all folders in it, links to folders included, in the order of their paths.
+
+    Hidden files and folders are passed over, as are those that tools leave (@eaDir). A link back to a folder that it
+    lies in is not followed, and a link that leads nowhere is passed over; warnings name them.
 
     Raises:
-        BrokenImageError: it cannot be read or is empty.
+        UserError: a folder cannot be read.
     """
+    return (path for path in _walk(root, ()) if _is_image(path))
+
+
+def unread_images(root: Path) -> list[Path]:
+    """Image files of a folder and of those in it whose format is not read, for `describe_unread`.
+
+    Raises:
+        UserError: a folder cannot be read.
+    """
+    return [path for path in _walk(root, (), warn=False) if is_unread(path)]
+
+
+def _walk(folder: Path, above: tuple[tuple[int, int], ...], warn: bool = True) -> Iterator[Path]:
+    """Files below a folder; `above` identifies it and the folders that it lies in, by device and inode."""
     try:
-        data = path.read_bytes()
+        known = folder.stat()
+        entries = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
-        raise BrokenImageError(f"{path} cannot be read: {error.strerror or error}") from error
-    if not data:
-        raise BrokenImageError(f"{path} is an empty file: copy it again or remove it")
-    return data
+        raise UserError(f"{folder} cannot be read: {error.strerror or error}") from error
+    this = (known.st_dev, known.st_ino)
+    if this in above:
+        if warn:
+            _log.warning("%s links to a folder that it lies in: not followed", folder)
+        return
+    folders = []
+    for path in entries:
+        if path.name.startswith((".", "@")):
+            continue
+        if path.is_dir():
+            folders.append(path)
+        elif not path.exists():
+            if warn:
+                _log.warning("%s links to %s, which is not there: passed over", path, path.readlink())
+        else:
+            yield path
+    for each in folders:
+        yield from _walk(each, (*above, this), warn)
 
 
-def decode_image(data: bytes, path: Path, unchanged: bool = False) -> np.ndarray:
-    """Decoded pixels in OpenCV's order: BGR uint8, or as stored where `unchanged`.
-
-    A JPEG cut short decodes to grey below the cut without any error, so its end marker is looked
-    for: no such marker can occur inside compressed data (ITU T.81, B.1.1.2). What phones append after it does no harm.
-
-    Raises:
-        BrokenImageError: the bytes are no image, or only part of one.
-    """
-    import cv2
-
-    cut = data.startswith(b"\xff\xd8") and data.find(b"\xff\xd9", _scan_of_jpeg(data)) < 0
-    flags = cv2.IMREAD_UNCHANGED if unchanged else cv2.IMREAD_COLOR
-    try:
-        pixels = None if cut else cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        pixels = None
-    if pixels is None and not cut and data.startswith((b"II*\0", b"MM\0*")):
-        raise BrokenImageError(f"{path} does not decode: save it as a PNG, or as a TIFF of 8 or 16 bits a channel")
-    if pixels is None:
-        raise BrokenImageError(f"{path} is broken ({len(data)} bytes that do not decode): copy it again or remove it")
-    return np.asarray(pixels)
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def _scan_of_jpeg(data: bytes) -> int:
-    """Where a JPEG's first scan begins, past its headers and the thumbnail in them."""
-    at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in (b"", b"\xda"):
-        # Any number of 0xff may stand before a marker; all those before a scan have a length.
-        filler = data[at + 1] == 0xFF
-        at += 1 if filler else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return at if data[at : at + 2] == b"\xff\xda" else max(0, data.rfind(b"\xff\xda"))
+def read_image(path: Path, scale: PixelScale | None = None) -> Pixels:
+    """An image file as RGB, H x W x 3 uint8, turned upright as EXIF says.
 
-
-def read_image(path: Path) -> Pixels:
-    """An image file as RGB, H x W x 3 uint8.
+    Args:
+        path: the file.
+        scale: how images of more than 8 bits a channel are brought to 8; None decides from this image alone.
 
     Raises:
         BrokenImageError: it cannot be read or decoded.
     """
-    return np.ascontiguousarray(decode_image(read_bytes(path), path)[..., ::-1])
+    return (scale or EIGHT_BITS).apply(decode_image(read_bytes(path), path))
 
 
 def resize(pixels: Pixels, size: tuple[int, int] | None, labels: bool = False) -> Pixels:

@@ -7,16 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from nas.errors import UserError
+from tasks.data.decoding import turned
+from tasks.data.depth import EIGHT_BITS, PixelScale
 from tasks.data.files import read_image, resize
 from tasks.data.masks import MaskCode, read_mask
 from tasks.data.sets import Item, Pixels
+from tasks.data.texts import one_form
 
 __all__ = ["FileItem", "pair_up"]
 
 
 @dataclass(frozen=True)
 class FileItem(Item):
-    """An image file and, where there is one, the file of its mask."""
+    """An image file and, where there is one, the file of its mask.
+
+    Attributes:
+        scale: how images of more than 8 bits are brought to 8, the same for all of a set.
+        turn: EXIF's orientation by which the mask is turned, where it is in the order of the stored pixels.
+    """
 
     name: str
     image_path: Path
@@ -24,23 +32,25 @@ class FileItem(Item):
     code: MaskCode | None = None
     sequence: str | None = None
     group: str | None = None
+    scale: PixelScale = EIGHT_BITS
+    turn: int = 1
 
     @property
     def stems(self) -> tuple[str, ...]:
-        return self.name, str(PurePosixPath(self.name).with_name(self.image_path.stem))
+        return self.name, str(PurePosixPath(self.name).with_name(one_form(self.image_path.stem)))
 
     @property
     def file(self) -> Path | None:
         return self.image_path
 
     def image(self, size: tuple[int, int] | None = None) -> Pixels:
-        return resize(read_image(self.image_path), size)
+        return resize(read_image(self.image_path, self.scale), size)
 
     def mask(self, size: tuple[int, int] | None = None) -> Pixels:
         return resize(self._whole_mask(), size, labels=True)
 
     def pair(self, size: tuple[int, int] | None = None) -> tuple[Pixels, Pixels]:
-        image, mask = read_image(self.image_path), self._whole_mask()
+        image, mask = read_image(self.image_path, self.scale), self._whole_mask()
         if image.shape[:2] != mask.shape:
             (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
             raise UserError(
@@ -52,7 +62,7 @@ class FileItem(Item):
     def _whole_mask(self) -> Pixels:
         if self.mask_path is None or self.code is None:
             raise UserError(f"{self.image_path} has no mask")
-        return read_mask(self.mask_path, self.code)
+        return turned(read_mask(self.mask_path, self.code), self.turn)
 
 
 def pair_up(

@@ -1,25 +1,39 @@
-"""Reading label masks of every usual kind: index, palette and colour images, each to class indices."""
+"""Label masks of every usual kind: index, palette and colour images, each to class indices."""
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nas.errors import UserError
-from tasks.data.files import decode_image, read_bytes
+from tasks.data.decoding import (
+    decode_deep,
+    deep_colour,
+    identify,
+    naming_faults,
+    numbers,
+    orientation_of,
+    raw_mode,
+    read_bytes,
+    turned,
+)
 from tasks.data.palettes import Colour
 from tasks.data.sets import Pixels
 
-__all__ = ["MaskCode", "mask_values", "png_size", "read_mask"]
+if TYPE_CHECKING:
+    from PIL import Image
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_GREYS = {1: 255, 2: 85, 4: 17, 8: 1, 16: 1}
+__all__ = ["LOSSY", "MaskCode", "StoredMask", "read_mask", "read_stored"]
+
+LOSSY = "JPEG changes class numbers along every edge: save masks as PNG"
+
+_STEPS = {"L;2": 85, "L;4": 17}
+"""By how much Pillow spreads the values of grey files with 2 or 4 bits over 0 to 255."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +44,18 @@ class MaskCode:
         values: from the value of an index mask to a class index, or to 255 for void.
         colours: from an RGB colour to a class index, or to 255; empty where masks hold no colours.
         by_index: whether it is the indices of a palette PNG that name the classes, where some share a colour.
+        shown: whether palette masks and grey ones of fewer than 8 bits name classes by the shade they show (white is
+            255), not by the index they store.
+        alpha: whether it is the opacity that names the classes, where masks are of one colour throughout.
+        lossy: whether masks may be compressed with loss, because values between two classes have a meaning.
     """
 
     values: Mapping[int, int]
     colours: Mapping[Colour, int] = field(default_factory=dict)
     by_index: bool = False
+    shown: bool = False
+    alpha: bool = False
+    lossy: bool = False
 
     @cached_property
     def value_table(self) -> np.ndarray:
@@ -51,13 +72,57 @@ class MaskCode:
         return packed[order], np.array(list(self.colours.values()), np.int16)[order]
 
 
+@dataclass(frozen=True)
+class StoredMask:
+    """A mask as its file stores it, upright.
+
+    Attributes:
+        pixels: H x W values, or H x W x 3 RGB.
+        step: for grey masks of 1, 2 or 4 bits, what their stored values are multiplied by when shown, 255, 85 or 17.
+        palette: of a palette mask, N x 3 RGB.
+        alpha: H x W opacity, 255 where opaque; None without.
+        lossy: whether the file is compressed with loss.
+    """
+
+    pixels: np.ndarray
+    step: int = 1
+    palette: np.ndarray | None = None
+    alpha: np.ndarray | None = None
+    lossy: bool = False
+
+    @property
+    def grey(self) -> bool:
+        """Whether all pixels are shades of grey, one channel or three equal ones; not asked of palettes."""
+        return self.pixels.ndim == 2 or bool((self.pixels == self.pixels[..., :1]).all())
+
+    def shown(self) -> np.ndarray:
+        """The pixels as an image viewer shows them: H x W or H x W x 3."""
+        if self.palette is not None:
+            return self.palette[self.pixels]
+        return self.pixels if self.step == 1 else self.pixels * np.uint8(self.step)
+
+    def naming(self, code: MaskCode) -> np.ndarray:
+        """The numbers that name classes under a code: H x W values or H x W x 3 colours."""
+        if code.alpha and self.alpha is not None:
+            return self.alpha
+        if self.palette is not None:
+            pixels = self.pixels if code.by_index or not (code.colours or code.shown) else self.shown()
+        else:
+            pixels = self.shown() if code.shown else self.pixels
+        one_channel = pixels.ndim == 3 and not code.colours and bool((pixels == pixels[..., :1]).all())
+        return pixels[..., 0] if one_channel else pixels
+
+
 def read_mask(path: Path, code: MaskCode) -> Pixels:
     """Class indices of a mask file, H x W uint8, 255 where void.
 
     Raises:
         UserError: the file cannot be read, or holds a value or a colour that is no class.
     """
-    pixels = _raw_mask(path, bool(code.colours), code.by_index)
+    stored = read_stored(path)
+    if stored.lossy and not code.lossy:
+        raise UserError(f"{path}: {LOSSY}")
+    pixels = stored.naming(code)
     if pixels.ndim == 2:
         classes = code.value_table[pixels]
     elif code.colours:
@@ -75,19 +140,46 @@ def read_mask(path: Path, code: MaskCode) -> Pixels:
     return np.asarray(classes, np.uint8)
 
 
-def mask_values(path: Path) -> frozenset[int]:
-    """The values an index mask holds, void (255) included.
+def read_stored(path: Path) -> StoredMask:
+    """A mask as its file stores it.
 
     Raises:
-        UserError: the file cannot be read or is a colour image.
+        BrokenImageError: the file cannot be read.
+        UserError: it holds other numbers than whole ones from 0 to 65535.
     """
-    pixels = _raw_mask(path)
-    if pixels.ndim != 2:
-        raise UserError(
-            f"{path} is a colour mask and there is no classes.json: write one beside the masks folder, "
-            'such as [{"name": "road", "colour": [128, 64, 128]}, ...]'
-        )
-    return frozenset(int(value) for value in np.unique(pixels))
+    data = read_bytes(path)
+    with naming_faults(data, path):
+        image = identify(data)
+        if image is not None and not deep_colour(image):
+            return _by_pillow(image, path)
+        pixels = _whole(decode_deep(data, path), path)
+    return StoredMask(pixels if pixels.ndim == 2 else _eight_bits(pixels, path))
+
+
+def _by_pillow(image: Image.Image, path: Path) -> StoredMask:
+    """A mask of a kind that Pillow holds; its numbers are told apart by the mode that it opens them in."""
+    raw = raw_mode(image)
+    step = 255 if image.mode == "1" else _STEPS.get(raw, 1)
+    lossy = image.format in ("JPEG", "MPO") or (image.format == "WEBP" and _lossy_webp(path))
+    palette = alpha = None
+    image.load()
+    orientation = orientation_of(image)
+    if image.mode == "P":
+        palette = np.asarray(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        palette = np.concatenate([palette, np.zeros((256 - len(palette), 3), np.uint8)])
+    elif "A" in image.getbands():
+        alpha = np.asarray(image.getchannel("A"))
+    if image.mode in ("1", "L", "LA"):
+        pixels = np.asarray(image if image.mode != "LA" else image.getchannel("L")).astype(np.uint8)
+        pixels = pixels if image.mode == "1" else pixels // step
+    elif image.mode == "P":
+        pixels = np.asarray(image)
+    elif len(image.getbands()) == 1:
+        pixels = _whole(numbers(image), path)
+    else:
+        pixels = np.asarray(image.convert("RGB"))
+    upright = None if alpha is None else turned(alpha, orientation)
+    return StoredMask(turned(pixels, orientation), step, palette, upright, lossy)
 
 
 def _refuse(path: Path, pixels: np.ndarray, bad: np.ndarray, code: MaskCode) -> None:
@@ -108,92 +200,32 @@ def _pack(colours: np.ndarray) -> np.ndarray:
     return packed
 
 
-def _raw_mask(path: Path, as_colours: bool = False, by_index: bool = True) -> np.ndarray:
-    """The mask as stored: H x W values, or H x W x 3 RGB, whole numbers from 0 to 65535.
-
-    OpenCV turns a palette PNG into colours. Where the indices are wanted, the file is given to it
-    as a grey image instead, since both kinds store the same bytes.
+def _whole(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """The same numbers as integers.
 
     Raises:
-        UserError: the file is compressed with loss, or holds other numbers.
+        UserError: some are no whole numbers from 0 to 65535.
     """
-    data = read_bytes(path)
-    if _lossy(data):
-        raise UserError(f"{path}: JPEG changes class numbers along every edge: save masks as PNG")
-    pixels = _decoded(data, path, as_colours, by_index)
-    if pixels.dtype != np.uint8 and not _whole(pixels):
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels
+    if not ((pixels == np.floor(pixels)).all() and pixels.min() >= 0 and pixels.max() < 1 << 16):
         raise UserError(f"{path} holds numbers that are no whole ones from 0 to 65535: save it as an index PNG")
-    return pixels if pixels.dtype.kind in "iu" else pixels.astype(np.int32)
+    return pixels.astype(np.int32)
 
 
-def _decoded(data: bytes, path: Path, as_colours: bool, by_index: bool) -> np.ndarray:
-    depth = _palette_depth(data)
-    if depth and (by_index or not as_colours):
-        pixels = decode_image(_palette_as_grey(data), path, unchanged=True)
-        return pixels // _GREYS[depth]
-    pixels = decode_image(data, path, unchanged=True)
-    if pixels.ndim == 3 and pixels.shape[2] == 2:
-        return pixels[..., 0]
-    if pixels.ndim == 3:
-        pixels = pixels[..., 2::-1]
-        grey = bool((pixels == pixels[..., :1]).all())
-        if grey and not as_colours:
-            return pixels[..., 0]
-    elif not depth and pixels.dtype == np.uint8 and _grey_depth(data) in (1, 2, 4):
-        return pixels // _GREYS[_grey_depth(data)]
-    return pixels
-
-
-def _whole(pixels: np.ndarray) -> bool:
-    """Whether every number is a whole one from 0 to 65535."""
-    return bool((pixels == np.floor(pixels)).all() and pixels.min() >= 0 and pixels.max() < 1 << 16)
-
-
-def _lossy(data: bytes) -> bool:
-    """Whether the bytes are of a JPEG or of a WebP image with a lossy part, whatever the file is called."""
-    webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    return data.startswith(b"\xff\xd8") or (webp and b"VP8 " in data[12:])
-
-
-def png_size(path: Path) -> tuple[int, int] | None:
-    """Height and width by a PNG file's header, which is all that is read of it; None of other files.
+def _eight_bits(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """Colours of 16 bits a channel as those of 8 that they stand for.
 
     Raises:
-        OSError: it cannot be opened.
+        UserError: they stand for none.
     """
-    with path.open("rb") as file:
-        data = file.read(24)
-    if not data.startswith(_PNG) or len(data) < 24:
-        return None
-    width, height = struct.unpack(">II", data[16:])
-    return height, width
+    if pixels.max() <= 255:
+        return pixels.astype(np.uint8)
+    if (pixels % 257).any():
+        raise UserError(f"{path} holds colours of 16 bits a channel: save it with 8")
+    return (pixels // 257).astype(np.uint8)
 
 
-def _png_header(data: bytes) -> tuple[int, int] | None:
-    """Bit depth and colour type of a PNG, None for other files."""
-    return (data[24], data[25]) if data.startswith(_PNG) and len(data) > 33 else None
-
-
-def _palette_depth(data: bytes) -> int:
-    header = _png_header(data)
-    return header[0] if header and header[1] == 3 else 0
-
-
-def _grey_depth(data: bytes) -> int:
-    header = _png_header(data)
-    return header[0] if header and header[1] == 0 else 0
-
-
-def _palette_as_grey(data: bytes) -> bytes:
-    """The same PNG declared grey: colour type 0, without its palette (PNG specification, 11.2)."""
-    parts, at = [_PNG], len(_PNG)
-    while at + 12 <= len(data):
-        (length,) = struct.unpack(">I", data[at : at + 4])
-        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
-        at += 12 + length
-        if kind == b"IHDR":
-            body = body[:9] + b"\x00" + body[10:]
-        if kind in (b"IHDR", b"IDAT", b"IEND"):
-            check = struct.pack(">I", zlib.crc32(kind + body))
-            parts.append(struct.pack(">I", len(body)) + kind + body + check)
-    return b"".join(parts)
+def _lossy_webp(path: Path) -> bool:
+    """Whether a WebP file has a part that is compressed with loss (a chunk "VP8 ")."""
+    return b"VP8 " in read_bytes(path)[12:]

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from tasks.data.depth import EIGHT_BITS, PixelScale
 from tasks.data.joined import Joined
 
 if TYPE_CHECKING:
+    from tasks.data.mask_meaning import MaskMeaning
     from tasks.data.summary import Summary
 
 __all__ = [
@@ -223,6 +225,9 @@ class Source:
         copies: labelled images of no split, since they show the pictures of images to rank or test on.
         copied: how many labelled images show the picture of another.
         left_out: what is not used, and why.
+        scale: how images of more than 8 bits a channel are brought to 8; prediction does it alike.
+        masks: what the values and colours of the masks were found to mean; None of a set that declares it.
+        notes: sentences on how files were understood, which the reader has also logged.
     """
 
     name: str
@@ -240,3 +245,6 @@ class Source:
     copies: tuple[Item, ...] = ()
     copied: int = 0
     left_out: tuple[LeftOut, ...] = ()
+    scale: PixelScale = EIGHT_BITS
+    masks: MaskMeaning | None = None
+    notes: tuple[str, ...] = ()

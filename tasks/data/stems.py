@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from nas.errors import UserError
-from tasks.data.files import IMAGE_SUFFIXES
+from tasks.data.formats import IMAGE_SUFFIXES
 from tasks.data.sets import Item
+from tasks.data.texts import read_text
 
 __all__ = ["label_files", "pick", "read_stems"]
 
@@ -20,19 +21,15 @@ _PAIR = re.compile(rf"(\S+(?:{_SUFFIX}))[\s,]+\S+(?:{_SUFFIX})", re.IGNORECASE)
 def read_stems(path: Path) -> tuple[str, ...]:
     """Stems of a list file, without blank lines, lines that start with #, and suffixes of images.
 
-    Of an image and its mask on one line, as published lists have them, it is the image that counts.
+    The file may be UTF-8 or UTF-16, and paths may have slashes of either kind. Of an image and its mask on one line,
+    as published lists have them, it is the image that counts.
 
     Raises:
         UserError: the file cannot be read, lists nothing, or lists a stem twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error.reason
-        raise UserError(f"{path} cannot be read as a list of stems: {reason}") from error
     stems: dict[str, None] = {}
-    for line in text.splitlines():
-        stem = line.strip()
+    for line in read_text(path, "a list of stems").splitlines():
+        stem = line.strip().strip('"').replace("\\", "/")
         if not stem or stem.startswith("#"):
             continue
         pair = _PAIR.fullmatch(stem)

@@ -1,8 +1,11 @@
-"""classes.json: the names of the classes of a folder, and how its masks say which is which."""
+"""classes.json or classes.txt: the names of the classes of a folder, and how its masks say which is which."""
 
 from __future__ import annotations
 
 import json
+import logging
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -11,17 +14,73 @@ from nas.errors import UserError
 from tasks.data.masks import MaskCode
 from tasks.data.palettes import Colour, distinct_colours
 from tasks.data.sets import VOID
+from tasks.data.texts import read_text
 
-__all__ = ["ClassTable", "read_class_table"]
+__all__ = ["ClassTable", "find_class_table", "read_class_table"]
+
+_NAMED_LIKE = re.compile(
+    r"(class(es)?|labels?|categor(y|ies)|names|obj|colou?rs?|palette|legend|codes|classes?[\W_]*(names?|list|dict|map"
+    r"|colou?rs?|labels?)|labels?[\W_]*(names?|list|map|colou?rs?|classes)|colou?r[\W_]*(map|table|codes))"
+    r"([\W_]*\d*)?\.(json|txt|csv|tsv|ya?ml|names|xml|xlsx?|md|py)",
+    re.IGNORECASE,
+)
+"""What files that list the classes are called by other tools."""
+
+_COLOURED = re.compile(r"(?P<name>.*?\D)[\s,;:]+(?P<rgb>\d{1,3}[\s,;]+\d{1,3}[\s,;]+\d{1,3})")
+_NUMBERED = re.compile(r"(?P<value>\d{1,5})[\s,;:=]+(?P<name>\D.*)")
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ClassTable:
-    """Names, colours to show them in, and the code of the masks."""
+    """Names, colours to show them in, and the values and colours of the masks.
+
+    Attributes:
+        names: one a class.
+        colours: one a class, for pictures.
+        code: from values, and from the colours that are declared, to classes; 255 is void where it is no class.
+        in_order: the class index of each entry of the list, 255 for those that are void.
+        numbered: whether an entry says its value.
+        void_declared: whether it is said what is void.
+    """
 
     names: tuple[str, ...]
     colours: tuple[Colour, ...]
     code: MaskCode
+    in_order: tuple[int, ...]
+    numbered: bool
+    void_declared: bool
+
+
+def find_class_table(root: Path, masks: Path) -> ClassTable | None:
+    """The classes that a folder declares in classes.json, else in classes.txt; None where it does not.
+
+    Args:
+        root: the folder.
+        masks: the folder of its masks, where other tools write such files.
+
+    Returns:
+        The table; a warning names files that look like one and are not read.
+
+    Raises:
+        UserError: the file is not of the form it should have.
+    """
+    files = [root / "classes.json", root / "classes.txt"]
+    file = next((file for file in files if file.is_file()), None)
+    folders = dict.fromkeys((root, masks))
+    others = [path for folder in folders for path in sorted(folder.iterdir()) if _NAMED_LIKE.fullmatch(path.name)]
+    if others := [path for path in others if path != file]:
+        _log.warning(
+            "%s looks like a list of the classes and is not read%s: %s",
+            ", ".join(map(str, others)),
+            "" if file is None else f", since {file.name} is",
+            f"write {root / 'classes.txt'}, one name a line in the order of the mask values, or classes.json"
+            if file is None
+            else "remove it if it says something else",
+        )
+    return None if file is None else read_class_table(file)
 
 
 def read_class_table(path: Path) -> ClassTable:
@@ -29,14 +88,20 @@ def read_class_table(path: Path) -> ClassTable:
 
     An entry's value is its place in the list unless it says otherwise. An entry called "void", or
     with "void": true, is ignored. {"classes": [...], "void": [values or colours]} is read as well.
+    A text file has a name a line, or a name and a colour ("road 128 64 128"), or a value and a name ("7 car").
 
     Raises:
         UserError: the file is not of this form; the entry is named.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not valid JSON: {error}") from error
+    text = read_text(path, "a list of classes")
+    content: Any
+    if path.suffix.lower() == ".txt":
+        content = _lines(text.splitlines(), path)
+    else:
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{path} is not valid JSON: {error}") from error
     entries = content.get("classes") if isinstance(content, dict) else content
     void = content.get("void", []) if isinstance(content, dict) else []
     if not isinstance(entries, list):
@@ -46,6 +111,7 @@ def read_class_table(path: Path) -> ClassTable:
     values: dict[int, int] = {VOID: VOID}
     colours: dict[Colour, int] = {}
     named: dict[int, str] = {}
+    order: list[int] = []
     for place, entry in enumerate(entries):
         name, colour, value, ignored = _entry(entry, place, path)
         index = VOID if ignored else len(names)
@@ -53,6 +119,7 @@ def read_class_table(path: Path) -> ClassTable:
             raise UserError(f"{path}: {name} has the value {value} of {named[value]}: give each its own")
         named[value] = name
         values[value] = index
+        order.append(index)
         if colour is not None:
             if colour in colours:
                 raise UserError(f"{path}: {name} has the colour {list(colour)} of another class")
@@ -69,11 +136,27 @@ def read_class_table(path: Path) -> ClassTable:
             raise UserError(f"{path}: void holds {each!r}, which is neither a value nor a colour")
         if index != VOID:
             raise UserError(f"{path}: void holds {each}, which is {names[index]}: give that class another")
-    for (red, green, blue), index in colours.items():
-        # A grey mask may hold the shade itself, as that of foreground, 255.
-        if red == green == blue and red not in named and (red == VOID or red not in values):
-            values[red] = index
-    return ClassTable(_checked(names, path), _to_show(shown), MaskCode(values, colours))
+    numbered = any(isinstance(entry, dict) and "value" in entry for entry in entries)
+    void_declared = VOID in order or VOID in named or void != []
+    code = MaskCode(values, colours)
+    return ClassTable(_checked(names, path), _to_show(shown), code, tuple(order), numbered, void_declared)
+
+
+def _lines(lines: Iterable[str], path: Path) -> list[dict[str, Any]]:
+    """The entries of a text file, of lines of one form."""
+    found = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    if not found:
+        raise UserError(f"{path} names no class: write one name a line")
+    coloured, numbered = ([form.fullmatch(line) for line in found] for form in (_COLOURED, _NUMBERED))
+    if all(coloured):
+        return [
+            {"name": match["name"].rstrip(" ,;:"), "colour": [int(part) for part in re.findall(r"\d+", match["rgb"])]}
+            for match in coloured
+            if match
+        ]
+    if all(numbered):
+        return [{"name": match["name"].strip(), "value": int(match["value"])} for match in numbered if match]
+    return [{"name": line} for line in found]
 
 
 def _entry(entry: Any, place: int, path: Path) -> tuple[str, Colour | None, int, bool]:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from nas.errors import UserError
-from tasks.data.files import OTHER_IMAGES, list_images
+from tasks.data.file_facts import understand_files
+from tasks.data.files import by_stem, describe_unread, unread_images, walk_images
 from tasks.data.images import present_classes
 from tasks.data.items import FileItem, pair_up
-from tasks.data.masks import MaskCode, mask_values
-from tasks.data.palettes import distinct_colours
-from tasks.data.parallel import progress_bar, threaded
-from tasks.data.readers.class_table import ClassTable, read_class_table
-from tasks.data.sets import VOID, Item, LeftOut, Source
+from tasks.data.mask_meaning import understand_masks
+from tasks.data.parallel import progress_bar
+from tasks.data.readers.class_table import find_class_table
+from tasks.data.sets import Item, LeftOut, Source
 from tasks.data.splits import arrange, common_end, left_out, sequence_of
 from tasks.data.stems import label_files, pick, read_stems
 from tasks.data.together import bring_together
@@ -26,7 +25,7 @@ __all__ = ["read_folder"]
 
 _log = logging.getLogger(__name__)
 
-_BLACK_AND_WHITE = MaskCode({0: 0, VOID: 1})
+_MASKS = ("masks", "labels", "annotations")
 
 _UNLABELLED = ("unlabelled", "unlabeled")
 
@@ -44,30 +43,32 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     """Read `folder:PATH`.
 
     images/ and masks/ hold files of the same stem (a mask may add `_mask` or `_L`), or the same
-    subfolders train/, val/, test/. Images without a mask are unlabelled ones. groups.csv says which images belong
-    together. splits/*.txt (pool or train, search_val, val, test,
-    labelled_1_8 ...) list stems instead. unlabelled/ holds images without masks. classes.json names
-    the classes, and their colours where masks are colour images.
+    subfolders train/, val/, test/. Images without a mask are unlabelled ones, as those in unlabelled/ are. splits/*.txt
+    (pool or train, search_val, val, test, labelled_1_8 ...) list stems instead. classes.json or classes.txt names the
+    classes, and their colours where masks are colour images. groups.csv says which images belong together. Links to
+    folders are followed.
 
     Raises:
         UserError: something is missing, does not fit, or cannot be read; the file is named.
     """
     images = _tree(path, ("images",))
-    masks = _of_images(images, _tree(path, ("masks", "labels", "annotations")))
-    file = path / "classes.json"
-    if file.is_file():
-        table = _seen(read_class_table(file), masks, path, progress)
-    else:
-        table = _scan_classes(masks, path, progress)
+    masks = _of_images(images, _tree(path, _MASKS))
+    table = find_class_table(path, _part(path, _MASKS) or path)
+    meaning = understand_masks(list(masks.values()), table, f"folder:{path}", progress)
     end = common_end(list(images))
     masked, bare = _by_mask(images, masks, path)
     items = pair_up(
-        masked, masks, table.code, lambda name: sequence_of(name.removesuffix(end)), f"folder:{path}", _mask_stems
+        masked, masks, meaning.code, lambda name: sequence_of(name.removesuffix(end)), f"folder:{path}", _mask_stems
     )
     extra = bare | {f"unlabelled/{name}": image for name, image in _tree(path, _UNLABELLED, optional=True).items()}
-    unlabelled = tuple(FileItem(name, image) for name, image in extra.items())
+    files = understand_files(items, list(extra.values()), f"folder:{path}", progress)
+    for note in (notes := (*meaning.notes, *files.notes)):
+        _log.info("folder:%s: %s", path.name, note)
+    for warning in (*meaning.warnings, *files.warnings):
+        _log.warning("%s", warning)
+    unlabelled = tuple(FileItem(name, image, scale=files.scale) for name, image in extra.items())
     with progress_bar(len(items) + len(unlabelled), f"folder:{path.name} images", progress) as bar:
-        together = bring_together(items, unlabelled, path, bar)
+        together = bring_together(files.items, unlabelled, path, bar)
     by_name: dict[str, Item] = {item.name: item for item in together.labelled}
     declared = _declared(path / "splits", by_name | {item.name: item for item in together.extra if item.name in bare})
     cut = len(declared) == 1
@@ -76,7 +77,7 @@ def read_folder(path: Path, progress: bool = False) -> Source:
 
     def presence(some: Sequence[Item]) -> np.ndarray:
         with progress_bar(len(some), f"folder:{path.name} masks", progress) as bar:
-            return present_classes(some, len(table.names), None, bar)
+            return present_classes(some, len(meaning.names), None, bar)
 
     splits, copies = together.apart(arrange(**declared, presence=presence))
     learnt, beside = together.extra_beside((*splits.validation, *splits.test))
@@ -88,14 +89,17 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     )
     return Source(
         f"folder:{path.name}",
-        table.names,
-        table.colours,
+        meaning.names,
+        meaning.colours,
         **splits._asdict(),
         extra=tuple(item for item in learnt if item.name not in untested),
         copied=together.copies,
         left_out=unused,
         label_files=label_files(path / "splits"),
         labels="all",
+        scale=files.scale,
+        masks=meaning,
+        notes=notes,
     )
 
 
@@ -131,23 +135,24 @@ def _mask_stems(name: str) -> tuple[str, ...]:
     return name, f"{name}_mask", f"{name}_L"
 
 
+def _part(path: Path, names: tuple[str, ...]) -> Path | None:
+    """The first folder of these names that there is."""
+    return next((path / name for name in names if (path / name).is_dir()), None)
+
+
 def _tree(path: Path, names: tuple[str, ...], optional: bool = False) -> dict[str, Path]:
     """Images of a folder and of the folders in it, by relative name ("train/0001"); without what tools left there."""
-    root = next((path / name for name in names if (path / name).is_dir()), None)
+    root = _part(path, names)
     if root is None:
         if optional:
             return {}
         raise UserError(f"folder:{path} has no folder {names[0]}/: it should hold images/ and masks/")
-    found, entries = list_images(root), sorted(root.rglob("*"))
-    for folder in (entry for entry in entries if entry.is_dir()):
-        prefix = folder.relative_to(root).as_posix()
-        if any(part.startswith((".", "@")) for part in prefix.split("/")):
-            continue
-        found |= {f"{prefix}/{stem}": file for stem, file in list_images(folder).items()}
-    if others := [entry for entry in entries if entry.suffix.lower() in OTHER_IMAGES]:
-        _log.warning("images of a kind that is not read, passed over: %d, the first is %s", len(others), others[0])
+    found, others = by_stem(walk_images(root), root), unread_images(root)
+    if others and found:
+        _log.warning("%s", describe_unread(others))
     if not found and not optional:
-        raise UserError(f"folder:{path}: {root.name}/ holds no image (jpg, png, webp, tif or bmp)")
+        unread = f". {describe_unread(others)}" if others else ""
+        raise UserError(f"folder:{path}: {root.name}/ holds no image (jpg, png, webp, tif or bmp){unread}")
     return found
 
 
@@ -174,35 +179,6 @@ def _declared(splits: Path, items: Mapping[str, Item]) -> dict[str, tuple[Item, 
         taken = {item.name for members in declared.values() for item in members}
         declared["pool"] = tuple(item for name, item in items.items() if name not in taken)
     return declared
-
-
-def _seen(table: ClassTable, masks: Mapping[str, Path], path: Path, progress: bool) -> ClassTable:
-    """The table, in which 255 is the second of two classes where that is how the masks say it."""
-    if table.code.colours or table.code.values != {0: 0, 1: 1, VOID: VOID}:
-        return table
-    binary = _scanned(masks, path, progress) == {0, VOID}
-    return replace(table, code=_BLACK_AND_WHITE) if binary else table
-
-
-def _scanned(masks: Mapping[str, Path], path: Path, progress: bool) -> set[int]:
-    """Every value that the masks hold."""
-    with progress_bar(len(masks), f"folder:{path.name} classes", progress) as bar:
-        return set().union(*threaded(mask_values, list(masks.values()), bar))
-
-
-def _scan_classes(masks: Mapping[str, Path], path: Path, progress: bool) -> ClassTable:
-    """Classes as the values of index masks, named by them; 0 and 255 alone are background and foreground."""
-    values = _scanned(masks, path, progress)
-    if values == {0, VOID}:
-        return ClassTable(("background", "foreground"), distinct_colours(2), _BLACK_AND_WHITE)
-    found = sorted(values - {VOID})
-    if not 2 <= len(found) <= 254:
-        raise UserError(
-            f"folder:{path}: the masks hold {len(found)} values other than 255 (void); between 2 and 254 "
-            "classes are needed: are they index masks? If they are colour images, write classes.json"
-        )
-    code = MaskCode({**{value: index for index, value in enumerate(found)}, VOID: VOID})
-    return ClassTable(tuple(map(str, found)), distinct_colours(len(found)), code)
 
 
 def _told(reason: str, names: Sequence[str]) -> tuple[LeftOut, ...]:

@@ -6,9 +6,10 @@ import logging
 from itertools import compress
 from pathlib import Path
 
+from tasks.data.decoding import stored_size
 from tasks.data.files import list_images
 from tasks.data.items import FileItem, pair_up
-from tasks.data.masks import MaskCode, png_size
+from tasks.data.masks import MaskCode
 from tasks.data.palettes import CITYSCAPES, CITYSCAPES_TRAIN_IDS, Colour
 from tasks.data.parallel import progress_bar, threaded
 from tasks.data.readers.layout import find_root
@@ -46,7 +47,7 @@ _CODE = MaskCode(
 
 def _fits(item: FileItem) -> bool:
     """Whether image and mask are of one size, of files whose header says so; a few of the published frames are not."""
-    sizes = {png_size(path) for path in (item.image_path, item.mask_path) if path is not None}
+    sizes = {stored_size(path) for path in (item.image_path, item.mask_path) if path is not None}
     return None in sizes or len(sizes) == 1
 
 

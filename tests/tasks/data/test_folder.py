@@ -379,7 +379,8 @@ def test_images_of_a_kind_that_is_not_read_are_told_of(make_folder, write_image,
     write_image(root / "unlabelled" / "good.png")
     (root / "unlabelled" / "phone.HEIC").write_bytes(b"heic")
     assert len(open_source(f"folder:{root}").extra) == 1
-    assert "images of a kind that is not read, passed over: 1, the first is " in caplog.text
+    assert "images in formats that are not read, left out: 1 (1 HEIC), the first is " in caplog.text
+    assert "convert to JPEG" in caplog.text
 
 
 @pytest.mark.parametrize("part", ["images", "masks"])

@@ -1,0 +1,138 @@
+"""What the masks of a set hold: values, colours and opacity, counted file by file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tasks.data.decoding import BrokenImageError
+from tasks.data.masks import MaskCode, StoredMask, read_stored
+from tasks.data.palettes import Colour
+from tasks.data.parallel import progress_bar, threaded
+
+__all__ = ["MaskCount", "Tally", "count_masks", "naming", "tally"]
+
+MOST_COLOURS = 4096
+"""Colours that are counted of one mask; one of more is a photo, or was compressed with loss."""
+
+
+@dataclass(frozen=True)
+class MaskCount:
+    """The pixels of one mask file by what they store.
+
+    Attributes:
+        path: the file.
+        values: stored values of one channel, of a palette mask its indices.
+        colours: RGB colours of a mask of several channels.
+        step: what the values of grey masks of 1, 2 or 4 bits are multiplied by when shown.
+        palette: the colours of the indices that a palette mask uses; None of other masks.
+        alpha: opacities; None of a mask without.
+        lossy: whether the file is compressed with loss.
+    """
+
+    path: Path
+    values: Mapping[int, int]
+    colours: Mapping[Colour, int]
+    step: int = 1
+    palette: Mapping[int, Colour] | None = None
+    alpha: Mapping[int, int] | None = None
+    lossy: bool = False
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Pixels of all masks by the values and the colours that name classes under one code."""
+
+    values: Counter[int]
+    colours: Counter[Colour]
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels were counted."""
+        return self.values.total() + self.colours.total()
+
+
+def count_masks(masks: Sequence[Path], what: str, progress: bool) -> list[MaskCount]:
+    """Count every mask; those that cannot be read are left out, and named when they are needed.
+
+    Raises:
+        UserError: none can be read, or one holds numbers that are no values.
+    """
+    with progress_bar(len(masks), f"{what} masks", progress) as bar:
+        found = [count for count in threaded(_count_file, masks, bar) if count is not None]
+    if not found and masks:
+        read_stored(masks[0])  # says what is wrong with it
+    return found
+
+
+def _count_file(path: Path) -> MaskCount | None:
+    try:
+        stored = read_stored(path)
+    except BrokenImageError:
+        return None
+    colours: Mapping[Colour, int] = {}
+    values: Mapping[int, int] = {}
+    if stored.pixels.ndim == 3:
+        colours = _colours(stored)
+    else:
+        values = _values(stored.pixels)
+    palette = None
+    if stored.palette is not None:
+        palette = {index: _colour(stored.palette[index]) for index in values}
+    alpha = None if stored.alpha is None else _values(stored.alpha)
+    return MaskCount(path, values, colours, stored.step, palette, alpha, stored.lossy)
+
+
+def _values(pixels: np.ndarray) -> dict[int, int]:
+    counts = np.bincount(pixels.ravel())
+    return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+
+
+def _colours(stored: StoredMask) -> dict[Colour, int]:
+    from PIL import Image
+
+    found = Image.fromarray(stored.pixels).getcolors(MOST_COLOURS)
+    if found is None:
+        # Only how many there are matters then, not which.
+        row = stored.pixels.reshape(-1, 3)[: 4 * MOST_COLOURS]
+        found = [(1, tuple(colour)) for colour in row]
+    counts: Counter[Colour] = Counter()
+    for count, colour in found:
+        assert isinstance(colour, tuple)
+        counts[_colour(colour)] += count
+    return dict(counts)
+
+
+def _colour(raw: Sequence[int] | np.ndarray) -> Colour:
+    return int(raw[0]), int(raw[1]), int(raw[2])
+
+
+def naming(count: MaskCount, code: MaskCode) -> tuple[Mapping[int, int], Mapping[Colour, int]]:
+    """The values and the colours of one mask that name classes under a code, as `StoredMask.naming` reads them."""
+    if code.alpha and count.alpha is not None:
+        return count.alpha, {}
+    values, colours = count.values, dict(count.colours)
+    if count.palette is not None and not code.by_index and (code.colours or code.shown):
+        values, shown = {}, Counter[Colour]()
+        for index, pixels in count.values.items():
+            shown[count.palette[index]] += pixels
+        colours = dict(shown)
+    elif code.shown:
+        values = {value * count.step: pixels for value, pixels in values.items()}
+    if colours and not code.colours and all(len(set(colour)) == 1 for colour in colours):
+        values, colours = {colour[0]: pixels for colour, pixels in colours.items()}, {}
+    return values, colours
+
+
+def tally(counts: Sequence[MaskCount], code: MaskCode) -> Tally:
+    """All masks together."""
+    found = Tally(Counter(), Counter())
+    for count in counts:
+        values, colours = naming(count, code)
+        found.values.update(values)
+        found.colours.update(colours)
+    return found
