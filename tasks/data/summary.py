@@ -83,7 +83,7 @@ class Summary:
         if self.groups or self.copies:
             found.append(self._together())
         found += [f"Left out: {out.count} {out.reason} (the first is {out.first})." for out in self.left_out]
-        return [*found, *(f"{note}." for note in self.notes)]
+        return [*found, *(f"{note[:1].upper()}{note[1:]}." for note in self.notes)]
 
     def short(self) -> dict[str, Any]:
         """What a checkpoint keeps: counts, classes with the values of their masks, and sizes."""
@@ -122,8 +122,7 @@ class Summary:
         more = f" and {len(self.native) - 3} other sizes" if len(self.native) > 3 else ""
         on_disk = f", on disk {natives}{more}" if self.native else ""
         same = all((h, w) == self.size for h, w, _ in self.native)
-        depth = f"; {self.depth}" if self.depth else ""
-        return f"Size: {height}x{width} (height x width){on_disk}{'' if same else ', resized'}{depth}."
+        return f"Size: {height}x{width} (height x width){on_disk}{'' if same else ', resized'}."
 
     def _together(self) -> str:
         films = f", of which {counted(len(self.films), 'film')}" if self.films else ""
@@ -171,9 +170,10 @@ def summarize(
         native=tuple((height, width, count) for (height, width), count in frequent),
         groups=int((sizes > 1).sum()),
         films=tuple(sorted({group.removeprefix("film ") for group in data.groups if group.startswith("film ")})),
+        depth="; ".join(source.scale.notes()) or None,
         copies=source.copied,
         notes=source.notes,
-        warnings=(*warnings, *_warnings(data, counts)),
+        warnings=(*warnings, *_warnings(data, source, counts)),
     )
 
 
@@ -184,20 +184,31 @@ def _counts(part: ImageSet) -> np.ndarray:
 
 
 def _values(source: Source) -> dict[int, tuple[str, ...]]:
-    """The values and colours of masks that stand for each class, where files say so."""
+    """The values and colours of masks that stand for each class, where they are known."""
+    if source.masks is not None and source.masks.names == source.classes:
+        of_name: dict[str, list[str]] = {}
+        for level in source.masks.levels:
+            of_name.setdefault(level.becomes, []).append(_value(level.value))
+        return {index: tuple(of_name.get(name, ())) for index, name in enumerate(source.classes)}
     item = next((item for item in source.pool if isinstance(item, FileItem) and item.code is not None), None)
     found: dict[int, list[str]] = {}
     if item is not None and item.code is not None:
         for value, index in item.code.values.items():
             found.setdefault(index, []).append(str(value))
-        for (red, green, blue), index in item.code.colours.items():
-            found.setdefault(index, []).append(f"#{red:02x}{green:02x}{blue:02x}")
+        for colour, index in item.code.colours.items():
+            found.setdefault(index, []).append(_value(colour))
     return {index: tuple(names) for index, names in found.items() if index != VOID}
 
 
-def _warnings(data: FewLabelData, counts: Mapping[str, np.ndarray]) -> list[str]:
+def _value(value: int | tuple[int, int, int]) -> str:
+    return str(value) if isinstance(value, int) else "#" + "".join(f"{part:02x}" for part in value)
+
+
+def _warnings(data: FewLabelData, source: Source, counts: Mapping[str, np.ndarray]) -> list[str]:
     shown = {split: count[: len(data.classes)] > 0 for split, count in counts.items()}
-    return [*_unlearnt(data, shown), *_unseen(data, shown), *_shares(data, counts)]
+    # What the reader warned of when it saw the masks, it says better.
+    told = source.masks is not None and bool(source.masks.warnings)
+    return [*_unlearnt(data, shown), *_unseen(data, shown), *_void(counts, told), *_single(data, counts)]
 
 
 def _unlearnt(data: FewLabelData, shown: Mapping[str, np.ndarray]) -> list[str]:
@@ -237,25 +248,25 @@ def _unseen(data: FewLabelData, shown: Mapping[str, np.ndarray]) -> list[str]:
     return found
 
 
-def _shares(data: FewLabelData, counts: Mapping[str, np.ndarray]) -> list[str]:
-    found = []
+def _void(counts: Mapping[str, np.ndarray], told: bool) -> list[str]:
     every = sum(counts.values(), np.zeros(256, np.int64))
-    void, known = every[VOID] / max(1, every.sum()), every[: len(data.classes)]
-    if void > LARGE_VOID:
-        mend = ""
-        if data.name.startswith("folder:"):
-            mend = (
-                ': if 255 is a class, give it a name in classes.json, such as [{"name": "background", "value": 0}, '
-                '{"name": "object", "value": 255}]'
-            )
-        found.append(f"{_percent(void)} of all pixels are void and count for nothing{mend}")
+    share = every[VOID] / max(1, every.sum())
+    if told or share <= LARGE_VOID:
+        return []
+    return [
+        f"{_percent(share)} of all pixels are void and count for nothing: is a class missing from the set's classes?"
+    ]
+
+
+def _single(data: FewLabelData, counts: Mapping[str, np.ndarray]) -> list[str]:
+    known = sum(counts.values(), np.zeros(256, np.int64))[: len(data.classes)]
     largest = int(known.argmax())
-    if known[largest] > NEARLY_ALL * known.sum():
-        found.append(
-            f"{_percent(known[largest] / known.sum())} of the labelled pixels are {data.classes[largest]}: "
-            "are the masks what they should be?"
-        )
-    return found
+    if known[largest] <= NEARLY_ALL * known.sum():
+        return []
+    return [
+        f"{_percent(known[largest] / known.sum())} of the labelled pixels are {data.classes[largest]}: "
+        "are the masks what they should be?"
+    ]
 
 
 def _classes(names: Sequence[str]) -> str:
