@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from tasks.data.doctor.checks.brightness import check_brightness
 from tasks.data.doctor.checks.classes import check_classes
@@ -83,4 +84,9 @@ def findings(seen: Examined) -> list[Finding]:
     if seen.members.refused and not any(finding.severity == "error" for finding in found):
         found.append(Finding("error", f"A search refuses this set: {seen.members.refused}"))
     order = ("error", "warning", "note")
-    return sorted(found, key=lambda finding: order.index(finding.severity))
+    # The set's own folder is said once, above all findings.
+    short = [
+        replace(finding, where=tuple(each.replace(f"{seen.members.root}/", "") for each in finding.where))
+        for finding in found
+    ]
+    return sorted(short, key=lambda finding: order.index(finding.severity))

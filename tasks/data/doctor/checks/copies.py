@@ -29,7 +29,10 @@ def check_copies(seen: Examined) -> list[Finding]:
     pictures = np.stack([look.thumbnail for look in seen.readable.values() if look.thumbnail is not None])
     split_of = {name: split for split, members in seen.splits.items() for name in members}
     sides = ["learnt" if split_of.get(name) in LEARNT else split_of.get(name, "") for name in names]
-    copies = [(one, other) for one, other in near_copies(pictures, pictures) if one < other]
+    films = [seen.members.films.get(name) for name in names]
+
+    def in_a_film(one: int, other: int) -> bool:
+        return films[one] is not None and films[one] == films[other]
 
     def parted(pair: tuple[int, int]) -> bool:
         one, other = (sides[place] for place in pair)
@@ -38,6 +41,7 @@ def check_copies(seen: Examined) -> list[Finding]:
     def told(pairs: list[tuple[int, int]]) -> tuple[str, ...]:
         return tuple(" and ".join(_placed(seen, names[place], split_of) for place in pair) for pair in pairs)
 
+    copies = [pair for pair in near_copies(pictures, pictures) if pair[0] < pair[1] and not in_a_film(*pair)]
     found = []
     if across := [pair for pair in copies if parted(pair)]:
         found.append(
