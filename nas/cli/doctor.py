@@ -36,16 +36,21 @@ def command(
 
     Exit code 0 if nothing is wrong, 1 if something is, 2 if there is no such data set. Nothing is changed.
     """
-    from tasks.data.doctor import examine, findings
+    from tasks.data.doctor import examine, examine_two, findings
     from tasks.data.doctor.text import class_table, closing, facts, facts_text, findings_text
 
-    specs = [(data, labels)] + ([(unlabelled, "all")] if unlabelled else [])
+    shown = sys.stderr.isatty()
+    examined = (
+        examine_two(data, unlabelled, labels, size, shown) if unlabelled else (examine(data, labels, size, shown),)
+    )
     wrong: list[Finding] = []
     sets: list[tuple[Examined, list[Finding], list[tuple[str, str]]]] = []
-    for spec, which in specs:
-        seen = examine(spec, which, size, progress=sys.stderr.isatty())
+    for seen in examined:
         rows, found = facts(seen), findings(seen)
-        click.echo("\n\n".join(filter(None, [spec, facts_text(rows), class_table(seen), findings_text(found)])) + "\n")
+        click.echo(
+            "\n\n".join(filter(None, [seen.members.spec, facts_text(rows), class_table(seen), findings_text(found)]))
+            + "\n"
+        )
         wrong += found
         sets.append((seen, found, rows))
     first = sets[0][0]
@@ -71,10 +76,9 @@ def _page(seen: Examined, found: list[Finding], rows: list[tuple[str, str]], com
 def _estimate(seen: Examined, size: tuple[int, int]) -> str:
     from nas.cli.estimate import estimate_search
 
-    counts = {split: len(names) for split, names in seen.splits.items()}
-    return f"at {size[0]}x{size[1]}, " + str(
-        estimate_search(size, len(seen.members.classes), counts["labelled"], counts["validation"])
-    )
+    labelled = len(seen.splits["labelled"])
+    ranked = labelled if seen.folds else len(seen.splits.get("validation", ()))
+    return f"at {size[0]}x{size[1]}, {estimate_search(size, len(seen.members.classes), labelled, ranked)}"
 
 
 def _next(data: str, labels: str | None, unlabelled: str | None, size: tuple[int, int] | None) -> str:

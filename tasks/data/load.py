@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from tasks.data.splits import check_disjoint, undivided
 from tasks.data.summary import summarize
 from tasks.data.working_size import affordable
 
-__all__ = ["KINDS", "load_data", "open_source", "resolved", "same_set"]
+__all__ = ["KINDS", "Divided", "divide", "load_data", "open_source", "resolved", "same_set"]
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +131,8 @@ def _load(
     if source.classes != target.classes:
         raise UserError(_class_difference(source, target))
     if not holdout:
-        source, target = undivided(source), undivided(target)
+        source = undivided(source)
+        target = undivided(target) if other else source
     _check_folds(folds, holdout, other)
     native = target.size or first_size(target.pool)
     if size is None:
@@ -147,19 +148,8 @@ def _load(
     def choose(source: Source) -> tuple[Item, ...]:
         return choose_labels(source, labels or ("all" if other else None), seed, presence)
 
-    source, few, folds = _with_folds(source, choose, 0 if other or not holdout else folds)
-    if not other:
-        target = source
-    named = {item.name for item in few}
-    ranked = source.validation if holdout and not other else ()
-    taken = tuple(item.name for item in ranked if item.name in named)
-    rest = target.pool if other else tuple(item for item in source.pool if item.name not in named)
-    splits: dict[str, tuple[Item, ...]] = {
-        "labelled": few,
-        "unlabelled": (*rest, *target.extra),
-        "validation": _not_labelled(source, taken) if taken else target.validation,
-        "test": target.test,
-    }
+    divided = divide(source, target, choose, folds, holdout)
+    source, splits, folds, taken = divided.source, divided.splits, divided.folds, divided.taken
     images = sum(map(len, splits.values()))
     pixels = size[0] * size[1]
     allocate = allocator(pixels * (4 * images - len(splits["unlabelled"])), cache_gb, folder)
@@ -185,10 +175,61 @@ def _load(
         shifted=other,
         taken=taken,
         native=native,
-        groups=units_of(few),
+        groups=units_of(splits["labelled"]),
         folds=folds,
     )
-    return data, source, sizes, _unused(source, few)
+    return data, source, sizes, _unused(source, splits["labelled"])
+
+
+class Divided(NamedTuple):
+    """The items of a set by what they are used for.
+
+    Attributes:
+        source: the set that is labelled, as it is for that many folds.
+        splits: labelled, unlabelled, validation (empty with folds) and test.
+        folds: of the labelled images, 0 for none.
+        taken: names of images held out for ranking that are labelled instead, as a list asked.
+    """
+
+    source: Source
+    splits: dict[str, tuple[Item, ...]]
+    folds: int
+    taken: tuple[str, ...]
+
+
+def divide(
+    source: Source,
+    target: Source,
+    choose: Callable[[Source], tuple[Item, ...]],
+    folds: int | None = None,
+    holdout: bool = True,
+) -> Divided:
+    """Which items are labelled, unlabelled, ranked on and tested on.
+
+    Args:
+        source: the set that is labelled.
+        target: the set that the other splits are of: the same one, but for domain adaptation.
+        choose: draws the labelled items.
+        folds, holdout: as for `load_data`.
+
+    Raises:
+        UserError: nothing is left to rank on, or there are fewer groups of labelled images than folds.
+    """
+    other = target is not source
+    source, few, folds = _with_folds(source, choose, 0 if other or not holdout else folds)
+    if not other:
+        target = source
+    named = {item.name for item in few}
+    ranked = source.validation if holdout and not other else ()
+    taken = tuple(item.name for item in ranked if item.name in named)
+    rest = target.pool if other else tuple(item for item in source.pool if item.name not in named)
+    splits: dict[str, tuple[Item, ...]] = {
+        "labelled": few,
+        "unlabelled": (*rest, *target.extra),
+        "validation": _not_labelled(source, taken) if taken else target.validation,
+        "test": target.test,
+    }
+    return Divided(source, splits, folds, taken)
 
 
 def _check_folds(folds: int | None, holdout: bool, other: bool) -> None:

@@ -12,7 +12,7 @@ from nas.wording import counted
 from tasks.data.items import FileItem
 from tasks.data.sets import VOID, FewLabelData, ImageSet, LeftOut, Source
 
-__all__ = ["ClassFacts", "Summary", "summarize"]
+__all__ = ["ClassFacts", "Summary", "class_warnings", "summarize"]
 
 LARGE_VOID = 0.2
 """Share of void pixels above which 255 may well be a class."""
@@ -23,7 +23,7 @@ NEARLY_ALL = 0.99
 SAID = 20
 """Classes that a line names; data.json has all."""
 
-_WORDS = {"labelled": "labelled", "validation": "ranked on", "test": "tested on"}
+_WORDS = {"validation": "ranked on", "test": "tested on"}
 
 
 @dataclass(frozen=True)
@@ -205,25 +205,47 @@ def _value(value: int | tuple[int, int, int]) -> str:
 
 
 def _warnings(data: FewLabelData, source: Source, counts: Mapping[str, np.ndarray]) -> list[str]:
-    shown = {split: count[: len(data.classes)] > 0 for split, count in counts.items()}
     # What the reader warned of when it saw the masks, it says better.
     told = source.masks is not None and bool(source.masks.warnings)
-    return [*_unlearnt(data, shown), *_unseen(data, shown), *_void(counts, told), *_single(data, counts)]
+    return [*class_warnings(data.name, data.classes, counts, told), *_folded_out(data, counts)]
 
 
-def _unlearnt(data: FewLabelData, shown: Mapping[str, np.ndarray]) -> list[str]:
+def class_warnings(
+    name: str, classes: Sequence[str], counts: Mapping[str, np.ndarray], void_told: bool = False
+) -> list[str]:
+    """What is probably wrong with the classes of a set, by their pixels alone.
+
+    Args:
+        name: of the set.
+        classes: one name each.
+        counts: pixels of each of 256 values, a class index or 255 for void, by split: labelled, validation, test.
+        void_told: whether the share of void is told already.
+    """
+    shown = {split: count[: len(classes)] > 0 for split, count in counts.items()}
+    return [*_unlearnt(classes, shown), *_unseen(classes, shown), *_shares(name, classes, counts, void_told)]
+
+
+def _unlearnt(classes: Sequence[str], shown: Mapping[str, np.ndarray]) -> list[str]:
     """Classes that are scored and cannot be learnt."""
     found = []
-    for index, name in enumerate(data.classes):
-        scored = [_WORDS[split] for split in shown if split != "labelled" and shown[split][index]]
-        if scored and not shown["labelled"][index]:
+    for index, name in enumerate(classes):
+        scored = [
+            word for split, word in _WORDS.items() if split != "labelled" and split in shown and shown[split][index]
+        ]
+        if scored and "labelled" in shown and not shown["labelled"][index]:
             found.append(f"class {name} is {' and '.join(scored)} but no labelled image shows it: label some that do")
-        if data.folds and shown["labelled"][index] and len(_groups_with(data, index)) == 1:
-            found.append(
-                f"class {name} is in one labelled image or group alone, so the fold that holds it out cannot learn it: "
-                "label another"
-            )
     return found
+
+
+def _folded_out(data: FewLabelData, counts: Mapping[str, np.ndarray]) -> list[str]:
+    """Classes that the fold which holds them out cannot learn."""
+    labelled = counts["labelled"][: len(data.classes)] > 0
+    return [
+        f"class {name} is in one labelled image or group alone, so the fold that holds it out cannot learn it: "
+        "label another"
+        for index, name in enumerate(data.classes)
+        if data.folds and labelled[index] and len(_groups_with(data, index)) == 1
+    ]
 
 
 def _groups_with(data: FewLabelData, index: int) -> set[str]:
@@ -232,15 +254,15 @@ def _groups_with(data: FewLabelData, index: int) -> set[str]:
     return {group for group, mask in zip(data.groups, masks, strict=True) if (mask == index).any()}
 
 
-def _unseen(data: FewLabelData, shown: Mapping[str, np.ndarray]) -> list[str]:
+def _unseen(classes: Sequence[str], shown: Mapping[str, np.ndarray]) -> list[str]:
     """Classes that are not scored, or never show."""
-    nowhere = [name for index, name in enumerate(data.classes) if not any(part[index] for part in shown.values())]
-    found = [f"no image shows the {_classes(nowhere)}"] if nowhere else []
+    nowhere = [name for index, name in enumerate(classes) if not any(part[index] for part in shown.values())]
+    found = [f"no image shows the {_classes(nowhere)}: see how masks say it, or leave it out"] if nowhere else []
     for split in ("validation", "test"):
         absent = [
             name
-            for index, name in enumerate(data.classes)
-            if split in shown and shown["labelled"][index] and not shown[split][index]
+            for index, name in enumerate(classes)
+            if split in shown and "labelled" in shown and shown["labelled"][index] and not shown[split][index]
         ]
         if absent:
             side = "rank on" if split == "validation" else "test on"
@@ -248,25 +270,25 @@ def _unseen(data: FewLabelData, shown: Mapping[str, np.ndarray]) -> list[str]:
     return found
 
 
-def _void(counts: Mapping[str, np.ndarray], told: bool) -> list[str]:
+def _shares(name: str, classes: Sequence[str], counts: Mapping[str, np.ndarray], void_told: bool) -> list[str]:
+    found = []
     every = sum(counts.values(), np.zeros(256, np.int64))
-    share = every[VOID] / max(1, every.sum())
-    if told or share <= LARGE_VOID:
-        return []
-    return [
-        f"{_percent(share)} of all pixels are void and count for nothing: is a class missing from the set's classes?"
-    ]
-
-
-def _single(data: FewLabelData, counts: Mapping[str, np.ndarray]) -> list[str]:
-    known = sum(counts.values(), np.zeros(256, np.int64))[: len(data.classes)]
+    void, known = every[VOID] / max(1, every.sum()), every[: len(classes)]
+    if void > LARGE_VOID and not void_told:
+        mend = ""
+        if name.startswith("folder:"):
+            mend = (
+                ': if 255 is a class, give it a name in classes.json, such as [{"name": "background", "value": 0}, '
+                '{"name": "object", "value": 255}]'
+            )
+        found.append(f"{_percent(void)} of all pixels are void and count for nothing{mend}")
     largest = int(known.argmax())
-    if known[largest] <= NEARLY_ALL * known.sum():
-        return []
-    return [
-        f"{_percent(known[largest] / known.sum())} of the labelled pixels are {data.classes[largest]}: "
-        "are the masks what they should be?"
-    ]
+    if known[largest] > NEARLY_ALL * known.sum():
+        found.append(
+            f"{_percent(known[largest] / known.sum())} of the labelled pixels are {classes[largest]}: "
+            "are the masks what they should be?"
+        )
+    return found
 
 
 def _classes(names: Sequence[str]) -> str:

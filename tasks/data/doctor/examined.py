@@ -12,6 +12,7 @@ import numpy as np
 from tasks.data.doctor.look import ImageLook, MaskLook
 from tasks.data.doctor.members import Members
 from tasks.data.doctor.sizes import Size, suggest_size
+from tasks.data.sets import VOID
 
 __all__ = ["ClassShares", "Examined", "gpu_here"]
 
@@ -22,7 +23,7 @@ class ClassShares:
 
     Attributes:
         classes: one name a class.
-        pixels: by split, the pixels of each class and, last, those of void: whole numbers, one more than classes.
+        pixels: by split, the pixels of each of 256 values: a class index, or 255 for void.
     """
 
     classes: tuple[str, ...]
@@ -30,14 +31,13 @@ class ClassShares:
 
     def share(self, split: str) -> np.ndarray:
         """The share of each class in the labelled pixels of a split; 0 where it has none."""
-        counts = self.pixels[split][:-1]
+        counts = self.pixels[split][: len(self.classes)]
         return counts / max(1, counts.sum())
 
-    @property
-    def total(self) -> np.ndarray:
-        """Pixels of each class and void over all splits."""
-        none = np.zeros(len(self.classes) + 1, np.int64)
-        return sum(self.pixels.values(), none)
+    def void(self, split: str) -> float:
+        """The share of all pixels of a split that have no label."""
+        counts = self.pixels[split]
+        return float(counts[VOID] / max(1, counts.sum()))
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Examined:
         members: the files.
         images, masks: what was seen, by the name of the image; an image without a mask has no entry in `masks`.
         splits: names of images by split, as a search would divide them; empty where it refuses the set.
+        folds: of the labelled images that a search ranks on, 0 for none.
         shares: pixels by class and split, None where masks cannot be told apart.
         size: the working size that is wanted, None if it is left to the doctor.
     """
@@ -56,6 +57,7 @@ class Examined:
     images: Mapping[str, ImageLook]
     masks: Mapping[str, MaskLook]
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    folds: int = 0
     shares: ClassShares | None = None
     size: Size | None = None
 

@@ -10,14 +10,15 @@ import numpy as np
 from PIL import Image
 
 from nas.errors import UserError
-from tasks.data.decoding import decode_image, identify, naming_faults, orientation_of, read_bytes
+from tasks.data.decoding import decode_image, identify, naming_faults, orientation_of, read_bytes, turned
 from tasks.data.depth import EIGHT_BITS
 from tasks.data.doctor.sizes import Size
 from tasks.data.mask_counts import MaskCount, count_stored, naming
 from tasks.data.masks import MaskCode, read_stored
-from tasks.data.sets import VOID
+from tasks.data.sets import Pixels
+from tasks.data.thumbnails import SIDE
 
-__all__ = ["ImageLook", "MaskLook", "class_pixels", "look_at_image", "look_at_mask"]
+__all__ = ["ImageLook", "MaskLook", "look_at_image", "look_at_mask", "pixels_by_class"]
 
 SMALL = 128
 """Pixels a side that are enough for brightness: a JPEG is decoded at the scale next above."""
@@ -35,6 +36,7 @@ class ImageLook:
         deep: whether it has more than 8 bits a channel.
         brightness: mean of its grey values, 0 to 255.
         contrast: their standard deviation.
+        thumbnail: a small grey picture as shown, as `tasks.data.thumbnails` has them.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class ImageLook:
     deep: bool = False
     brightness: float = 0.0
     contrast: float = 0.0
+    thumbnail: Pixels | None = None
 
     @property
     def stored(self) -> Size:
@@ -68,7 +71,9 @@ def _by_jpeg(data: bytes, path: Path) -> ImageLook | None:
     orientation, (width, height) = orientation_of(image), image.size
     image.draft("L", (SMALL, SMALL))
     size = (width, height) if orientation >= 5 else (height, width)
-    return _measured(path, image.convert("L"), size, orientation, False)
+    grey = image.convert("L")
+    thumbnail = turned(_squeezed(grey), orientation)
+    return _measured(path, grey, size, orientation, False, thumbnail)
 
 
 def _decoded(data: bytes, path: Path) -> ImageLook:
@@ -76,13 +81,18 @@ def _decoded(data: bytes, path: Path) -> ImageLook:
     pixels = decode_image(data, path)
     grey = Image.fromarray(EIGHT_BITS.apply(pixels)).convert("L")
     size = (pixels.shape[0], pixels.shape[1])
-    return _measured(path, grey, size, 1 if image is None else orientation_of(image), pixels.dtype != np.uint8)
+    orientation = 1 if image is None else orientation_of(image)
+    return _measured(path, grey, size, orientation, pixels.dtype != np.uint8, _squeezed(grey))
 
 
-def _measured(path: Path, grey: Image.Image, size: Size, orientation: int, deep: bool) -> ImageLook:
+def _squeezed(grey: Image.Image) -> Pixels:
+    return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def _measured(path: Path, grey: Image.Image, size: Size, orientation: int, deep: bool, thumbnail: Pixels) -> ImageLook:
     # A mean over blocks keeps the mean; fine texture matters for neither figure.
     small = np.asarray(grey.reduce(max(1, min(grey.size) // SMALL)), np.float32)
-    return ImageLook(path, None, size, orientation, deep, float(small.mean()), float(small.std()))
+    return ImageLook(path, None, size, orientation, deep, float(small.mean()), float(small.std()), thumbnail)
 
 
 @dataclass(frozen=True)
@@ -115,13 +125,13 @@ def look_at_mask(path: Path) -> MaskLook:
     return MaskLook(path, None, size, count_stored(path, stored), digest)
 
 
-def class_pixels(count: MaskCount, code: MaskCode, classes: int) -> np.ndarray:
-    """Pixels of each class in a mask and, last, those of void; what means no class is not counted."""
+def pixels_by_class(count: MaskCount, code: MaskCode) -> np.ndarray:
+    """Pixels of each of 256 class indices in a mask, 255 for void; what means no class is not counted."""
     values, colours = naming(count, code)
-    pixels = np.zeros(classes + 1, np.int64)
     named = [(code.values.get(value), n) for value, n in values.items()]
     named += [(code.colours.get(colour), n) for colour, n in colours.items()]
+    pixels = np.zeros(256, np.int64)
     for index, n in named:
         if index is not None:
-            pixels[classes if index == VOID else index] += n
+            pixels[index] += n
     return pixels

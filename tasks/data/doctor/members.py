@@ -65,6 +65,18 @@ class Members:
     told: tuple[str, ...] = ()
 
     @property
+    def films(self) -> dict[str, str]:
+        """The film that an image is a frame of, by name: neighbours in it are alike by nature."""
+        source = self.source
+        items = (*source.pool, *source.validation, *source.test, *source.spare) if source is not None else ()
+        return {item.name: item.sequence for item in items if item.sequence is not None}
+
+    @property
+    def root(self) -> Path:
+        """The folder of the set."""
+        return Path(self.spec.partition(":")[2]).expanduser()
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, none where nothing tells them."""
         known = self.source.classes if self.source is not None else None

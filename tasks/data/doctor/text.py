@@ -28,12 +28,13 @@ def facts(seen: Examined) -> list[tuple[str, str]]:
     masked = len(seen.masks)
     rows = [("images", f"{len(members.members)}, {masked} with a mask")]
     if seen.splits:
-        splits = ", ".join(f"{split} {len(names)}" for split, names in seen.splits.items())
-        used = {name for names in seen.splits.values() for name in names}
-        left = len(members.members) - len(used)
-        rows.append(("splits", splits + (f"; in none {left}" if left else "")))
+        ranked = [("validation", f"ranked on {seen.folds} folds of the labelled")] if seen.folds else []
+        said = dict(ranked)
+        rows.append(("splits", ", ".join(said.get(split, f"{split} {len(n)}") for split, n in seen.splits.items())))
     else:
         rows.append(("splits", f"none, since a search refuses this set: {members.refused}"))
+    if members.source is not None:
+        rows += [("left out", f"{out.count} {out.reason}, the first is {out.first}") for out in members.source.left_out]
     sizes = Counter(look.size for look in seen.readable.values())
     if sizes:
         common = ", ".join(f"{h}x{w} ({count})" for (h, w), count in sizes.most_common(3))
@@ -76,7 +77,7 @@ def class_rows(seen: Examined) -> tuple[list[str], list[ClassRow]]:
         ClassRow(name, colour, tuple(_percent(shares.share(split)[index]) for split in splits))
         for index, (name, colour) in enumerate(zip(shares.classes, seen.members.palette, strict=True))
     ]
-    void = tuple(_percent(shares.pixels[split][-1] / shares.pixels[split].sum()) for split in splits)
+    void = tuple(_percent(shares.void(split)) for split in splits)
     return splits, [*rows, ClassRow("void", None, void)]
 
 
