@@ -187,15 +187,20 @@ def _studies_there(settings: Settings) -> list[str]:
 
 
 def _check_builds(space: Recipe, data: Any) -> None:
-    """Build what is given in full: a mistake in it is found before anything is written."""
+    """Build what is given in full, and what the space leaves open in a few draws: a mistake in it is found at once."""
+    from nas.search.tryout import check_options, try_candidate
+
     for i, baseline in enumerate(space.baselines):
         _build(f"baselines.{i}", baseline, data)
     if not is_open(space):
         _build("the recipe", space.candidate(), data)
+    else:
+        check_options(space, lambda candidate: try_candidate(candidate, data))
 
 
 def _build(name: str, recipe: Recipe, data: Any) -> None:
     from nas.models import build_network
+    from nas.search.tryout import reason_of, take_a_step
     from nas.training import class_pixels, cost
 
     classes = len(data.classes)
@@ -207,8 +212,9 @@ def _build(name: str, recipe: Recipe, data: Any) -> None:
         recipe.loss.build(class_pixels(data.labelled, classes))
         recipe.method.build(network, classes)
         recipe.optimizer.build(network)
-    except Exception as error:  # a space may hold parts of anyone's making
-        raise UserError(f"{name} cannot be built: {error}") from error
+        take_a_step(recipe, data)
+    except (Exception, SystemExit) as error:  # a space may hold parts of anyone's making
+        raise UserError(f"{name} cannot be built: {reason_of(error)}") from error
 
 
 def _check_start(settings: Settings) -> None:

@@ -238,7 +238,7 @@ class Exploration:
                 return True
             for name, value in self.cost_of(candidate).items():
                 trial.set_user_attr(name, value)
-        except Exception as error:  # a space may hold parts of anyone's making
+        except (Exception, SystemExit) as error:  # a space may hold parts of anyone's making
             self._failed(trial, f"it cannot be built: {error}", traceback.format_exc())
             return True
         return False
