@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["INTERRUPTED", "came", "check", "heeded", "ignore", "leave", "unfinished", "watch"]
+__all__ = ["INTERRUPTED", "came", "check", "heeded", "ignore", "last_words", "leave", "unfinished", "watch"]
 
 INTERRUPTED = 130
 """Exit code: 128 + SIGINT, as shells count."""
@@ -35,6 +35,8 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 unfinished: set[Path] = set()
 """Temporary files that are removed when a command is interrupted."""
+
+_last_words = ""
 
 _since: float | None = None
 """When the first signal came (on the monotonic clock)."""
@@ -87,6 +89,17 @@ def heeded() -> Iterator[None]:
         if borrowed:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             _forget()
+
+
+@contextmanager
+def last_words(line: str) -> Iterator[None]:
+    """What a command prints on standard output if it must end inside where it is."""
+    global _last_words
+    _last_words = line
+    try:
+        yield
+    finally:
+        _last_words = ""
 
 
 def _may_borrow() -> bool:
@@ -175,5 +188,7 @@ def _end() -> NoReturn:
     if ending:
         clear = "\r\033[K" if os.isatty(2) else ""  # a progress bar may stand there
         with suppress(OSError):
+            if _last_words:
+                os.write(1, f"{_last_words}\n".encode())
             os.write(2, f"{clear}{_command}: interrupted\n".encode())
     os._exit(INTERRUPTED)

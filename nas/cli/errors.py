@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import click
 
-from nas import interrupt
+from nas import __version__, interrupt
 from nas.errors import UserError
 
 __all__ = ["run"]
@@ -22,7 +22,7 @@ FAULT = 2
 
 
 def run(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
-    """Run a click command and leave the process with its exit code.
+    """Run a click command, which is given a --version, and leave the process with its exit code.
 
     0 when it ended well, or the number it returned; 2 for a UserError, a wrong option and a file that
     the system refuses, each told in one line; 130 when interrupted. Any other exception is a bug and
@@ -59,10 +59,12 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
 
 def _called(command: click.Command, name: str, args: Sequence[str] | None) -> object:
     """What the command returns. Unlike `command.main`, this prints no line of its own when interrupted."""
+    if not any(option.name == "version" for option in command.params):
+        click.version_option(__version__, message="%(prog)s %(version)s")(command)
     try:
         with command.make_context(name, list(sys.argv[1:] if args is None else args)) as context:
             return command.invoke(context)
-    except click.exceptions.Exit as ended:  # --help
+    except click.exceptions.Exit as ended:  # --help, --version
         return ended.exit_code
 
 

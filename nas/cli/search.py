@@ -15,15 +15,15 @@ __all__ = ["main"]
 
 
 class Seconds(click.ParamType):
-    """A time such as 90s, 45m, 2h; a bare number is minutes."""
+    """A time such as 90s, 45m, 2h; a bare number could be any of these, and is refused."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value).strip())
         if not found:
             self.fail(f"{value!r} is not a time: write 90s, 45m or 2h", param, ctx)
-        return float(found[1]) * {"s": 1, "m": 60, "": 60, "h": 3600}[found[2]]
+        return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 class ImageSize(click.ParamType):

@@ -17,6 +17,7 @@ from typing import Any
 
 from nas.interrupt import check
 from nas.pool.devices import cpu_count, visible_gpus
+from nas.pool.guard import UNGUARDED, UnguardedError, check_guard
 from nas.pool.protocol import (
     Done,
     Ended,
@@ -65,6 +66,7 @@ class LocalPool:
 
     Raises:
         ValueError: no slot at all.
+        UnguardedError: the script lacks its guard; so does `messages`, where only a worker finds out.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class LocalPool:
         hang_after: float | None = 1800.0,
         gpus: Sequence[str] | None = None,
     ) -> None:
+        check_guard()
         gpus = visible_gpus() if gpus is None else gpus
         if slots is None:
             slots = workers_per_gpu * len(gpus) if gpus else cpu_count()
@@ -85,7 +88,7 @@ class LocalPool:
         self._tasks: dict[int, _Task] = {}
         self._queue: deque[_Task] = deque()
         self._outbox: list[Message] = []
-        self._error: PoolError | None = None
+        self._error: PoolError | UnguardedError | None = None
         self._closed = False
         threads = max(1, cpu_count() // slots) if gpus else 1
         pickled = pickle.dumps(work)
@@ -219,7 +222,11 @@ class LocalPool:
     def _bury(self, slot: _Slot, reason: str) -> None:
         """Replace a worker, and run its job again unless that was the second one to die on it."""
         task = slot.task
+        unguarded = slot.process.exitcode == UNGUARDED and not slot.ready and task is None
         slot.stop()
+        if unguarded:
+            self._error = UnguardedError()
+            return
         if task is None:
             slot.failures += 1
         elif not task.started:

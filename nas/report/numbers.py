@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Any
 from nas import wording
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nas.search.run import Run
 
-__all__ = ["count", "duration", "finite", "score", "score_with_interval", "shown_folder", "shown_storage"]
+__all__ = [
+    "cannot_tell",
+    "count",
+    "duration",
+    "finite",
+    "score",
+    "score_with_interval",
+    "shown_folder",
+    "shown_storage",
+]
 
 
 def finite(value: Any) -> float | None:
@@ -51,6 +62,13 @@ def duration(seconds: Any) -> str:
     """Seconds as `34.1 s`, `12 min` or `3 h 20 min`, or `-`."""
     number = finite(seconds)
     return "-" if number is None else wording.duration(number)
+
+
+def cannot_tell(table: pd.DataFrame) -> str:
+    """What is known of a contender that ties with the first: `3 seeds cannot tell it from the first`."""
+    counts = sorted(set(table.loc[table["tie"] | (table.index == table.index[0]), "seeds"]))
+    seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    return f"{seeds} cannot tell it from the first"
 
 
 def shown_folder(run: Run) -> Path:

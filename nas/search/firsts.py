@@ -32,7 +32,8 @@ def queue_baselines(study: optuna.Study, space: Recipe, order: Sequence[int] | N
     for i in range(len(space.baselines)) if order is None else order:
         baseline = space.baselines[i]
         genes = locate(space, baseline)
-        study.enqueue_trial(genes or {}, user_attrs={BASELINE: i, OUTSIDE: genes is None})
+        attrs = {BASELINE: i, OUTSIDE: genes is None, trials.NAME: space.baseline_name(i)}
+        study.enqueue_trial(genes or {}, user_attrs=attrs)
 
 
 def best_of(run: Run, count: int = WINNERS) -> list[str]:

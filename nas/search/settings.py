@@ -42,8 +42,11 @@ def settings_of(**given: Any) -> Settings:
     unknown = [name for name in given if name not in known]
     if unknown:
         raise UserError(f"there is no setting {unknown[0]!r}: choose from {', '.join(sorted(known - {'space'}))}")
-    if given.get("max_time") is not None and given.get("budget") is None:
-        given["budget"] = UNLIMITED
+    if given.get("budget") is None:
+        given.pop("budget", None)
+        # Time alone is a budget.
+        if given.get("max_time") is not None:
+            given["budget"] = UNLIMITED
     return Settings(**given).checked()
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -70,7 +71,13 @@ def load_space(name: str | Path) -> Recipe:
             to_json(baseline)
     except SpaceError as error:
         raise SpaceError(f"{path}: {error}") from None
-    return space
+    return replace(space, baseline_names=_names(space.baselines, module))
+
+
+def _names(baselines: tuple[Recipe, ...], module: ModuleType) -> tuple[str, ...]:
+    """The variable of the file that holds each baseline, or ""."""
+    variables = {id(value): name for name, value in reversed(vars(module).items()) if name != "space"}
+    return tuple(variables.get(id(baseline), "") for baseline in baselines)
 
 
 def _check_parts(recipe: Recipe, where: str = "") -> None:
