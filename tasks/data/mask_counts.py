@@ -15,7 +15,7 @@ from tasks.data.masks import MaskCode, StoredMask, read_stored
 from tasks.data.palettes import Colour
 from tasks.data.parallel import progress_bar, threaded
 
-__all__ = ["MaskCount", "MaskSet", "count_masks", "naming"]
+__all__ = ["MaskCount", "Tally", "count_masks", "count_stored", "naming", "tally"]
 
 MOST_COLOURS = 4096
 """Colours that are counted of one mask; one of more is a photo, or was compressed with loss."""
@@ -59,9 +59,13 @@ def count_masks(masks: Sequence[Path], what: str, progress: bool) -> list[MaskCo
 
 def _count_file(path: Path) -> MaskCount | None:
     try:
-        stored = read_stored(path)
+        return count_stored(path, read_stored(path))
     except BrokenImageError:
         return None
+
+
+def count_stored(path: Path, stored: StoredMask) -> MaskCount:
+    """The pixels of one mask that has been read."""
     colours: Mapping[Colour, int] = {}
     values: Mapping[int, int] = {}
     if stored.pixels.ndim == 3:
@@ -117,19 +121,19 @@ def naming(count: MaskCount, code: MaskCode) -> tuple[Mapping[int, int], Mapping
 
 
 @dataclass(frozen=True)
-class MaskSet:
-    """The masks of a set under one code, while it is decided what they mean.
+class Tally:
+    """The masks of a set together, under one code.
 
     Attributes:
-        what: the set, for messages, such as "folder:mine".
         counts: of every mask that can be read.
         code: how the files store what names the classes; its values may still be missing.
+        what: the set, for messages, such as "folder:mine".
         progress: whether to show a bar where files are read again.
     """
 
-    what: str
     counts: Sequence[MaskCount]
     code: MaskCode
+    what: str = ""
     progress: bool = False
 
     @cached_property
@@ -163,6 +167,11 @@ class MaskSet:
         """How many pixels were counted."""
         return self.values.total() + self.colours.total()
 
-    def under(self, code: MaskCode) -> MaskSet:
+    def under(self, code: MaskCode) -> Tally:
         """The same masks under another code."""
         return replace(self, code=code)
+
+
+def tally(counts: Sequence[MaskCount], code: MaskCode) -> Tally:
+    """All masks together, under a code."""
+    return Tally(counts, code)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nas.errors import UserError
 from tasks.data import mask_words as words
-from tasks.data.mask_counts import MaskSet, count_masks
+from tasks.data.mask_counts import Tally, count_masks
 from tasks.data.mask_storage import how_stored
 from tasks.data.masks import LOSSY, MaskCode
 from tasks.data.palettes import Colour, distinct_colours
@@ -70,7 +70,7 @@ def understand_masks(masks: Sequence[Path], table: ClassTable | None, what: str,
     """
     counts = count_masks(masks, what, progress)
     code = how_stored(counts, MaskCode({}) if table is None else table.code)
-    found = MaskSet(what, counts, code, progress)
+    found = Tally(counts, code, what, progress)
     lossy = next((count for count in counts if count.lossy), None)
     try:
         meaning = _unnamed(found) if table is None else _named(found, table)
@@ -83,7 +83,7 @@ def understand_masks(masks: Sequence[Path], table: ClassTable | None, what: str,
     return meaning
 
 
-def _unnamed(masks: MaskSet) -> MaskMeaning:
+def _unnamed(masks: Tally) -> MaskMeaning:
     """Classes as the values that occur; two levels, with soft edges or without, are background and foreground."""
     if masks.colours:
         raise UserError(words.colours_without_table(masks))
@@ -98,7 +98,7 @@ def _unnamed(masks: MaskSet) -> MaskMeaning:
     return _meaning(masks.under(_far(code)), tuple(map(str, found)), distinct_colours(len(found)))
 
 
-def _named(masks: MaskSet, table: ClassTable) -> MaskMeaning:
+def _named(masks: Tally, table: ClassTable) -> MaskMeaning:
     """Classes of a table: by their colours, by their values, or in the order of the values that occur."""
     strange = Counter({colour: n for colour, n in masks.colours.items() if colour not in table.code.colours})
     readings = _readings(masks, table)
@@ -114,7 +114,7 @@ def _named(masks: MaskSet, table: ClassTable) -> MaskMeaning:
     raise UserError(words.no_class_of(masks, readings, strange, levels))
 
 
-def _readings(masks: MaskSet, table: ClassTable) -> list[Mapping[int, int]]:
+def _readings(masks: Tally, table: ClassTable) -> list[Mapping[int, int]]:
     """From the values of grey masks to classes, the likeliest way first."""
     shades = {red: index for (red, green, blue), index in table.code.colours.items() if red == green == blue}
     by_value, by_shade = table.code.values, {VOID: VOID, **shades}
@@ -132,7 +132,7 @@ def _readings(masks: MaskSet, table: ClassTable) -> list[Mapping[int, int]]:
     return [*in_order, by_value] if present == {0, VOID} else [by_value, *in_order]
 
 
-def _levels(masks: MaskSet) -> Levels | None:
+def _levels(masks: Tally) -> Levels | None:
     """The levels of grey masks, unless their values are plainly indices of classes."""
     greys = masks.greys
     if greys is None or len(greys) <= 2 or max(greys) > 255:
@@ -157,7 +157,7 @@ def _two_classes(table: ClassTable) -> tuple[int, int] | None:
 
 
 def _in_two(
-    masks: MaskSet,
+    masks: Tally,
     levels: tuple[int, int],
     names: tuple[str, ...],
     colours: tuple[Colour, ...],
@@ -183,7 +183,7 @@ def _far(code: MaskCode) -> MaskCode:
 
 
 def _meaning(
-    masks: MaskSet,
+    masks: Tally,
     names: tuple[str, ...],
     colours: tuple[Colour, ...],
     void_declared: bool = False,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tasks.data.mask_counts import MaskSet, naming
+from tasks.data.mask_counts import Tally, naming
 from tasks.data.palettes import Colour
 from tasks.data.sets import VOID
 from tasks.data.soft_edges import Levels
@@ -39,7 +39,7 @@ def levels(found: Sequence[tuple[int | Colour, int, str]]) -> str:
     return f"masks: {', '.join(parts)}" + (f", and {more} more" if more > 0 else "")
 
 
-def soft_edges(masks: MaskSet, two: tuple[int, int], names: tuple[str, str]) -> str:
+def soft_edges(masks: Tally, two: tuple[int, int], names: tuple[str, str]) -> str:
     """That masks have soft edges, and which values became which of two classes."""
     low, high = two
     middle = (low + high) // 2
@@ -52,7 +52,7 @@ def soft_edges(masks: MaskSet, two: tuple[int, int], names: tuple[str, str]) -> 
     )
 
 
-def void_may_be_a_class(masks: MaskSet, names: Sequence[str]) -> str:
+def void_may_be_a_class(masks: Tally, names: Sequence[str]) -> str:
     """That 255 is taken for void without anybody saying so, and how to say otherwise."""
     share = masks.values[VOID] / masks.pixels
     values = {index: value for value, index in masks.code.values.items() if value in masks.values and index != VOID}
@@ -66,7 +66,7 @@ def void_may_be_a_class(masks: MaskSet, names: Sequence[str]) -> str:
     )
 
 
-def two_kinds_of_white(masks: MaskSet) -> str | None:
+def two_kinds_of_white(masks: Tally) -> str | None:
     """That some masks hold 0 and 1 and others 0 and 255, where that is so."""
     kinds = Counter(frozenset(naming(count, masks.code)[0]) - {0} for count in masks.counts)
     ones, whites = kinds[frozenset({1})], kinds[frozenset({255})]
@@ -78,7 +78,7 @@ def two_kinds_of_white(masks: MaskSet) -> str | None:
     )
 
 
-def colours_without_table(masks: MaskSet) -> str:
+def colours_without_table(masks: Tally) -> str:
     """What to write where masks hold colours and nothing says which is which class."""
     first = next(count.path for count in masks.counts if naming(count, masks.code)[1])
     colours = masks.colours
@@ -95,7 +95,7 @@ def colours_without_table(masks: MaskSet) -> str:
     )
 
 
-def no_classes(masks: MaskSet, found: Levels | None) -> str:
+def no_classes(masks: Tally, found: Levels | None) -> str:
     """Why the values of masks without a table are no classes."""
     if found is not None and found.soft:
         along = sum(masks.values[value] for value in found.edges)
@@ -112,7 +112,7 @@ def no_classes(masks: MaskSet, found: Levels | None) -> str:
 
 
 def no_class_of(
-    masks: MaskSet, readings: Sequence[Mapping[int, int]], strange: Mapping[Colour, int], found: Levels | None
+    masks: Tally, readings: Sequence[Mapping[int, int]], strange: Mapping[Colour, int], found: Levels | None
 ) -> str:
     """Which values, or colours, of which file are no class of the table."""
     best = min(readings, key=lambda each: len(masks.values.keys() - each.keys()))
@@ -139,7 +139,7 @@ def no_class_of(
     return f"{line}: if they lie along edges, {SMOOTHED}"
 
 
-def _first_with(masks: MaskSet, values: Iterable[int]) -> Path:
+def _first_with(masks: Tally, values: Iterable[int]) -> Path:
     some = set(values)
     return next(count.path for count in masks.counts if some & naming(count, masks.code)[0].keys())
 
