@@ -33,6 +33,7 @@ def test_linked_folders_are_walked_and_loops_are_not(tmp_path: Path, write_image
     (store / "day" / "back").symlink_to(root)
     (root / "self").symlink_to(".")
     (root / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (root / "ring").symlink_to("ring")
     assert names(root) == ["own.jpg", "album/a.png", "album/day/b.png"]
     for link in ("photos/album/day/back", "photos/self"):
         assert f"{link} links to a folder that it lies in: not followed" in caplog.text
@@ -121,4 +122,12 @@ def test_a_folder_of_nothing_else_says_so(make_folder) -> None:
     for path in (root / "masks").iterdir():
         path.rename(path.with_suffix(".gif"))
     with pytest.raises(UserError, match=r"masks/ holds no image .*12 \(12 GIF\), .* GIF: convert to PNG"):
+        open_source(f"folder:{root}")
+
+
+def test_a_folder_of_annotations_that_are_no_images_says_what_it_holds(make_folder) -> None:
+    root = make_folder()
+    for path in (root / "masks").iterdir():
+        path.rename(path.with_suffix(".json"))
+    with pytest.raises(UserError, match=r"masks/ holds no image .* but 12 \.json: draw masks from them"):
         open_source(f"folder:{root}")

@@ -350,3 +350,27 @@ def test_values_beyond_the_table_are_counted_and_named(make) -> None:
         read(make(lambda n, m: m, ["a", "b"]))
     with pytest.raises(UserError, match=r"2 values are none \(.* of the pixels\): 100, 200$"):
         read(make(lambda n, m: m * np.uint8(100), ["a", "b"]))
+
+
+def test_a_jpeg_that_happens_to_be_exact_is_read(make) -> None:
+    def mask(number: int, real: np.ndarray):
+        blocks = np.zeros(SIZE, np.uint8)
+        blocks[8:24, 8 : 8 * (2 + number % 4)] = 255
+        return blocks, ".jpg" if number % 2 else ".png", {}
+
+    meaning, classes = read(make(mask))
+    assert meaning.names == ("background", "foreground") and set(np.unique(classes)) == {0, 1}
+
+
+def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_warned_of(make) -> None:
+    meaning, _ = read(make(lambda n, m: white(m, 255 if n == 0 else 1)))
+    assert "8 masks hold 0 and 1, 1 hold 0 and 255, and none holds all three" in meaning.warnings[0]
+    border = np.zeros(SIZE, bool)
+    border[:2] = True
+    meaning, _ = read(make(lambda n, m: np.where(border, np.uint8(255), white(m, 1))))
+    assert not meaning.warnings
+
+
+def test_a_single_class_beside_void_is_warned_of_however_little_void_there_is(make) -> None:
+    meaning, _ = read(make(lambda n, m: (m == 2).astype(np.uint8) * np.uint8(255), ["a", "b", "c"]))
+    assert '{"name": "a", "value": 0}, {"name": "255", "value": 255}' in meaning.warnings[0]
