@@ -17,6 +17,7 @@ from nas.report.front import figures as front_figures
 from nas.report.front import read_front, shown
 from nas.report.numbers import cannot_tell, count, duration, finite, score, score_with_interval
 from nas.report.text import next_commands
+from nas.search.data_record import understood
 from nas.search.settings import UNLIMITED
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def write_report(run: Run, out: Path | None = None) -> Path:
         *drawn,
         _importance(read_importance(run)),
         _agreement(trials),
+        _data(run),
         _failures(trials),
         _every_trial(trials),
         _next(run),
@@ -127,6 +129,15 @@ def _header(run: Run, trials: Sequence[TrialFacts]) -> str:
 
 def _budget(used: int, budget: int) -> str:
     return f"{used} candidates, limited by time" if budget == UNLIMITED else f"{used} of {budget} candidates used"
+
+
+def _data(run: Run) -> str:
+    """What was understood of the images."""
+    lines, warnings = understood(run.folder)
+    if not lines:
+        return ""
+    warned = [f"<strong>Warning:</strong> {escape(warning)}" for warning in warnings]
+    return "<h2>Data</h2>\n<ul>" + "".join(f"<li>{line}</li>" for line in [*warned, *map(escape, lines)]) + "</ul>"
 
 
 def _time(trials: Sequence[TrialFacts]) -> str:

@@ -231,6 +231,8 @@ class Source:
         copies: labelled images of no split, since they show the pictures of images to rank or test on.
         copied: how many labelled images show the picture of another.
         left_out: what is not used, and why.
+        ranking_extra: images without any label that are not learnt from for the sake of those to rank on alone.
+        ranking_left_out: the same for `left_out`.
         scale: how images of more than 8 bits a channel are brought to 8; prediction does it alike.
         masks: what the values and colours of the masks were found to mean; None of a set that declares it.
         notes: sentences on how files were understood, which the reader has also logged.
@@ -251,6 +253,8 @@ class Source:
     copies: tuple[Item, ...] = ()
     copied: int = 0
     left_out: tuple[LeftOut, ...] = ()
+    ranking_extra: tuple[Item, ...] = ()
+    ranking_left_out: tuple[LeftOut, ...] = ()
     scale: PixelScale = EIGHT_BITS
     masks: MaskMeaning | None = None
     notes: tuple[str, ...] = ()

@@ -160,7 +160,7 @@ def summarize(
         name=data.name,
         images={**images, "validation": 0 if data.folds else len(data.validation), "test": len(data.test)},
         folds=data.folds,
-        left_out=(*source.left_out, *left_out),
+        left_out=(*source.left_out, *source.ranking_left_out, *left_out),
         classes=tuple(
             ClassFacts(name, values.get(index, ()), {split: float(share[index]) for split, share in shares.items()})
             for index, name in enumerate(data.classes)
