@@ -221,13 +221,13 @@ class Source:
         label_files: names to label for a fraction written as "1_8", where the set declares them.
         size: the working size the set proposes, None for that of its first image.
         labels: which images are labelled when nobody says: few of a public set, all of somebody's own.
-        scale: how images of more than 8 bits a channel are brought to 8; prediction does it alike.
-        masks: what the values and colours of the masks were found to mean; None of a set that declares it.
-        notes: sentences on how files were understood, which the reader has also logged.
         ranking_declared: whether the set says itself which images to rank on; else they were cut from the pool.
         copies: labelled images of no split, since they show the pictures of images to rank or test on.
         copied: how many labelled images show the picture of another.
         left_out: what is not used, and why.
+        scale: how images of more than 8 bits a channel are brought to 8; prediction does it alike.
+        masks: what the values and colours of the masks were found to mean; None of a set that declares it.
+        notes: sentences on how files were understood, which the reader has also logged.
     """
 
     name: str
@@ -241,10 +241,10 @@ class Source:
     label_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     labels: str = "1/8"
-    scale: PixelScale = EIGHT_BITS
-    masks: MaskMeaning | None = None
-    notes: tuple[str, ...] = ()
     ranking_declared: bool = True
     copies: tuple[Item, ...] = ()
     copied: int = 0
     left_out: tuple[LeftOut, ...] = ()
+    scale: PixelScale = EIGHT_BITS
+    masks: MaskMeaning | None = None
+    notes: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from nas.wording import counted
 from tasks.data.items import FileItem
 from tasks.data.sets import VOID, FewLabelData, ImageSet, LeftOut, Source
 
-__all__ = ["ClassFacts", "Summary", "class_warnings", "summarize"]
+__all__ = ["ClassFacts", "Summary", "class_warnings", "summarize", "void_told"]
 
 LARGE_VOID = 0.2
 """Share of void pixels above which 255 may well be a class."""
@@ -83,7 +83,7 @@ class Summary:
         if self.groups or self.copies:
             found.append(self._together())
         found += [f"Left out: {out.count} {out.reason} (the first is {out.first})." for out in self.left_out]
-        return [*found, *(f"{note}." for note in self.notes)]
+        return [*found, *(f"{note[:1].upper()}{note[1:]}." for note in self.notes)]
 
     def short(self) -> dict[str, Any]:
         """What a checkpoint keeps: counts, classes with the values of their masks, and sizes."""
@@ -122,8 +122,7 @@ class Summary:
         more = f" and {len(self.native) - 3} other sizes" if len(self.native) > 3 else ""
         on_disk = f", on disk {natives}{more}" if self.native else ""
         same = all((h, w) == self.size for h, w, _ in self.native)
-        depth = f"; {self.depth}" if self.depth else ""
-        return f"Size: {height}x{width} (height x width){on_disk}{'' if same else ', resized'}{depth}."
+        return f"Size: {height}x{width} (height x width){on_disk}{'' if same else ', resized'}."
 
     def _together(self) -> str:
         films = f", of which {counted(len(self.films), 'film')}" if self.films else ""
@@ -171,9 +170,10 @@ def summarize(
         native=tuple((height, width, count) for (height, width), count in frequent),
         groups=int((sizes > 1).sum()),
         films=tuple(sorted({group.removeprefix("film ") for group in data.groups if group.startswith("film ")})),
+        depth="; ".join(source.scale.notes()) or None,
         copies=source.copied,
         notes=source.notes,
-        warnings=(*warnings, *_warnings(data, counts)),
+        warnings=(*warnings, *_warnings(data, source, counts)),
     )
 
 
@@ -184,40 +184,52 @@ def _counts(part: ImageSet) -> np.ndarray:
 
 
 def _values(source: Source) -> dict[int, tuple[str, ...]]:
-    """The values and colours of masks that stand for each class, where files say so."""
+    """The values and colours of masks that stand for each class, where they are known."""
+    if source.masks is not None and source.masks.names == source.classes:
+        of_name: dict[str, list[str]] = {}
+        for level in source.masks.levels:
+            of_name.setdefault(level.becomes, []).append(_value(level.value))
+        return {index: tuple(of_name.get(name, ())) for index, name in enumerate(source.classes)}
     item = next((item for item in source.pool if isinstance(item, FileItem) and item.code is not None), None)
     found: dict[int, list[str]] = {}
     if item is not None and item.code is not None:
         for value, index in item.code.values.items():
             found.setdefault(index, []).append(str(value))
-        for (red, green, blue), index in item.code.colours.items():
-            found.setdefault(index, []).append(f"#{red:02x}{green:02x}{blue:02x}")
+        for colour, index in item.code.colours.items():
+            found.setdefault(index, []).append(_value(colour))
     return {index: tuple(names) for index, names in found.items() if index != VOID}
 
 
-def _warnings(data: FewLabelData, counts: Mapping[str, np.ndarray]) -> list[str]:
-    return [*class_warnings(data.name, data.classes, counts), *_folded_out(data, counts)]
+def _value(value: int | tuple[int, int, int]) -> str:
+    return str(value) if isinstance(value, int) else "#" + "".join(f"{part:02x}" for part in value)
 
 
-def class_warnings(name: str, classes: Sequence[str], counts: Mapping[str, np.ndarray]) -> list[str]:
+def _warnings(data: FewLabelData, source: Source, counts: Mapping[str, np.ndarray]) -> list[str]:
+    return [*class_warnings(data.classes, counts, void_told(source)), *_folded_out(data, counts)]
+
+
+def void_told(source: Source) -> bool:
+    """Whether the reader warned of void when it saw the masks, which it says better."""
+    return source.masks is not None and bool(source.masks.warnings)
+
+
+def class_warnings(classes: Sequence[str], counts: Mapping[str, np.ndarray], told: bool = False) -> list[str]:
     """What is probably wrong with the classes of a set, by their pixels alone.
 
     Args:
-        name: of the set.
         classes: one name each.
         counts: pixels of each of 256 values, a class index or 255 for void, by split: labelled, validation, test.
+        told: whether void has been warned of.
     """
     shown = {split: count[: len(classes)] > 0 for split, count in counts.items()}
-    return [*_unlearnt(classes, shown), *_unseen(classes, shown), *_shares(name, classes, counts)]
+    return [*_unlearnt(classes, shown), *_unseen(classes, shown), *_void(counts, told), *_single(classes, counts)]
 
 
 def _unlearnt(classes: Sequence[str], shown: Mapping[str, np.ndarray]) -> list[str]:
     """Classes that are scored and cannot be learnt."""
     found = []
     for index, name in enumerate(classes):
-        scored = [
-            word for split, word in _WORDS.items() if split != "labelled" and split in shown and shown[split][index]
-        ]
+        scored = [word for split, word in _WORDS.items() if split in shown and shown[split][index]]
         if scored and "labelled" in shown and not shown["labelled"][index]:
             found.append(f"class {name} is {' and '.join(scored)} but no labelled image shows it: label some that do")
     return found
@@ -256,25 +268,25 @@ def _unseen(classes: Sequence[str], shown: Mapping[str, np.ndarray]) -> list[str
     return found
 
 
-def _shares(name: str, classes: Sequence[str], counts: Mapping[str, np.ndarray]) -> list[str]:
-    found = []
+def _void(counts: Mapping[str, np.ndarray], told: bool) -> list[str]:
     every = sum(counts.values(), np.zeros(256, np.int64))
-    void, known = every[VOID] / max(1, every.sum()), every[: len(classes)]
-    if void > LARGE_VOID:
-        mend = ""
-        if name.startswith("folder:"):
-            mend = (
-                ': if 255 is a class, give it a name in classes.json, such as [{"name": "background", "value": 0}, '
-                '{"name": "object", "value": 255}]'
-            )
-        found.append(f"{_percent(void)} of all pixels are void and count for nothing{mend}")
+    share = every[VOID] / max(1, every.sum())
+    if told or share <= LARGE_VOID:
+        return []
+    return [
+        f"{_percent(share)} of all pixels are void and count for nothing: is a class missing from the set's classes?"
+    ]
+
+
+def _single(classes: Sequence[str], counts: Mapping[str, np.ndarray]) -> list[str]:
+    known = sum(counts.values(), np.zeros(256, np.int64))[: len(classes)]
     largest = int(known.argmax())
-    if known[largest] > NEARLY_ALL * known.sum():
-        found.append(
-            f"{_percent(known[largest] / known.sum())} of the labelled pixels are {classes[largest]}: "
-            "are the masks what they should be?"
-        )
-    return found
+    if known[largest] <= NEARLY_ALL * known.sum():
+        return []
+    return [
+        f"{_percent(known[largest] / known.sum())} of the labelled pixels are {classes[largest]}: "
+        "are the masks what they should be?"
+    ]
 
 
 def _classes(names: Sequence[str]) -> str:

@@ -43,10 +43,10 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     """Read `folder:PATH`.
 
     images/ and masks/ hold files of the same stem (a mask may add `_mask` or `_L`), or the same
-    subfolders train/, val/, test/. Images without a mask are unlabelled ones. groups.csv says which images belong
-    together. splits/*.txt (pool or train, search_val, val, test, labelled_1_8 ...) list stems instead. unlabelled/
-    holds images without masks. classes.json or classes.txt names the classes, and their colours where masks are
-    colour images. Links to folders are followed.
+    subfolders train/, val/, test/. Images without a mask are unlabelled ones, as those in unlabelled/ are. splits/*.txt
+    (pool or train, search_val, val, test, labelled_1_8 ...) list stems instead. classes.json or classes.txt names the
+    classes, and their colours where masks are colour images. groups.csv says which images belong together. Links to
+    folders are followed.
 
     Raises:
         UserError: something is missing, does not fit, or cannot be read; the file is named.
@@ -62,6 +62,10 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     )
     extra = bare | {f"unlabelled/{name}": image for name, image in _tree(path, _UNLABELLED, optional=True).items()}
     files = understand_files(items, list(extra.values()), f"folder:{path}", progress)
+    for note in (notes := (*meaning.notes, *files.notes)):
+        _log.info("folder:%s: %s", path.name, note)
+    for warning in (*meaning.warnings, *files.warnings):
+        _log.warning("%s", warning)
     unlabelled = tuple(FileItem(name, image, scale=files.scale) for name, image in extra.items())
     with progress_bar(len(items) + len(unlabelled), f"folder:{path.name} images", progress) as bar:
         together = bring_together(files.items, unlabelled, path, bar)
@@ -83,10 +87,6 @@ def read_folder(path: Path, progress: bool = False) -> Source:
         *copies,
         *beside,
     )
-    for note in (notes := (*meaning.notes, *files.notes)):
-        _log.info("folder:%s: %s", path.name, note)
-    for warning in (*meaning.warnings, *files.warnings):
-        _log.warning("%s", warning)
     return Source(
         f"folder:{path.name}",
         meaning.names,
