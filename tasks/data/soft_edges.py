@@ -75,14 +75,16 @@ def _two_levels(pixels: np.ndarray, flat: np.ndarray) -> tuple[int, int] | None:
     far = np.abs(np.arange(256) - one) >= FAR
     if not (pixels[far] > 0).any():
         return None
-    other = int((flat * far).argmax())
-    if not flat[other]:  # structures so thin that smoothing left none of them whole
+    if (flat * far).any():
+        other = int((flat * far).argmax())
+    else:  # structures so thin that smoothing left none of them whole
         other = int(max(values, key=lambda value: abs(int(value) - one)))
     low, high = sorted((one, other))
     near = (high - low) // 8
     between = values[(values > low + near) & (values < high - near)]
     ghosts = [values[np.abs(values - level) <= near] for level in (low, high)]
-    if len(between) < 3 and min(map(len, ghosts)) < 3:
+    beyond = len(values) - len(between) - sum(map(len, ghosts))
+    if beyond or (len(between) < 3 and min(map(len, ghosts)) < 3):
         return None
     if flat[between].sum() > MOST_FLAT * flat.sum() or flat[between].sum() > 0.3 * pixels[between].sum():
         return None
