@@ -525,7 +525,6 @@ class _Searching:
             "native": self.data.native,
             # Held out for ranking, they are no measure of what they trained.
             "labelled": list(self.data.taken),
-            "folds": self.data.folds,
             "understood": None if self.data.summary is None else self.data.summary.short(),
         }
         return {"run": self.run.folder.name, "space": Path(settings.space).name, "data": data}

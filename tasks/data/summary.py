@@ -12,7 +12,7 @@ from nas.wording import counted
 from tasks.data.items import FileItem
 from tasks.data.sets import VOID, FewLabelData, ImageSet, LeftOut, Source
 
-__all__ = ["ClassFacts", "Summary", "class_warnings", "summarize"]
+__all__ = ["ClassFacts", "Summary", "class_warnings", "summarize", "void_told"]
 
 LARGE_VOID = 0.2
 """Share of void pixels above which 255 may well be a class."""
@@ -205,33 +205,31 @@ def _value(value: int | tuple[int, int, int]) -> str:
 
 
 def _warnings(data: FewLabelData, source: Source, counts: Mapping[str, np.ndarray]) -> list[str]:
-    # What the reader warned of when it saw the masks, it says better.
-    told = source.masks is not None and bool(source.masks.warnings)
-    return [*class_warnings(data.name, data.classes, counts, told), *_folded_out(data, counts)]
+    return [*class_warnings(data.classes, counts, void_told(source)), *_folded_out(data, counts)]
 
 
-def class_warnings(
-    name: str, classes: Sequence[str], counts: Mapping[str, np.ndarray], void_told: bool = False
-) -> list[str]:
+def void_told(source: Source) -> bool:
+    """Whether the reader warned of void when it saw the masks, which it says better."""
+    return source.masks is not None and bool(source.masks.warnings)
+
+
+def class_warnings(classes: Sequence[str], counts: Mapping[str, np.ndarray], told: bool = False) -> list[str]:
     """What is probably wrong with the classes of a set, by their pixels alone.
 
     Args:
-        name: of the set.
         classes: one name each.
         counts: pixels of each of 256 values, a class index or 255 for void, by split: labelled, validation, test.
-        void_told: whether the share of void is told already.
+        told: whether void has been warned of.
     """
     shown = {split: count[: len(classes)] > 0 for split, count in counts.items()}
-    return [*_unlearnt(classes, shown), *_unseen(classes, shown), *_shares(name, classes, counts, void_told)]
+    return [*_unlearnt(classes, shown), *_unseen(classes, shown), *_void(counts, told), *_single(classes, counts)]
 
 
 def _unlearnt(classes: Sequence[str], shown: Mapping[str, np.ndarray]) -> list[str]:
     """Classes that are scored and cannot be learnt."""
     found = []
     for index, name in enumerate(classes):
-        scored = [
-            word for split, word in _WORDS.items() if split != "labelled" and split in shown and shown[split][index]
-        ]
+        scored = [word for split, word in _WORDS.items() if split in shown and shown[split][index]]
         if scored and "labelled" in shown and not shown["labelled"][index]:
             found.append(f"class {name} is {' and '.join(scored)} but no labelled image shows it: label some that do")
     return found
@@ -270,25 +268,25 @@ def _unseen(classes: Sequence[str], shown: Mapping[str, np.ndarray]) -> list[str
     return found
 
 
-def _shares(name: str, classes: Sequence[str], counts: Mapping[str, np.ndarray], void_told: bool) -> list[str]:
-    found = []
+def _void(counts: Mapping[str, np.ndarray], told: bool) -> list[str]:
     every = sum(counts.values(), np.zeros(256, np.int64))
-    void, known = every[VOID] / max(1, every.sum()), every[: len(classes)]
-    if void > LARGE_VOID and not void_told:
-        mend = ""
-        if name.startswith("folder:"):
-            mend = (
-                ': if 255 is a class, give it a name in classes.json, such as [{"name": "background", "value": 0}, '
-                '{"name": "object", "value": 255}]'
-            )
-        found.append(f"{_percent(void)} of all pixels are void and count for nothing{mend}")
+    share = every[VOID] / max(1, every.sum())
+    if told or share <= LARGE_VOID:
+        return []
+    return [
+        f"{_percent(share)} of all pixels are void and count for nothing: is a class missing from the set's classes?"
+    ]
+
+
+def _single(classes: Sequence[str], counts: Mapping[str, np.ndarray]) -> list[str]:
+    known = sum(counts.values(), np.zeros(256, np.int64))[: len(classes)]
     largest = int(known.argmax())
-    if known[largest] > NEARLY_ALL * known.sum():
-        found.append(
-            f"{_percent(known[largest] / known.sum())} of the labelled pixels are {classes[largest]}: "
-            "are the masks what they should be?"
-        )
-    return found
+    if known[largest] <= NEARLY_ALL * known.sum():
+        return []
+    return [
+        f"{_percent(known[largest] / known.sum())} of the labelled pixels are {classes[largest]}: "
+        "are the masks what they should be?"
+    ]
 
 
 def _classes(names: Sequence[str]) -> str:

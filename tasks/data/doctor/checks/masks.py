@@ -13,6 +13,7 @@ from tasks.data.mask_counts import MaskCount, naming, tally
 from tasks.data.masks import MaskCode
 from tasks.data.palettes import Colour
 from tasks.data.sets import VOID
+from tasks.data.summary import void_told
 
 __all__ = ["check_masks", "histogram"]
 
@@ -143,14 +144,10 @@ def _hidden_class(seen: Examined, counts: Sequence[MaskCount]) -> list[Finding]:
 
     Where it is most of the masks, the reader warns of it.
     """
-    code = seen.members.code
+    code, source = seen.members.code, seen.members.source
     if seen.members.table is not None or not seen.members.spec.startswith("folder:"):
         return []
-    if (
-        code is None
-        or code.values.get(VOID) != VOID
-        or any("255 is read as void" in told for told in seen.members.told)
-    ):
+    if code is None or code.values.get(VOID) != VOID or (source is not None and void_told(source)):
         return []
     values = tally(counts, code).values
     levels = sorted(set(values) - {VOID})
