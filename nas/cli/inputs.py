@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.errors import UserError
-from nas.wording import counted
 
 __all__ = ["Input", "find_inputs"]
 
@@ -27,8 +26,8 @@ class Input:
     video: bool
 
 
-def find_inputs(arguments: Sequence[Path], out: Path) -> tuple[list[Input], list[str]]:
-    """The files among the arguments and the photos inside folders, each once, and a line on each that cannot be read.
+def find_inputs(arguments: Sequence[Path], out: Path) -> tuple[list[Input], dict[str, int]]:
+    """The files among the arguments and the photos inside folders, each once; and lines on those left out, with counts.
 
     Videos inside folders are left out: they take long, so they are to be named.
 
@@ -42,10 +41,10 @@ def find_inputs(arguments: Sequence[Path], out: Path) -> tuple[list[Input], list
     from nas.export.video import VIDEO_SUFFIXES
 
     found: dict[Path, tuple[Path, Path]] = {}
-    faults: list[str] = []
+    left_out: dict[str, int] = {}
     for argument in arguments:
         if argument.is_dir():
-            photos = _inside(argument, out, faults)
+            photos = _inside(argument, out, left_out)
         elif argument.exists():
             photos = [(argument, Path(argument.name))]
         else:
@@ -54,35 +53,29 @@ def find_inputs(arguments: Sequence[Path], out: Path) -> tuple[list[Input], list
             if path.is_file():
                 found.setdefault(path.resolve(), (path, kept))
             else:
-                faults.append(f"{path} is not a regular file")
+                left_out[f"{path} is not a regular file"] = 1
     names = _names([kept.with_suffix("") for _, kept in found.values()])
     paths = [path for path, _ in found.values()]
     inputs = [Input(p, name, p.suffix.lower() in VIDEO_SUFFIXES) for p, name in zip(paths, names, strict=True)]
-    return inputs, faults
+    return inputs, left_out
 
 
-def _inside(folder: Path, out: Path, faults: list[str]) -> list[tuple[Path, Path]]:
-    """The photos inside a folder, with their paths below it; what is not read is added to `faults`."""
-    from tasks.data.files import IMAGE_SUFFIXES, OTHER_IMAGES
+def _inside(folder: Path, out: Path, left_out: dict[str, int]) -> list[tuple[Path, Path]]:
+    """The photos inside a folder, with their paths below it; what is not read is added to `left_out`."""
+    from tasks.data.files import IMAGE_SUFFIXES, describe_unread, unread_images, walk_images
 
     target = out.resolve()
     if folder.resolve() == target:
         raise UserError(f"--out is {folder}, which is also read from: choose another folder")
     # What an earlier call wrote below the folder is none of its photos.
     written = target if target.is_relative_to(folder.resolve()) else None
-    inside = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and written not in path.resolve().parents
-    ]
-    unread = [path for path in inside if path.suffix.lower() in OTHER_IMAGES]
+    photos = [path for path in walk_images(folder) if written not in path.resolve().parents]
+    unread = unread_images(folder)
     if unread:
-        faults.append(f"{counted(len(unread), 'image')} of a format that is not read, the first is {unread[0]}")
-    shown = [path for path in inside if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not shown and not unread:
+        left_out[describe_unread(unread)] = len(unread)
+    if not photos and not unread:
         raise UserError(f"{folder} holds no images: known are {', '.join(IMAGE_SUFFIXES)}")
-    return [(path, path.relative_to(folder)) for path in shown]
+    return [(path, path.relative_to(folder)) for path in photos]
 
 
 def _names(wanted: Sequence[Path]) -> Iterator[str]:

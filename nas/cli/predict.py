@@ -75,7 +75,7 @@ def command(
     """
     if height is not None and not window:
         raise UserError("--height is for --window: without it each photo is resized to the training size")
-    inputs, faults = find_inputs(arguments, out)
+    inputs, left_out = find_inputs(arguments, out)
     from nas.cli.evaluate import pick_device
     from nas.export import Predictor, WindowPredictor, background_classes, load_checkpoint
 
@@ -85,10 +85,10 @@ def command(
     bare = background_classes(loaded.classes, loaded.palette)
     pictures = Pictures(out, kind, opacity, loaded.classes, loaded.palette, bare)
     pictures.prepare(inputs, [checkpoint] if space is None else [checkpoint, space])
-    for fault in faults:
-        click.echo(f"skipped: {fault}", err=True)
+    for line in left_out:
+        click.echo(f"skipped: {line}", err=True)
     done, shapes = _segment(inputs, predictor, pictures)
-    skipped = len(inputs) - len(done) + len(faults)
+    skipped = len(inputs) - len(done) + sum(left_out.values())
     click.echo(f"{out}: {_counted(done)} segmented" + (f", {skipped} skipped" if skipped else ""))
     if done:
         click.echo(f"  {_way(predictor)}")

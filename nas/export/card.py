@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nas.export.checkpoint import Checkpoint
 from nas.export.preprocessing import Preprocessing
 from nas.space import field_values
 from nas.space.describe import text
+
+if TYPE_CHECKING:
+    from tasks.data.depth import PixelScale
 
 __all__ = ["model_card"]
 
@@ -83,8 +86,16 @@ classes = np.argmax(enlarged, axis=0).astype(np.uint8)  # H x W of the photo""",
     "pt2": _ENLARGED_BY_TORCH,
 }
 
+_READ = 'image = np.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB"))'
+
+# Pillow cuts colours of more than 8 bits.
+_READ_DEEP = """\
+image = cv2.imread("photo.jpg", cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)[..., ::-1]
+if image.dtype != np.uint8:  # more than 8 bits a channel
+    low, high = {ranges}
+    image = np.rint(np.clip((image.astype(np.float32) - low) / (high - low), 0, 1) * 255).astype(np.uint8)"""
+
 _SQUEEZED = """\
-image = np.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB"))
 height, width = image.shape[:2]
 how = cv2.INTER_AREA if height >= {high} and width >= {wide} else cv2.INTER_LINEAR
 small = cv2.resize(image, ({wide}, {high}), interpolation=how)
@@ -95,14 +106,16 @@ def _usage(file: str, format: str, preprocessing: Preprocessing) -> str:
     """Code that takes a photo of any size to its class map as nas-predict does, and what it does in words."""
     high, wide = preprocessing.size
     imports, loaded = _LOADED[format]
+    read = _reading(preprocessing.scale)
     quoted = json.dumps(file, ensure_ascii=False)
     code = "\n".join(
         [
             "import cv2",
             *sorted([*imports.splitlines(), "import numpy as np"], key=str.lower),
-            "from PIL import Image, ImageOps",
+            f"from PIL import {'Image, ImageOps' if read is _READ else 'Image'}",
             "",
             loaded.format(file=quoted),
+            read,
             _SQUEEZED.format(high=high, wide=wide),
             _ENLARGED[format],
             'Image.fromarray(classes).save("classes.png")',
@@ -115,6 +128,15 @@ def _usage(file: str, format: str, preprocessing: Preprocessing) -> str:
         "images were. The network takes RGB as float32 in [0, 1], N x 3 x H x W, and normalises inside. Its logits, "
         "N x classes x H x W, are interpolated bilinearly to the photo's size, where the highest is the class."
     )
+
+
+def _reading(scale: PixelScale | None) -> str:
+    """Code that reads a photo as the training did."""
+    if scale is None or (scale.whole is None and scale.real is None):
+        return _READ
+    if scale.whole is None or scale.real is None:
+        return _READ_DEEP.format(ranges=scale.whole or scale.real)
+    return _READ_DEEP.format(ranges=f'{scale.real} if image.dtype.kind == "f" else {scale.whole}')
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[list[Any]]:

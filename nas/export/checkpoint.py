@@ -92,7 +92,7 @@ def save_checkpoint(
         "palette": getattr(data, "palette", None) or _spread_colours(len(data.classes)),
         "normalization": {"mean": network.mean.flatten().tolist(), "std": network.std.flatten().tolist()},
         "size": [height, width],
-        "preprocessing": Preprocessing((height, width)).described(),
+        "preprocessing": Preprocessing((height, width), scale=getattr(data, "scale", None)).described(),
         "metrics": dict(metrics),
         "provenance": {**_origin(), **provenance},
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -67,21 +67,30 @@ def with_legend(
 
     height, width = picture.shape[:2]
     listed = [index for index in shown if index < len(classes)]
-    text = int(min(max(min(height, width) / 30, SMALLEST), LARGEST))
-    while len(listed) >= max(1, min(FEWEST, len(shown))):
-        rows = _rows(sorted(listed), classes, palette, bare, text)
+    for text, count in _layouts(height, width, len(listed)):
+        rows = _rows(sorted(listed[:count]), classes, palette, bare, text)
         wide, high = _extent(rows, text)
-        if wide <= width and high <= height and wide * high <= MOST * height * width:
+        if wide <= width and wide * high <= MOST * height * width:
             out = picture.copy()
             panel = Image.fromarray(picture[height - high :, :wide])
             panel = Image.blend(panel, Image.new("RGB", panel.size, "white"), 0.8)
             out[height - high :, :wide] = np.asarray(_drawn_on(panel, rows, text))
             return out
-        if text > SMALLEST:
-            text -= 1
-        else:
-            listed.pop()
     return picture
+
+
+def _layouts(height: int, width: int, count: int) -> Iterator[tuple[int, int]]:
+    """Heights of letters and numbers of classes, the best first, of legends no higher than a picture.
+
+    From the letters that suit the picture down to the smallest that can be read, then with fewer classes.
+    """
+    largest = int(min(max(min(height, width) / 30, SMALLEST), LARGEST))
+    for text in range(largest, SMALLEST, -1):
+        if count and _height(count, text) <= height:
+            yield text, count
+    for fewer in range(count, max(0, min(FEWEST, count) - 1), -1):
+        if _height(fewer, SMALLEST) <= height:
+            yield SMALLEST, fewer
 
 
 def _rows(
@@ -99,7 +108,15 @@ def _rows(
 def _extent(rows: Sequence[Row], text: int) -> tuple[int, int]:
     """Width and height of a legend with letters `text` pixels high."""
     wide = max((row.font.getlength(row.label) for row in rows), default=0)
-    return 3 * _pad(text) + text + math.ceil(wide), round(1.5 * text) * len(rows) + _pad(text)
+    return 3 * _pad(text) + text + math.ceil(wide), _height(len(rows), text)
+
+
+def _height(count: int, text: int) -> int:
+    return _step(text) * count + _pad(text)
+
+
+def _step(text: int) -> int:
+    return round(1.5 * text)
 
 
 def _pad(text: int) -> int:
@@ -109,7 +126,7 @@ def _pad(text: int) -> int:
 def _drawn_on(panel: Image, rows: Sequence[Row], text: int) -> Image:
     from PIL import ImageDraw
 
-    draw, pad, step = ImageDraw.Draw(panel), _pad(text), round(1.5 * text)
+    draw, pad, step = ImageDraw.Draw(panel), _pad(text), _step(text)
     for place, row in enumerate(rows):
         top = place * step + (step - text + pad) // 2
         box = (pad, top, pad + text - 1, top + text - 1)

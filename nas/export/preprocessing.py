@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nas.errors import UserError
+
+if TYPE_CHECKING:
+    from tasks.data.depth import PixelScale
 
 __all__ = ["Preprocessing"]
 
@@ -24,10 +27,12 @@ class Preprocessing:
     Attributes:
         size: height and width of the network's input, in pixels.
         resize: how images are brought to that size; `SQUEEZE` is the only way there is.
+        scale: how images of more than 8 bits a channel are brought to 8; None decides from each image alone.
     """
 
     size: tuple[int, int]
     resize: str = SQUEEZE
+    scale: PixelScale | None = None
 
     def read(self, path: Path) -> np.ndarray:
         """An image file as RGB, H x W x 3 uint8, at its own size.
@@ -37,7 +42,7 @@ class Preprocessing:
         """
         from tasks.data.files import read_image
 
-        return read_image(path)
+        return read_image(path, self.scale)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """An RGB image H x W x 3 uint8 at the working size."""
@@ -47,7 +52,8 @@ class Preprocessing:
 
     def described(self) -> dict[str, Any]:
         """What a checkpoint and an exported file say of it, beside the size."""
-        return {"resize": self.resize, "shrinking": "area", "growing": "linear"}
+        scale = None if self.scale is None else self.scale.to_json()
+        return {"resize": self.resize, "shrinking": "area", "growing": "linear", "scale": scale}
 
     @classmethod
     def from_description(cls, size: tuple[int, int], described: Mapping[str, Any]) -> Preprocessing:
@@ -56,7 +62,9 @@ class Preprocessing:
         Raises:
             UserError: it names a way of resizing that this version does not know.
         """
-        way = described["resize"]
+        from tasks.data.depth import PixelScale
+
+        way, scale = described["resize"], described.get("scale")
         if way != SQUEEZE:
             raise UserError(f"images are resized by {way!r}, which this version does not know: use a newer one")
-        return cls(size, way)
+        return cls(size, way, None if scale is None else PixelScale.from_json(scale))

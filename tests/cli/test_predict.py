@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -188,7 +189,7 @@ def test_what_is_no_file_of_an_image_is_named_and_skipped(trained, photos, typed
     (photos / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     ended = typed(main, trained, photos, tmp_path / "photos" / "pipe.png", "--out", tmp_path / "out")
     assert ended.code == 0
-    assert "3 photos segmented, 4 skipped" in ended.out
+    assert "3 photos segmented, 3 skipped" in ended.out
     for said in ("pipe.png is not a regular file", "zero.jpg is not a regular file", "phone.heic"):
         assert said in ended.err
     (photos / "only").mkdir()
@@ -198,6 +199,29 @@ def test_what_is_no_file_of_an_image_is_named_and_skipped(trained, photos, typed
         assert ended.code == 2
         assert ended.err.startswith("skipped: ") and ended.err.count("\n") == 1
         assert "0 photos segmented, 1 skipped" in ended.out
+
+
+def test_linked_folders_are_followed_and_loops_are_not(trained, photos, typed, tmp_path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "linked").symlink_to(photos)
+    (photos / "back").symlink_to(root)
+    ended = typed(main, trained, root, "--out", tmp_path / "out", "--write", "masks")
+    assert ended.code == 0 and "3 photos segmented" in ended.out
+    found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*_mask.png")}
+    assert found == {f"linked/{name}_mask.png" for name in ("same", "tall", "wide")}
+
+
+def test_an_image_too_large_is_named_and_skipped(trained, photos, typed, tmp_path) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    image = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    (photos / "huge.png").write_bytes(image)
+    ended = typed(main, trained, photos, "--out", tmp_path / "out", "--device", "cpu")
+    assert "3 photos segmented, 1 skipped" in ended.out
+    assert "huge.png is too large" in ended.err and ended.err.count("\n") == 1
 
 
 def test_a_name_is_on_a_line_of_its_own_under_a_progress_bar(trained, photos, tmp_path) -> None:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,9 +15,10 @@ from torch import nn
 
 from nas.errors import UserError
 from nas.export import convert as convert_module
-from nas.export import export, load, load_checkpoint, model_card, save_checkpoint
+from nas.export import export, load, load_checkpoint, model_card, predictor, save_checkpoint
 from nas.models import UNet, build_network
 from nas.space import Recipe
+from tasks.data.depth import PixelScale
 
 
 @pytest.fixture
@@ -135,6 +137,32 @@ def test_an_export_that_computes_something_else_is_refused(checkpoint, images) -
     for wrong in (logits + 0.1 * logits.abs().max(), logits * float("nan")):
         with pytest.raises(UserError, match="not written"):
             convert_module._difference(network, images, wrong)
+
+
+@pytest.mark.parametrize("scale", [PixelScale((0, 4095)), PixelScale((0, 4095), (0, 1)), PixelScale(None, (0, 1))])
+def test_the_cards_code_scales_deep_images_as_the_training_did(
+    tmp_path, network, recipe, data, scale, monkeypatch
+) -> None:
+    class Deep:
+        classes, palette, labelled = data.classes, data.palette, data.labelled
+
+    Deep.scale = scale
+    save_checkpoint(tmp_path / "a.safetensors", network, recipe, Deep(), {}, {})
+    assert load_checkpoint(tmp_path / "a.safetensors").preprocessing.scale == scale
+    rng = np.random.default_rng(0)
+    deep = cv2.resize(rng.integers(0, 4000, (4, 6, 3)).astype(np.uint16), (100, 48), interpolation=cv2.INTER_LINEAR)
+    if scale.whole is None:
+        cv2.imwrite(str(tmp_path / "photo.tif"), (deep / 4095).astype(np.float32))
+    else:
+        cv2.imwrite(str(tmp_path / "photo.png"), deep)
+    (photo,) = tmp_path.glob("photo.*")
+    code = re.search(r"```python\n(.*?)```", export(tmp_path / "a.safetensors").card.read_text(), re.DOTALL)
+    assert code is not None
+    monkeypatch.chdir(tmp_path)
+    exec(code[1].replace("photo.jpg", photo.name), {})
+    classes = cv2.imread("classes.png", cv2.IMREAD_UNCHANGED)
+    assert len(np.unique(classes)) > 1
+    assert (classes == predictor("a.safetensors").predict(photo)).mean() >= 0.999
 
 
 def test_the_card_tells_scores_data_and_recipe(checkpoint, tmp_path, network, recipe, data) -> None:

@@ -72,7 +72,8 @@ def test_of_very_many_classes_the_commonest_are_listed() -> None:
     many = tuple(f"class {i}" for i in range(150))
     palette = tuple((i, 255 - i, 40) for i in range(150))
     out = with_legend(np.zeros((240, 320, 3), np.uint8), list(range(149, -1, -1)), many, palette)
-    listed = {i for i in range(150) if palette[i] in colours(out)}
+    found = colours(out)
+    listed = {i for i in range(150) if palette[i] in found}
     assert 3 <= len(listed) < 20
     assert listed == set(range(150 - len(listed), 150))
 
