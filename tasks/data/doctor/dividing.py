@@ -9,9 +9,9 @@ import numpy as np
 
 from nas.errors import UserError
 from tasks.data.doctor.examined import ClassShares, Examined
-from tasks.data.doctor.look import pixels_by_class
 from tasks.data.labels import choose_labels
 from tasks.data.load import divide
+from tasks.data.mask_counts import class_pixels
 from tasks.data.sets import Item, Source
 
 __all__ = ["divided", "divided_over"]
@@ -89,6 +89,6 @@ def _pixels(seen: Examined) -> dict[str, np.ndarray]:
     return {
         member.name: np.zeros(256, np.int64)
         if (count := counts.get(member.name)) is None
-        else pixels_by_class(count, code)
+        else class_pixels(count, code)
         for member in seen.members.members
     }

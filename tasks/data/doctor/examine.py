@@ -17,7 +17,7 @@ from tasks.data.doctor.checks.shapes import check_shapes
 from tasks.data.doctor.dividing import divided, divided_over
 from tasks.data.doctor.examined import Examined
 from tasks.data.doctor.finding import Finding
-from tasks.data.doctor.look import look_at_image, look_at_mask
+from tasks.data.doctor.look import MaskLook, look_at_image, look_at_mask
 from tasks.data.doctor.members import find_members
 from tasks.data.doctor.sizes import Size
 from tasks.data.parallel import progress_bar, threaded
@@ -67,13 +67,17 @@ def _look(spec: str, size: Size | None, progress: bool) -> Examined:
     files = members.members
     with progress_bar(len(files), f"{spec} images", progress) as bar:
         images = threaded(look_at_image, [member.image for member in files], bar)
-    masked = [member for member in files if member.mask is not None]
-    with progress_bar(len(masked), f"{spec} masks", progress) as bar:
-        masks = threaded(look_at_mask, [member.mask for member in masked if member.mask is not None], bar)
+    masked = {member.name: member.mask for member in files if member.mask is not None}
+    meaning = members.source.masks if members.source is not None else None
+    # Reading the set has counted most of them.
+    looks = {count.path: MaskLook(count.path, None, count) for count in (meaning.counts if meaning is not None else ())}
+    rest = [path for path in dict.fromkeys(masked.values()) if path not in looks]
+    with progress_bar(len(rest), f"{spec} masks", progress) as bar:
+        looks |= dict(zip(rest, threaded(look_at_mask, rest, bar), strict=True))
     return Examined(
         members,
         {member.name: look for member, look in zip(files, images, strict=True)},
-        {member.name: look for member, look in zip(masked, masks, strict=True)},
+        {name: looks[path] for name, path in masked.items()},
         size=size,
     )
 

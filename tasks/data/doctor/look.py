@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +12,12 @@ from nas.errors import UserError
 from tasks.data.decoding import decode_image, identify, naming_faults, orientation_of, read_bytes, turned
 from tasks.data.depth import EIGHT_BITS
 from tasks.data.doctor.sizes import Size
-from tasks.data.mask_counts import MaskCount, count_stored, naming
-from tasks.data.masks import MaskCode, read_stored
+from tasks.data.mask_counts import MaskCount, count_stored
+from tasks.data.masks import read_stored
 from tasks.data.sets import Pixels
 from tasks.data.thumbnails import SIDE
 
-__all__ = ["ImageLook", "MaskLook", "look_at_image", "look_at_mask", "pixels_by_class"]
+__all__ = ["ImageLook", "MaskLook", "look_at_image", "look_at_mask"]
 
 SMALL = 128
 """Pixels a side that are enough for brightness: a JPEG is decoded at the scale next above."""
@@ -101,37 +100,23 @@ class MaskLook:
 
     Attributes:
         path: the file.
-        fault: why it cannot be read; the other attributes then mean nothing.
-        size: height and width.
+        fault: why it cannot be read.
         count: its pixels by value and colour, None if it cannot be read.
-        digest: the same for masks that are the same pixel for pixel.
     """
 
     path: Path
     fault: str | None = None
-    size: Size = (0, 0)
     count: MaskCount | None = None
-    digest: str = ""
+
+    @property
+    def size(self) -> Size:
+        """Height and width; 0 if it cannot be read."""
+        return self.count.size if self.count is not None else (0, 0)
 
 
 def look_at_mask(path: Path) -> MaskLook:
     """Decode a mask once and count its values."""
     try:
-        stored = read_stored(path)
+        return MaskLook(path, None, count_stored(path, read_stored(path)))
     except UserError as error:
         return MaskLook(path, str(error))
-    digest = hashlib.sha1(stored.pixels.tobytes(), usedforsecurity=False).hexdigest()
-    size = (stored.pixels.shape[0], stored.pixels.shape[1])
-    return MaskLook(path, None, size, count_stored(path, stored), digest)
-
-
-def pixels_by_class(count: MaskCount, code: MaskCode) -> np.ndarray:
-    """Pixels of each of 256 class indices in a mask, 255 for void; what means no class is not counted."""
-    values, colours = naming(count, code)
-    named = [(code.values.get(value), n) for value, n in values.items()]
-    named += [(code.colours.get(colour), n) for colour, n in colours.items()]
-    pixels = np.zeros(256, np.int64)
-    for index, n in named:
-        if index is not None:
-            pixels[index] += n
-    return pixels

@@ -65,11 +65,13 @@ class Members:
     told: tuple[str, ...] = ()
 
     @property
-    def films(self) -> dict[str, str]:
-        """The film that an image is a frame of, by name: neighbours in it are alike by nature."""
+    def items(self) -> dict[str, FileItem]:
+        """The images as a search reads them, by name; none where it refuses the set."""
         source = self.source
-        items = (*source.pool, *source.validation, *source.test, *source.spare) if source is not None else ()
-        return {item.name: item.sequence for item in items if item.sequence is not None}
+        if source is None:
+            return {}
+        every = (*source.pool, *source.validation, *source.test, *source.extra, *source.spare, *source.copies)
+        return {item.name: item for item in every if isinstance(item, FileItem)}
 
     @property
     def root(self) -> Path:
@@ -92,8 +94,7 @@ class Members:
     def code(self) -> MaskCode | None:
         """How masks name classes, as far as that is known before they are looked at."""
         if self.source is not None:
-            items = (*self.source.pool, *self.source.validation, *self.source.test)
-            return next((item.code for item in items if isinstance(item, FileItem)), None)
+            return next((item.code for item in self.items.values() if item.code is not None), None)
         return self.table.code if self.table is not None else None
 
 
@@ -118,12 +119,11 @@ def find_members(spec: str, progress: bool = False) -> Members:
     if kind == "folder":
         return replace(members, told=tuple(dict.fromkeys(told)))
     assert source is not None
-    items = (*source.pool, *source.validation, *source.test, *source.extra, *source.spare)
-    files = [item for item in items if isinstance(item, FileItem)]
+    found = Members(spec, source, refused, (), told=tuple(told))
+    files = found.items.values()
     if not files:
         raise UserError(f"data {spec!r} is drawn by program: there are no files to look at; give KIND:PATH")
-    found = tuple(Member(item.name, item.image_path, item.mask_path) for item in files)
-    return Members(spec, source, refused, found, told=tuple(told))
+    return replace(found, members=tuple(Member(item.name, item.image_path, item.mask_path) for item in files))
 
 
 @contextmanager

@@ -92,27 +92,24 @@ def contact_sheet(seen: Examined, draw: Draw, most: int = SHOWN) -> list[Picture
 
 
 def _picture(seen: Examined, name: str, draw: Draw) -> Picture | None:
+    item = seen.members.items.get(name)
+    path, code = seen.masks[name].path, seen.members.code
     try:
-        image = read_image(seen.images[name].path)
+        image = item.image() if item is not None else read_image(seen.images[name].path)
     except UserError:
         return None
-    split = next((split for split, names in seen.splits.items() if name in names), "")
+    if code is None:
+        return Picture(name, _fitted(image), "what its mask means is not known")
     try:
-        classes = _classes(seen, name)
+        # An item turns a mask that lies as its photo was before EXIF turned it.
+        classes = item.mask() if item is not None else read_mask(path, code)
     except UserError as error:
         return Picture(name, _fitted(image), str(error))
     if classes.shape != image.shape[:2]:
-        return Picture(name, _fitted(image), "the mask has another size")
-    # Nearest for both, so that the mask's edges stay where they are.
+        return Picture(name, _fitted(image), "its mask has another size")
+    split = next((split for split, names in seen.splits.items() if name in names), "")
     shown = draw(image, classes, seen.members.palette)
     return Picture(name, np.concatenate([_fitted(image), _fitted(shown)], axis=1), split)
-
-
-def _classes(seen: Examined, name: str) -> np.ndarray:
-    code = seen.members.code
-    if code is None:
-        raise UserError("what its mask means is not known")
-    return read_mask(seen.masks[name].path, code)
 
 
 def _fitted(pixels: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ import numpy as np
 from nas.errors import UserError
 from tasks.data.file_facts import understand_files
 from tasks.data.files import by_stem, describe_unread, unread_images, walk_images
-from tasks.data.images import present_classes
 from tasks.data.items import FileItem, pair_up
+from tasks.data.mask_counts import class_pixels
 from tasks.data.mask_meaning import understand_masks
 from tasks.data.parallel import progress_bar
 from tasks.data.readers.class_table import find_class_table
@@ -76,9 +76,12 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     untested = {item.name for split, some in declared.items() if split != "pool" for item in some if item.name in bare}
     declared = {split: tuple(item for item in some if item.name in by_name) for split, some in declared.items()}
 
+    shown = {count.path: class_pixels(count, meaning.code)[: len(meaning.names)] > 0 for count in meaning.counts}
+    none = np.zeros(len(meaning.names), bool)
+    mask_of = {item.name: item.mask_path or path for item in together.labelled}
+
     def presence(some: Sequence[Item]) -> np.ndarray:
-        with progress_bar(len(some), f"folder:{path.name} masks", progress) as bar:
-            return present_classes(some, len(meaning.names), None, bar)
+        return np.array([shown.get(mask_of[item.name], none) for item in some]).reshape(len(some), len(none))
 
     splits, copies = together.apart(arrange(**declared, presence=presence))
     beside_test, of_test = together.extra_beside(

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from nas.errors import UserError
 from tasks.data import load_data
-from tasks.data.doctor import Examined, Finding, examine, findings, quick_check, suggest_size
+from tasks.data.doctor import Examined, Finding, examine, examine_two, findings, quick_check, suggest_size
+from tasks.data.doctor.page import contact_sheet
 from tasks.data.doctor.sizes import usual_shape
 
 SPLITS = {"train": 8, "val": 4, "test": 4}
@@ -343,3 +345,34 @@ def test_a_suggested_size_keeps_shape_and_area_and_is_never_above_native() -> No
 def test_the_usual_shape_is_that_of_most_images() -> None:
     ratio, share = usual_shape([(100, 200)] * 6 + [(100, 100)] * 4)
     assert ratio == pytest.approx(2) and share == 0.6
+
+
+def test_a_photo_turned_by_exif_and_a_mask_that_is_not_lie_upon_each_other_on_the_sheet(healthy: Path) -> None:
+    turned_by_exif(healthy)
+    seen, _ = look(healthy)
+    drawn = {}
+
+    def draw(image: np.ndarray, classes: np.ndarray, palette) -> np.ndarray:
+        drawn[image.shape] = classes
+        return image
+
+    contact_sheet(seen, draw)
+    assert (drawn[128, 96, 3] == np.rot90(blocks(2), -1)).all()
+
+
+def test_two_sets_are_divided_as_domain_adaptation_does(healthy: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(healthy, other)
+    class_only_in_test(other)
+    name(healthy, ["ground", "house", "tree", "boat"])
+    first, second = examine_two(f"folder:{healthy}", f"folder:{other}")
+    assert {split: len(names) for split, names in first.splits.items()} == {"labelled": 8}
+    assert {split: len(names) for split, names in second.splits.items()} == {
+        "unlabelled": 8,
+        "validation": 4,
+        "test": 4,
+    }
+    assert any("boat is tested on but no labelled image" in finding.what for finding in findings(second))
+    name(other, ["ground", "house", "wood", "boat"])
+    with pytest.raises(UserError, match="must have the same classes"):
+        examine_two(f"folder:{healthy}", f"folder:{other}")

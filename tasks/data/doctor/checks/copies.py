@@ -29,7 +29,8 @@ def check_copies(seen: Examined) -> list[Finding]:
     pictures = np.stack([look.thumbnail for look in seen.readable.values() if look.thumbnail is not None])
     split_of = {name: split for split, members in seen.splits.items() for name in members}
     sides = ["learnt" if split_of.get(name) in LEARNT else split_of.get(name, "") for name in names]
-    films = [seen.members.films.get(name) for name in names]
+    items = seen.members.items
+    films = [items[name].sequence if name in items else None for name in names]
 
     def in_a_film(one: int, other: int) -> bool:
         return films[one] is not None and films[one] == films[other]

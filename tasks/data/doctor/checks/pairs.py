@@ -7,6 +7,7 @@ from collections import defaultdict
 from nas.wording import counted
 from tasks.data.doctor.examined import Examined
 from tasks.data.doctor.finding import Finding
+from tasks.data.masks import read_stored
 
 __all__ = ["check_pairs"]
 
@@ -82,18 +83,24 @@ def _of_two_sizes(seen: Examined) -> list[Finding]:
 
 
 def _repeated(seen: Examined) -> list[Finding]:
+    by_counts = defaultdict(list)
+    for mask in {look.path: look for look in seen.masks.values()}.values():
+        count = mask.count
+        if count is not None and max(len(count.values), len(count.colours)) > 1:
+            by_counts[count.size, tuple(count.values.items()), tuple(count.colours.items())].append(mask.path)
+    # Only masks that hold as many pixels of each value are worth comparing pixel for pixel.
     by_content = defaultdict(list)
-    for name, mask in seen.masks.items():
-        if mask.count is not None and max(len(mask.count.values), len(mask.count.colours)) > 1:
-            by_content[mask.digest].append(name)
-    twins = [names for names in by_content.values() if len(names) > 1]
+    for paths in by_counts.values():
+        for path in paths if len(paths) > 1 else ():
+            by_content[read_stored(path).pixels.tobytes()].append(str(path))
+    twins = [paths for paths in by_content.values() if len(paths) > 1]
     if not twins:
         return []
     return [
         Finding(
             "warning",
             f"{counted(len(twins), 'mask')} given to several images, pixel for pixel",
-            tuple(" and ".join(str(seen.masks[name].path) for name in names) for names in twins),
+            tuple(" and ".join(paths) for paths in twins),
             "Look at them: two different photos seldom have the same mask.",
         )
     ]
