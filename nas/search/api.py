@@ -329,6 +329,8 @@ class _Searching:
         from nas.search.work import TrainWork
 
         self._log_to_file()
+        for left in (self.run.folder / "checkpoints").glob(".*.tmp"):  # by a worker that was stopped while it wrote
+            left.unlink()
         settings, folder = self.run.settings, self.run.folder
         space = self.run.space()
         stopped = f"Stopped; what was done is kept. Go on with: nas-search --resume {folder}"
