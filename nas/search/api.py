@@ -355,6 +355,8 @@ class _Searching:
 
         self._log_to_file()
         tell_data(self.data, self.run.folder)
+        for left in (self.run.folder / "checkpoints").glob(".*.tmp"):  # by a worker that was stopped while it wrote
+            left.unlink()
         settings, folder = self.run.settings, self.run.folder
         space = self.run.space()
         stopped = f"Stopped; what was done is kept. Go on with: nas-search --resume {folder}"
