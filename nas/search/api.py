@@ -17,7 +17,7 @@ from nas.components import know_components
 from nas.errors import UserError
 from nas.files import lock, replacing
 from nas.search.importance import ATTRIBUTE, importance
-from nas.search.run import Run, new_folder, study_name_in_storage
+from nas.search.run import Run, new_folder
 from nas.search.settings import Settings, settings_of
 from nas.search.unchanged import check_images, check_space, keep_space
 from nas.space import Choice, Int, Recipe, find_space_file, is_open, load_space, parameters, priors
@@ -60,7 +60,7 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     _check_builds(loaded, data)
     chosen = chosen.with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name, studies=studies)
-    replace(chosen, study=study_name_in_storage(folder)).write(folder)
+    replace(chosen, study=folder.name).write(folder)
     run = Run(folder)
     with _alone(folder):
         keep_space(run, path)
@@ -292,7 +292,7 @@ class _Searching:
         for old in [h for h in log.handlers if isinstance(h, logging.FileHandler)]:
             log.removeHandler(old)
             old.close()
-        handler = logging.FileHandler(target, encoding="utf-8")
+        handler = logging.FileHandler(target, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)

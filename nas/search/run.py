@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from nas.space import Recipe
 
-__all__ = ["STUDY", "Run", "new_folder", "study_name_in_storage"]
+__all__ = ["STUDY", "Run", "new_folder"]
 
 STUDY = "search"
 
@@ -39,13 +38,14 @@ def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), s
     Raises:
         UserError: when that name is taken, or is no plain name.
     """
+    _check_path(root / (name or ""))
     if name is not None:
         if name in ("", ".", "..") or Path(name).name != name:
             raise UserError(f"--name {name!r}: give a plain name, the run is to be a folder in {root}/")
         folder = root / name
         if folder.exists():
             raise UserError(f"{folder} exists already: go on with --resume {folder}, or choose another --name")
-        if study_name_in_storage(folder) in studies:
+        if name in studies:
             raise UserError(f"--storage holds a study {name} of another run: choose another --name")
     else:
         stem = re.sub(r"\W+", "_", Path(space).stem)
@@ -58,9 +58,17 @@ def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), s
     return folder
 
 
-def study_name_in_storage(folder: Path) -> str:
-    """The name of a run's study where several runs share a storage: that of its folder, as text a database can hold."""
-    return os.fsencode(folder.name).decode(errors="backslashreplace")
+def _check_path(folder: Path) -> None:
+    """See that the path is text, since safetensors opens no other.
+
+    Raises:
+        UserError: it holds bytes that are not UTF-8.
+    """
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError:
+        path = str(folder.absolute()).encode(errors="backslashreplace").decode()
+        raise UserError(f"{path}: the path of a run must be UTF-8 text: choose another folder, or rename it") from None
 
 
 class Run:
@@ -68,6 +76,7 @@ class Run:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        _check_path(self.folder)
         if not self.folder.is_dir():
             raise UserError(f"{self.folder}: there is no such run")
         self.settings = Settings.read(self.folder)
@@ -88,7 +97,7 @@ class Run:
         """The study's name in its storage: unique where several runs share one, and kept when the folder is renamed."""
         if self.settings.storage is None:
             return STUDY
-        return self.settings.study or study_name_in_storage(self.folder)
+        return self.settings.study or self.folder.name
 
     @contextmanager
     def written(self) -> Iterator[None]:
