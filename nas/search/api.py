@@ -20,7 +20,7 @@ from nas.interrupt import check, heeded, last_words
 from nas.pool import UnguardedError, check_guard
 from nas.search.data_record import tell_data
 from nas.search.importance import ATTRIBUTE, importance
-from nas.search.run import Run, check_name, new_folder, study_name_in_storage
+from nas.search.run import Run, check_name, new_folder
 from nas.search.settings import FEWEST_STEPS, Settings, settings_of
 from nas.search.timing import LAST, Clock, Estimate, Paces, plan_text
 from nas.search.unchanged import check_images, check_space, keep_space
@@ -105,7 +105,7 @@ def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Ru
     open_steps = chosen.steps is None
     chosen = replace(chosen, size=data.size).with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name, studies=studies)
-    replace(chosen, study=study_name_in_storage(folder)).write(folder)
+    replace(chosen, study=folder.name).write(folder)
     run = Run(folder)
     with _alone(folder):
         keep_space(run, path)
@@ -438,7 +438,7 @@ class _Searching:
         for old in [h for h in log.handlers if isinstance(h, logging.FileHandler)]:
             log.removeHandler(old)
             old.close()
-        handler = logging.FileHandler(target, encoding="utf-8")
+        handler = logging.FileHandler(target, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from nas.space import Recipe
 
-__all__ = ["STUDY", "Run", "new_folder", "study_name_in_storage"]
+__all__ = ["STUDY", "Run", "new_folder"]
 
 STUDY = "search"
 
@@ -37,13 +36,14 @@ def check_name(name: str | None, root: Path = Path("runs"), studies: Collection[
     Raises:
         UserError: when that name is taken, or is no plain name, or the folder cannot be written.
     """
+    _check_path(root / (name or ""))
     if name is not None:
         if name in ("", ".", "..") or Path(name).name != name:
             raise UserError(f"--name {name!r}: give a plain name, the run is to be a folder in {root}/")
         folder = root / name
         if folder.exists():
             raise UserError(f"{folder} exists already: go on with --resume {folder}, or choose another --name")
-        if study_name_in_storage(folder) in studies:
+        if name in studies:
             raise UserError(f"--storage holds a study {name} of another run: choose another --name")
     there = next(place for place in (root.absolute(), *root.absolute().parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
@@ -73,9 +73,17 @@ def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), s
     return folder
 
 
-def study_name_in_storage(folder: Path) -> str:
-    """The name of a run's study where several runs share a storage: that of its folder, as text a database can hold."""
-    return os.fsencode(folder.name).decode(errors="backslashreplace")
+def _check_path(folder: Path) -> None:
+    """See that the path is text, since safetensors opens no other.
+
+    Raises:
+        UserError: it holds bytes that are not UTF-8.
+    """
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError:
+        path = str(folder.absolute()).encode(errors="backslashreplace").decode()
+        raise UserError(f"{path}: the path of a run must be UTF-8 text: choose another folder, or rename it") from None
 
 
 class Run:
@@ -83,6 +91,7 @@ class Run:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        _check_path(self.folder)
         if not self.folder.is_dir():
             raise UserError(f"{self.folder}: there is no such run")
         self.settings = Settings.read(self.folder)
@@ -103,7 +112,7 @@ class Run:
         """The study's name in its storage: unique where several runs share one, and kept when the folder is renamed."""
         if self.settings.storage is None:
             return STUDY
-        return self.settings.study or study_name_in_storage(self.folder)
+        return self.settings.study or self.folder.name
 
     @contextmanager
     def written(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from nas.training.folds import train_folds
 from nas.training.latency import latency_ms
 from nas.training.metrics import Confusion, Scores
 from nas.training.optimizers import SGD, Adam, AdamW
-from nas.training.protocols import Data, Loss, Method, PretextTask, Split
+from nas.training.protocols import Data, Loss, Method, Optimizer, PretextTask, Schedule, Split
 from nas.training.schedules import Constant, Cosine, Poly
 from nas.training.trainer import Plan, Trained, TrainingError, class_pixels, train
 
@@ -27,9 +27,11 @@ __all__ = [
     "Data",
     "Loss",
     "Method",
+    "Optimizer",
     "Plan",
     "Poly",
     "PretextTask",
+    "Schedule",
     "Scores",
     "Split",
     "Trained",

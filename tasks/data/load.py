@@ -177,6 +177,7 @@ def _load(
         native=native,
         groups=units_of(splits["labelled"]),
         folds=folds,
+        scale=target.scale,
     )
     return data, source, sizes, _unused(source, splits["labelled"])
 

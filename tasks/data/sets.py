@@ -87,6 +87,7 @@ class FewLabelData:
             image that stands alone is a group by its own name. Given none, all stand alone.
         folds: how many folds of the labelled images candidates are ranked on (see `tasks.data.folds`); `validation`
             is `labelled` then. 0 for a ranking split of its own.
+        scale: how images of more than 8 bits a channel were brought to 8; prediction does it alike.
         summary: what was understood of the set; None of one made by hand, or in a worker.
     """
 
@@ -102,6 +103,7 @@ class FewLabelData:
     native: tuple[int, int] | None = None
     groups: tuple[str, ...] = ()
     folds: int = 0
+    scale: PixelScale = EIGHT_BITS
     summary: Summary | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.data.depth import PixelScale
 from tasks.data.scratch import discard, map_pixels, scratch_file, scratch_folder
 from tasks.data.sets import FewLabelData, ImageSet, Pixels
 
@@ -70,6 +71,7 @@ class SharedData:
             native=None if text["native"] is None else (text["native"][0], text["native"][1]),
             groups=tuple(text["groups"]),
             folds=text["folds"],
+            scale=PixelScale.from_json(text["scale"]),
         )
 
 
@@ -99,6 +101,7 @@ def shared(data: FewLabelData, cache_gb: float = 4.0, folder: Path | None = None
             "palette": data.palette,
             "groups": data.groups,
             "folds": data.folds,
+            "scale": data.scale.to_json(),
             "parts": [next(i for i, each in enumerate(sets) if each is getattr(data, part)) for part in _PARTS],
             "names": [part.names for part in sets],
         }

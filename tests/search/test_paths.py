@@ -20,8 +20,10 @@ from nas.search.storage import sqlite_url, with_full_path
 NAMES = (
     *("a", "a?b", "a?c", "a?", "a?timeout=9", "a?mode=memory", "a#b", "a%41", "aA", "a%2541", "a&b", "a b", "a+b"),
     *("a{x}", "a'b", 'a"b', "a;b", "a\\b", "file:a", ":memory:", "~a", "stra\u00dfe", "a\nb"),
-    *(os.fsdecode(b"\xff"), os.fsdecode(b"\xfe")),
 )
+
+BYTES = (os.fsdecode(b"\xff"), os.fsdecode(b"\xfe"))
+"""Names that are not UTF-8, which safetensors does not open, but SQLite does."""
 
 
 def folders(root: Path) -> dict[str, Path]:
@@ -63,7 +65,7 @@ def test_the_url_that_is_printed_opens_the_study_of_its_run(tmp_path: Path, name
         assert optuna.load_study(storage=url, study_name="search").user_attrs["run"] == name
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *BYTES])
 def test_a_url_names_its_file_and_is_kept_as_it_is(tmp_path: Path, name: str) -> None:
     url = sqlite_url(tmp_path / name / "study.db")
     assert make_url(url).get_backend_name() == "sqlite"
@@ -107,12 +109,19 @@ def test_a_run_that_is_renamed_keeps_its_study_in_a_shared_storage(tmp_path: Pat
     assert Run(tmp_path / "three").study().user_attrs["run"] == "two"
 
 
-def test_a_name_that_is_no_text_is_told_apart_in_a_shared_storage(tmp_path: Path) -> None:
-    names = [os.fsdecode(name) for name in (b"\xff", b"\xfe")]
+@pytest.mark.parametrize("name", BYTES)
+def test_a_path_that_is_no_text_is_refused_for_a_run_and_not_for_a_storage(tmp_path: Path, name: str) -> None:
     try:
-        folder = new_folder("small.py", names[0], root=tmp_path, studies=["\\xfe"])
+        (tmp_path / name).mkdir()
     except OSError:
         pytest.skip("this file system holds no names that are not UTF-8")
-    assert folder.name == names[0]
-    with pytest.raises(UserError, match="holds a study"):
-        new_folder("small.py", names[1], root=tmp_path, studies=["\\xfe"])
+    for begin in (
+        lambda: new_folder("small.py", name, root=tmp_path),
+        lambda: new_folder("small.py", root=tmp_path / name),
+        lambda: Run(tmp_path / name),
+    ):
+        with pytest.raises(UserError, match=r"\\udcf[ef].*: the path of a run must be UTF-8 text"):
+            begin()
+    with create_engine(with_full_path(f"sqlite:///{tmp_path / name}/s.db")).begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE once (folder TEXT)")
+    assert (tmp_path / name / "s.db").exists()
