@@ -207,8 +207,8 @@ def _value(value: int | tuple[int, int, int]) -> str:
 def _warnings(data: FewLabelData, source: Source, counts: Mapping[str, np.ndarray]) -> list[str]:
     shown = {split: count[: len(data.classes)] > 0 for split, count in counts.items()}
     # What the reader warned of when it saw the masks, it says better.
-    told = source.masks is not None and bool(source.masks.warnings)
-    return [*_unlearnt(data, shown), *_unseen(data, shown), *_void(counts, told), *_single(data, counts)]
+    void = [] if source.masks is not None and source.masks.warnings else _void(counts, source.masks is not None)
+    return [*_unlearnt(data, shown), *_unseen(data, shown), *void, *_single(data, counts)]
 
 
 def _unlearnt(data: FewLabelData, shown: Mapping[str, np.ndarray]) -> list[str]:
@@ -248,14 +248,14 @@ def _unseen(data: FewLabelData, shown: Mapping[str, np.ndarray]) -> list[str]:
     return found
 
 
-def _void(counts: Mapping[str, np.ndarray], told: bool) -> list[str]:
+def _void(counts: Mapping[str, np.ndarray], own: bool) -> list[str]:
+    """A large share of void pixels; `own` where the user says what the masks mean."""
     every = sum(counts.values(), np.zeros(256, np.int64))
     share = every[VOID] / max(1, every.sum())
-    if told or share <= LARGE_VOID:
+    if share <= LARGE_VOID:
         return []
-    return [
-        f"{_percent(share)} of all pixels are void and count for nothing: is a class missing from the set's classes?"
-    ]
+    mend = ": does classes.json, or the grouping of classes, name every class?" if own else ""
+    return [f"{_percent(share)} of all pixels are void (no label) and count for nothing{mend}"]
 
 
 def _single(data: FewLabelData, counts: Mapping[str, np.ndarray]) -> list[str]:
