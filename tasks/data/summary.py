@@ -47,7 +47,7 @@ class Summary:
 
     Attributes:
         name: of the set.
-        images: how many, by split: labelled, unlabelled, validation (what is ranked on; 0 with folds) and test.
+        images: how many, by split: labelled, unlabelled, validation (what is ranked on, where that is apart from the others) and test.
         folds: of the labelled images that candidates are ranked on, 0 for none.
         left_out: images that are not used.
         classes: the classes in order.
@@ -100,10 +100,11 @@ class Summary:
 
     def _images(self) -> str:
         images = self.images
-        ranked = f"ranked on {self.folds} folds of the labelled" if self.folds else f"{images['validation']} to rank on"
+        ranked = "" if self.folds else f"{images['validation']} to rank on, "
+        folds = f"; ranked on {self.folds} folds of those to learn from" if self.folds else ""
         return (
-            f"Images: {images['labelled']} labelled, {images['unlabelled']} unlabelled, {ranked}, "
-            f"{images['test']} to test on."
+            f"Images: {images['labelled'] + images['validation'] + images['test']} labelled ({images['labelled']} to "
+            f"learn from, {ranked}{images['test']} to test on{folds}), {images['unlabelled']} unlabelled."
         )
 
     def _classes(self) -> str:
@@ -147,7 +148,8 @@ def summarize(
         warnings: what was warned of before.
     """
     parts = {"labelled": data.labelled, "validation": data.validation, "test": data.test}
-    if data.folds:
+    ranked_apart = not data.folds and data.validation is not data.test
+    if not ranked_apart:
         del parts["validation"]
     counts = {split: _counts(part) for split, part in parts.items()}
     known = len(data.classes)
@@ -158,7 +160,7 @@ def summarize(
     images = {"labelled": len(data.labelled), "unlabelled": len(data.unlabelled)}
     return Summary(
         name=data.name,
-        images={**images, "validation": 0 if data.folds else len(data.validation), "test": len(data.test)},
+        images={**images, "validation": len(data.validation) if ranked_apart else 0, "test": len(data.test)},
         folds=data.folds,
         left_out=(*source.left_out, *source.ranking_left_out, *left_out),
         classes=tuple(

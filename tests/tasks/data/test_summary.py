@@ -44,7 +44,7 @@ def test_counts_shares_and_sizes(make_folder) -> None:
             assert facts.name == data.classes[index] and facts.values == (facts.name,)
             assert facts.share[split] == pytest.approx((masks == index).sum() / (masks != VOID).sum())
     text = "\n".join(summary.lines())
-    assert "12 labelled, 0 unlabelled, 6 to rank on, 6 to test on" in text
+    assert "24 labelled (12 to learn from, 6 to rank on, 6 to test on), 0 unlabelled" in text
     assert "Size: 9x12 (height x width), on disk 12x16 (24), resized" in text
     # It goes to JSON and comes back.
     assert json.loads(json.dumps(asdict(summary)))["images"] == summary.images
@@ -54,7 +54,7 @@ def test_counts_shares_and_sizes(make_folder) -> None:
 def test_folds_are_said_and_shares_are_of_labelled_and_test(make_folder) -> None:
     summary = understood(make_folder(24))
     assert summary.folds == 3 and set(summary.void) == {"labelled", "test"}
-    assert "18 labelled, 0 unlabelled, ranked on 3 folds of the labelled, 6 to test on" in summary.lines()[0]
+    assert "24 labelled (18 to learn from, 6 to test on; ranked on 3 folds" in summary.lines()[0]
 
 
 def test_a_class_that_is_tested_and_never_labelled_is_named(make_folder, caplog) -> None:
@@ -128,9 +128,13 @@ def test_images_without_masks_are_unlabelled(make_folder, write_image, tmp_path:
     assert data.summary is not None and data.summary.images["unlabelled"] == 5
     # A list of those that have a mask says the same.
     file = tmp_path / "list.txt"
-    file.write_text("\n".join(data.labelled.names))
-    again = load_data(f"folder:{root}", str(file), progress=False)
-    assert (again.labelled.names, again.unlabelled.names) == (data.labelled.names, data.unlabelled.names)
+    for listed in (data.labelled.names, masked):
+        file.write_text("\n".join(listed))
+        for folds in (None, 0):
+            plain = load_data(f"folder:{root}", folds=folds, progress=False)
+            again = load_data(f"folder:{root}", str(file), folds=folds, progress=False)
+            for split in ("labelled", "unlabelled", "validation", "test"):
+                assert getattr(again, split).names == getattr(plain, split).names
     file.write_text("barea\n")
     with pytest.raises(UserError, match="barea has no mask, so it cannot be labelled"):
         load_data(f"folder:{root}", str(file), progress=False)
