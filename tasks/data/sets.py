@@ -230,6 +230,7 @@ class Source:
         size: the working size the set proposes, None for that of its first image.
         labels: which images are labelled when nobody says: few of a public set, all of somebody's own.
         ranking_declared: whether the set says itself which images to rank on; else they were cut from the pool.
+        test_declared: the same of those to test on.
         copies: labelled images of no split, since they show the pictures of images to rank or test on.
         copied: how many labelled images show the picture of another.
         left_out: what is not used, and why.
@@ -252,6 +253,7 @@ class Source:
     size: tuple[int, int] | None = None
     labels: str = "1/8"
     ranking_declared: bool = True
+    test_declared: bool = True
     copies: tuple[Item, ...] = ()
     copied: int = 0
     left_out: tuple[LeftOut, ...] = ()

@@ -172,6 +172,7 @@ class Division(NamedTuple):
     spare: tuple[Item, ...] = ()
     ranking_declared: bool = True
     copies: tuple[Item, ...] = ()
+    test_declared: bool = True
 
 
 def arrange(
@@ -197,6 +198,7 @@ def arrange(
         final = val
     elif ranking is None:
         ranking = val
+    test_declared = final is not None
     if final is None:
         pool, final = hold_out(pool, share=1 / 4, presence=presence)
     declared = ranking is not None
@@ -204,7 +206,7 @@ def arrange(
         whole = pool
         pool, ranking = hold_out(whole, share=1 / 3, presence=presence)
         spare = left_out(whole, pool, ranking)
-    return Division(tuple(pool), tuple(ranking), tuple(final), spare, declared)
+    return Division(tuple(pool), tuple(ranking), tuple(final), spare, declared, test_declared=test_declared)
 
 
 def left_out(items: Sequence[Item], *splits: Sequence[Item]) -> tuple[Item, ...]:

@@ -70,7 +70,7 @@ def test_short_films_stay_whole() -> None:
 
 def test_missing_splits_are_cut_from_the_pool() -> None:
     film = items([f"a_{frame:03d}" for frame in range(100)])
-    pool, ranking, test, spare, declared, _ = arrange(film)
+    pool, ranking, test, spare, declared = arrange(film)[:5]
     assert not declared
     assert names(test) == [f"a_{frame:03d}" for frame in range(75, 100)]
     assert names(ranking) == [f"a_{frame:03d}" for frame in range(49, 73)]
@@ -81,7 +81,7 @@ def test_missing_splits_are_cut_from_the_pool() -> None:
 def test_official_validation_stands_in_for_a_missing_test() -> None:
     film, val = items([f"a_{frame:03d}" for frame in range(30)]), items(["b_0", "b_1"])
     assert names(arrange(film, val=val)[2]) == ["b_0", "b_1"]
-    pool, ranking, test, spare, declared, _ = arrange(film, val=val, test=items(["c_0"]))
+    pool, ranking, test, spare, declared = arrange(film, val=val, test=items(["c_0"]))[:5]
     assert declared
     assert (len(pool), names(ranking), names(test), spare) == (30, ["b_0", "b_1"], ["c_0"], ())
 
@@ -109,7 +109,7 @@ def test_every_split_holds_every_class_that_enough_photos_show(count: int, class
     rng = np.random.default_rng(seed)
     presence = rng.random((count, classes)) < rng.uniform(0.1, 0.9, classes)
     photos = items([f"p{n}" for n in range(count)], film=False)
-    pool, ranking, test, spare, _, _ = arrange(photos, presence=shown(presence, photos))
+    pool, ranking, test, spare = arrange(photos, presence=shown(presence, photos))[:4]
     assert sorted(names((*pool, *ranking, *test))) == sorted(names(tuple(photos))) and not spare
     plain = arrange(photos)
     assert [len(part) for part in plain[:3]] == [len(pool), len(ranking), len(test)]

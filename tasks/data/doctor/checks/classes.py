@@ -14,5 +14,5 @@ def check_classes(seen: Examined) -> list[Finding]:
     if seen.shares is None:
         return []
     source = seen.members.source
-    told = source is not None and void_told(source)
-    return [Finding("warning", line) for line in class_warnings(seen.shares.classes, seen.shares.pixels, told)]
+    void = "told" if source is not None and void_told(source) else ""
+    return [Finding("warning", line) for line in class_warnings(seen.shares.classes, seen.shares.pixels, void)]
