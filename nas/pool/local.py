@@ -88,7 +88,7 @@ class LocalPool:
         self._tasks: dict[int, _Task] = {}
         self._queue: deque[_Task] = deque()
         self._outbox: list[Message] = []
-        self._error: PoolError | UnguardedError | None = None
+        self._error: PoolError | None = None
         self._closed = False
         threads = max(1, cpu_count() // slots) if gpus else 1
         pickled = pickle.dumps(work)
