@@ -116,7 +116,10 @@ def decode_deep(data: bytes, path: Path) -> np.ndarray:
     flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if pixels is None or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
-        raise BrokenImageError(f"{path} does not decode: save it as a PNG, or as a TIFF of 8 or 16 bits a channel")
+        raise BrokenImageError(
+            f"{path} is broken, or of a kind that is not read: copy it again, or save it as PNG, or as TIFF of 8 or 16 "
+            "bits a channel"
+        )
     upright = pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., 2::-1])
     image = None if data.startswith(_TIFF) else identify(data)  # OpenCV always turns a TIFF
     return upright if image is None else turned(upright, orientation_of(image))
@@ -162,8 +165,13 @@ def deep_colour(image: Image.Image) -> bool:
 
 def orientation_of(image: Image.Image) -> int:
     """How the decoded pixels are to be turned to be seen upright, EXIF's 1 to 8; a TIFF is turned by Pillow itself."""
+    return 1 if image.format == "TIFF" else _declared_orientation(image)
+
+
+def _declared_orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 where there is none."""
     try:
-        found = 1 if image.format == "TIFF" else image.getexif().get(0x0112, 1)
+        found = image.getexif().get(0x0112, 1)
     except Exception:  # damaged metadata: Pillow's parsers raise whatever they stumble over
         return 1
     return found if found in range(1, 9) else 1
@@ -208,7 +216,10 @@ def read_header(path: Path) -> Header | None:
             height, width = image.height, image.width
             if image.format == "PNG" and "exif" not in image.info and not _mentions(path, b"eXIf"):
                 return Header((height, width), 1, deep)  # getexif would decode the pixels to look behind them
-            orientation = orientation_of(image)
+            orientation = _declared_orientation(image)
+            if image.format == "TIFF" and orientation > 1:
+                image.load()  # Pillow turns it
+                return Header((image.height, image.width), orientation, deep)
     except UnidentifiedImageError:
         return _deep_header(path)
     except Exception:  # told when it is decoded

@@ -84,7 +84,8 @@ def format_of(data: bytes, path: Path) -> str | None:
     if suffix is None:
         return None
     name, what = _UNREAD[suffix]
-    return f"is a {name} image, a format that is not read: {what.format(suffix=path.suffix or suffix)}"
+    article = "an" if name[0] in "AIO" else "a"
+    return f"is {article} {name} image, a format that is not read: {what.format(suffix=path.suffix or suffix)}"
 
 
 def describe_unread(paths: Sequence[Path]) -> str:

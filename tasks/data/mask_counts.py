@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tasks.data.masks import MaskCode, StoredMask, read_stored
 from tasks.data.palettes import Colour
 from tasks.data.parallel import progress_bar, threaded
 
-__all__ = ["MaskCount", "Tally", "count_masks", "naming", "tally"]
+__all__ = ["MaskCount", "Tally", "count_masks", "count_stored", "naming", "tally"]
 
 MOST_COLOURS = 4096
 """Colours that are counted of one mask; one of more is a photo, or was compressed with loss."""
@@ -43,19 +44,6 @@ class MaskCount:
     lossy: bool = False
 
 
-@dataclass(frozen=True)
-class Tally:
-    """Pixels of all masks by the values and the colours that name classes under one code."""
-
-    values: Counter[int]
-    colours: Counter[Colour]
-
-    @property
-    def pixels(self) -> int:
-        """How many pixels were counted."""
-        return self.values.total() + self.colours.total()
-
-
 def count_masks(masks: Sequence[Path], what: str, progress: bool) -> list[MaskCount]:
     """Count every mask; those that cannot be read are left out, and named when they are needed.
 
@@ -71,9 +59,13 @@ def count_masks(masks: Sequence[Path], what: str, progress: bool) -> list[MaskCo
 
 def _count_file(path: Path) -> MaskCount | None:
     try:
-        stored = read_stored(path)
+        return count_stored(path, read_stored(path))
     except BrokenImageError:
         return None
+
+
+def count_stored(path: Path, stored: StoredMask) -> MaskCount:
+    """The pixels of one mask that has been read."""
     colours: Mapping[Colour, int] = {}
     values: Mapping[int, int] = {}
     if stored.pixels.ndim == 3:
@@ -128,11 +120,58 @@ def naming(count: MaskCount, code: MaskCode) -> tuple[Mapping[int, int], Mapping
     return values, colours
 
 
+@dataclass(frozen=True)
+class Tally:
+    """The masks of a set together, under one code.
+
+    Attributes:
+        counts: of every mask that can be read.
+        code: how the files store what names the classes; its values may still be missing.
+        what: the set, for messages, such as "folder:mine".
+        progress: whether to show a bar where files are read again.
+    """
+
+    counts: Sequence[MaskCount]
+    code: MaskCode
+    what: str = ""
+    progress: bool = False
+
+    @cached_property
+    def values(self) -> Counter[int]:
+        """Pixels of all masks by the value that names their class."""
+        found: Counter[int] = Counter()
+        for count in self.counts:
+            found.update(naming(count, self.code)[0])
+        return found
+
+    @cached_property
+    def colours(self) -> Counter[Colour]:
+        """Pixels of all masks by the colour that names their class."""
+        found: Counter[Colour] = Counter()
+        for count in self.counts:
+            found.update(naming(count, self.code)[1])
+        return found
+
+    @property
+    def greys(self) -> Counter[int] | None:
+        """The same as `values` with colours that are shades of grey counted too; None where some are not."""
+        if any(not red == green == blue for red, green, blue in self.colours):
+            return None
+        shades: Counter[int] = Counter()
+        for (red, _, _), pixels in self.colours.items():
+            shades[red] += pixels
+        return self.values + shades
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels were counted."""
+        return self.values.total() + self.colours.total()
+
+    def under(self, code: MaskCode) -> Tally:
+        """The same masks under another code."""
+        return replace(self, code=code)
+
+
 def tally(counts: Sequence[MaskCount], code: MaskCode) -> Tally:
-    """All masks together."""
-    found = Tally(Counter(), Counter())
-    for count in counts:
-        values, colours = naming(count, code)
-        found.values.update(values)
-        found.colours.update(colours)
-    return found
+    """All masks together, under a code."""
+    return Tally(counts, code)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import UserError
-from tasks.data.mask_counts import MaskCount, Tally, count_masks, naming, tally
+from tasks.data import mask_words as words
+from tasks.data.mask_counts import Tally, count_masks
+from tasks.data.mask_storage import how_stored
 from tasks.data.masks import LOSSY, MaskCode
 from tasks.data.palettes import Colour, distinct_colours
 from tasks.data.sets import VOID
-from tasks.data.soft_edges import Levels, find_levels
+from tasks.data.soft_edges import FAR, Levels, find_levels
 
 if TYPE_CHECKING:
     from tasks.data.readers.class_table import ClassTable
@@ -23,11 +24,6 @@ __all__ = ["Level", "MaskMeaning", "understand_masks"]
 
 LARGE_VOID = 0.2
 """The share of void pixels from which on 255 may well be a class that nobody declared."""
-
-LISTED = 12
-"""Values or colours that a sentence lists."""
-
-SMOOTHED = "save the masks again without smoothing (nearest neighbour, no anti-aliasing, no JPEG)"
 
 
 @dataclass(frozen=True)
@@ -73,9 +69,11 @@ def understand_masks(masks: Sequence[Path], table: ClassTable | None, what: str,
         UserError: the masks cannot be understood; the message says what they hold and what to do.
     """
     counts = count_masks(masks, what, progress)
+    code = how_stored(counts, MaskCode({}) if table is None else table.code)
+    found = Tally(counts, code, what, progress)
     lossy = next((count for count in counts if count.lossy), None)
     try:
-        meaning = _Reading(counts, table, what, progress).meaning()
+        meaning = _unnamed(found) if table is None else _named(found, table)
     except UserError:
         if lossy is not None:
             raise UserError(f"{lossy.path}: {LOSSY}") from None
@@ -85,308 +83,130 @@ def understand_masks(masks: Sequence[Path], table: ClassTable | None, what: str,
     return meaning
 
 
-class _Reading:
-    """The masks of a set while their meaning is decided."""
-
-    def __init__(self, counts: Sequence[MaskCount], table: ClassTable | None, what: str, progress: bool) -> None:
-        self.counts = counts
-        self.table = table
-        self.what = what
-        self.progress = progress
-        self.code = _storage(counts, table)
-        self.tally = tally(counts, self.code)
-
-    def meaning(self) -> MaskMeaning:
-        return self._unnamed() if self.table is None else self._named(self.table)
-
-    def _unnamed(self) -> MaskMeaning:
-        """Classes as the values that occur; two levels, soft or not, are background and foreground."""
-        if self.tally.colours:
-            raise UserError(self._colours_without_table())
-        values = self.tally.values
-        if set(values) in ({0, 255}, {0, 65535}):
-            return self._two((0, max(values)), ("background", "foreground"), distinct_colours(2), self.code)
-        levels = self._levels()
-        if levels is not None and levels.two is not None:
-            code = replace(self.code, lossy=True)
-            return self._two(levels.two, ("background", "foreground"), distinct_colours(2), code)
-        found = sorted(values) if len(values) == 2 else sorted(set(values) - {VOID})
-        if not 2 <= len(found) <= 254 or (levels is not None and levels.soft):
-            raise UserError(self._no_classes(levels))
-        code = replace(self.code, values={VOID: VOID} | {value: index for index, value in enumerate(found)})
-        names = tuple(map(str, found))
-        return self._done(names, distinct_colours(len(found)), code, undeclared_void=True)
-
-    def _named(self, table: ClassTable) -> MaskMeaning:
-        """Classes of a table: by their colours, by their values, or in the order of the values that occur."""
-        strange = Counter({c: n for c, n in self.tally.colours.items() if c not in table.code.colours})
-        present = set(self.tally.values)
-        values = next((each for each in self._readings(table) if present <= set(each)), None)
-        if values is not None and not strange:
-            return self._done(table.names, table.colours, replace(self.code, values=values), not table.void_declared)
-        levels = self._levels()
-        two = None if levels is None or levels.two is None else _two_classes(table, levels.two)
-        if levels is not None and levels.two is not None and two is not None:
-            code = replace(self.code, colours={}, lossy=True)
-            return self._two(levels.two, table.names, table.colours, code, two)
-        if strange and not table.code.colours:
-            raise UserError(self._colours_without_table())
-        raise UserError(self._no_class_of(table, strange, levels))
-
-    def _readings(self, table: ClassTable) -> list[Mapping[int, int]]:
-        """From the values of grey masks to classes, the likeliest way first."""
-        shades = {red: index for (red, green, blue), index in table.code.colours.items() if red == green == blue}
-        # The masks may say 255 for void where no class is white.
-        by_shade = {VOID: VOID, **shades}
-        readings = [table.code.values]
-        if shades:
-            readings.insert(1 if table.numbered and not self.tally.colours else 0, by_shade)
-        if not table.numbered and not table.code.colours:
-            present = set(self.tally.values)
-            in_order = [
-                {VOID: VOID, **dict(zip(sorted(found), table.in_order, strict=True))}
-                for found in (present, present - {VOID})
-                if len(found) == len(table.in_order)
-            ]
-            # By value, black and white masks would have one class and void.
-            return [*in_order, *readings] if present == {0, VOID} else [*readings, *in_order]
-        return readings
-
-    def _levels(self) -> Levels | None:
-        """The levels of grey masks whose values are not those of plain indices."""
-        colours = self.tally.colours
-        grey = all(red == green == blue for red, green, blue in colours)
-        values = {*self.tally.values, *(red for red, _, _ in colours)}
-        indices = values - {VOID}
-        if not grey or len(values) <= 2 or max(values) > 255 or max(indices) <= min(2 * len(indices), 200):
-            return None
-        # Colours that are all grey are looked at as values.
-        return find_levels(
-            [count.path for count in self.counts], replace(self.code, colours={}), self.what, self.progress
-        )
-
-    def _two(
-        self,
-        levels: tuple[int, int],
-        names: tuple[str, ...],
-        colours: tuple[Colour, ...],
-        code: MaskCode,
-        classes: tuple[int, int] = (0, 1),
-    ) -> MaskMeaning:
-        """Two classes, parted at the middle between two values."""
-        low, high = levels
-        middle = (low + high) // 2
-        values = {value: classes[value > middle] for value in range(256)} if code.lossy else {}
-        code = replace(code, values={**values, low: classes[0], high: classes[1]})
-        if not code.lossy:
-            return self._done(names, colours, code)
-        soft = sum(not set(_values(count, self.code)) <= {low, high} for count in self.counts)
-        between = sum(pixels for value, pixels in _all_values(self.tally) if value not in levels)
-        note = (
-            f"masks: {soft} of {len(self.counts)} have soft edges (resized, smoothed or JPEG), read as two classes: "
-            f"{low} to {middle} is {names[classes[0]]}, {middle + 1} to {high} is {names[classes[1]]}; "
-            f"{_percent(between, self.tally.pixels)} of the pixels are neither {low} nor {high}"
-        )
-        return self._done(names, colours, code, soft=note)
-
-    def _done(
-        self,
-        names: tuple[str, ...],
-        colours: tuple[Colour, ...],
-        code: MaskCode,
-        undeclared_void: bool = False,
-        soft: str | None = None,
-    ) -> MaskMeaning:
-        """The meaning, with every value's pixels and class."""
-        self.code = code
-        found = self.tally = tally(self.counts, code)
-
-        def becomes(index: int) -> str:
-            return "void" if index == VOID else names[index]
-
-        levels = [Level(value, pixels, becomes(code.values[value])) for value, pixels in found.values.items()]
-        levels += [Level(colour, pixels, becomes(code.colours[colour])) for colour, pixels in found.colours.items()]
-        levels.sort(key=lambda level: -level.pixels)
-        notes = [soft or f"masks: {_listed(levels, found.pixels)}"]
-        if code.alpha:
-            notes.append("masks: of one colour throughout, so their opacity is read")
-        warnings = []
-        share = found.values[VOID] / max(1, found.pixels)
-        if undeclared_void and code.values.get(VOID) == VOID and share > LARGE_VOID:
-            warnings.append(self._void_may_be_a_class(names, share))
-        return MaskMeaning(names, colours, code, tuple(levels), tuple(notes), tuple(warnings))
-
-    def _void_may_be_a_class(self, names: tuple[str, ...], share: float) -> str:
-        classes = {index: value for value, index in self.code.values.items() if index != VOID}
-        table: list[dict[str, object]] = [
-            {"name": name, "value": classes[index]} for index, name in enumerate(names) if index in classes
-        ]
-        mend = json.dumps([*table, {"name": "255", "value": 255}]) if len(table) < LISTED else "..."
-        return (
-            f"{self.what}: 255 is read as void (no label), which is {share:.0%} of the pixels of the masks. If it is a "
-            f"class, say so in classes.json: {mend}"
-        )
-
-    def _colours_without_table(self) -> str:
-        """What to write where masks hold colours and nobody says which is which class."""
-        first = next(count.path for count in self.counts if naming(count, self.code)[1])
-        colours = self.tally.colours
-        if len(colours) > 64:
-            return (
-                f"{first} is a colour mask; the masks hold {len(colours)} colours, too many for classes: if edges are "
-                f"soft, {SMOOTHED}, and give each class its colour in classes.json"
-            )
-        entries = [{"name": f"class {n}", "colour": list(c)} for n, (c, _) in enumerate(colours.most_common(), 1)]
-        listed = json.dumps(entries[: 2 * LISTED]) + (" and so on" if len(entries) > 2 * LISTED else "")
-        return (
-            f"{first} is a colour mask and nothing says which colour is which class: write classes.json beside the "
-            f"masks folder, with names of your own for the {len(colours)} colours found, most frequent first: {listed}"
-        )
-
-    def _no_classes(self, levels: Levels | None) -> str:
-        """Why values are no classes."""
-        values = self.tally.values
-        if levels is not None and levels.soft:
-            along = sum(values[value] for value in levels.edges)
-            return (
-                f"{self.what}: the masks hold {len(values)} values, of which {len(levels.edges)} lie along edges "
-                f"only ({_percent(along, self.tally.pixels)} of the pixels), as in {self._first_with(levels.edges)}; "
-                f"regions have {_some(levels.regions)}: {SMOOTHED}"
-            )
-        found = len(set(values) - {VOID})
-        return (
-            f"{self.what}: the masks hold {found} values other than 255 (void), {_some(sorted(values))}; between 2 and "
-            "254 classes are needed: are they index masks? If they are colour images, write classes.json"
-        )
-
-    def _no_class_of(self, table: ClassTable, strange: Counter[Colour], levels: Levels | None) -> str:
-        """Which values or colours of which file are no class of the table."""
-        best = min(self._readings(table), key=lambda each: sum(value not in each for value in self.tally.values))
-        unknown = _both(*((value, n) for value, n in self.tally.values.items() if value not in best))
-        kind, known = "value", list(map(str, sorted(best)))
-        if not unknown:
-            kind, unknown, known = "colour", _both(*strange.items()), list(map(str, table.code.colours))
-        path, first, here = next(
-            (count.path, each, pixels)
-            for count in self.counts
-            for each, pixels in _named_by(count, self.code).items()
-            if each in unknown
-        )
-        line = f"{path}: {kind} {first} ({here} pixels) is no class of this set; known are {_some(known)}"
-        if len(unknown) == 1:
-            return line
-        share = _percent(sum(unknown.values()), self.tally.pixels)
-        line = f"{line}. In all, {len(unknown)} {kind}s are none ({share} of the pixels)"
-        if len(unknown) < 4 and not (levels is not None and levels.soft):
-            return f"{line}: {_some(sorted(unknown, key=str))}"
-        return f"{line}: if they lie along edges, {SMOOTHED}"
-
-    def _first_with(self, values: Sequence[int]) -> Path:
-        some = set(values)
-        return next(count.path for count in self.counts if some & set(naming(count, self.code)[0]))
+def _unnamed(masks: Tally) -> MaskMeaning:
+    """Classes as the values that occur; two levels, with soft edges or without, are background and foreground."""
+    if masks.colours:
+        raise UserError(words.colours_without_table(masks))
+    values, levels = set(masks.values), _levels(masks)
+    two = (min(values), max(values)) if values in ({0, 255}, {0, 65535}) else levels and levels.two
+    if two:
+        return _in_two(masks, two, ("background", "foreground"), distinct_colours(2), (0, 1))
+    found = sorted(values if len(values) == 2 else values - {VOID})
+    if not 2 <= len(found) <= 254 or (levels is not None and levels.soft):
+        raise UserError(words.no_classes(masks, levels))
+    code = replace(masks.code, values={VOID: VOID} | {value: index for index, value in enumerate(found)})
+    return _meaning(masks.under(_far(code)), tuple(map(str, found)), distinct_colours(len(found)))
 
 
-def _storage(counts: Sequence[MaskCount], table: ClassTable | None) -> MaskCode:
-    """How the files store what names the classes: opacity, the indices of palettes or the shades they show."""
-    declared = MaskCode({}) if table is None else table.code
-    colours = declared.colours
-    code = MaskCode({}, colours)
-    if _only_alpha(counts):
-        return replace(code, colours={}, alpha=True)
-    palettes = [count for count in counts if count.palette is not None]
-    if colours and palettes:
-        used = {colour for count in palettes for colour in (count.palette or {}).values()}
-        indices = {index for count in palettes for index in count.values}
-        by_index = not used <= set(colours) and indices <= set(declared.values)
-        return replace(code, by_index=by_index, shown=_few_bits_shown(counts, colours))
-    if colours:
-        return replace(code, shown=_few_bits_shown(counts, colours))
-    return replace(code, shown=_palettes_differ(palettes) or _few_bits_shown(counts, {}))
+def _named(masks: Tally, table: ClassTable) -> MaskMeaning:
+    """Classes of a table: by their colours, by their values, or in the order of the values that occur."""
+    strange = Counter({colour: n for colour, n in masks.colours.items() if colour not in table.code.colours})
+    readings = _readings(masks, table)
+    values = next((each for each in readings if masks.values.keys() <= each.keys()), None)
+    if values is not None and not strange:
+        code = _far(replace(masks.code, values=values))
+        return _meaning(masks.under(code), table.names, table.colours, table.void_declared)
+    levels = _levels(masks)
+    if levels is not None and levels.two is not None and (classes := _two_classes(table)) is not None:
+        return _in_two(masks, levels.two, table.names, table.colours, classes)
+    if strange and not table.code.colours:
+        raise UserError(words.colours_without_table(masks))
+    raise UserError(words.no_class_of(masks, readings, strange, levels))
 
 
-def _only_alpha(counts: Sequence[MaskCount]) -> bool:
-    """Whether all masks are of one and the same colour, and differ in their opacity."""
-    if not counts or any(count.alpha is None for count in counts):
-        return False
-    stored = {each for count in counts for each in (*count.values, *count.colours)}
-    return len(stored) == 1 and len({opacity for count in counts for opacity in count.alpha or {}}) > 1
+def _readings(masks: Tally, table: ClassTable) -> list[Mapping[int, int]]:
+    """From the values of grey masks to classes, the likeliest way first."""
+    shades = {red: index for (red, green, blue), index in table.code.colours.items() if red == green == blue}
+    by_value, by_shade = table.code.values, {VOID: VOID, **shades}
+    if shades:
+        return [by_value, by_shade] if table.numbered and not masks.colours else [by_shade, by_value]
+    if table.numbered or table.code.colours:
+        return [by_value]
+    present = set(masks.values)
+    in_order: list[Mapping[int, int]] = [
+        {VOID: VOID, **dict(zip(sorted(found), table.in_order, strict=True))}
+        for found in (present, present - {VOID})
+        if len(found) == len(table.in_order)
+    ]
+    # By value, black and white masks would have one class and void.
+    return [*in_order, by_value] if present == {0, VOID} else [by_value, *in_order]
 
 
-def _palettes_differ(palettes: Sequence[MaskCount]) -> bool:
-    """Whether one index has two colours, so that it is not the indices that name classes."""
-    seen: dict[int, Colour] = {}
-    return any(
-        seen.setdefault(index, colour) != colour
-        for count in palettes
-        for index, colour in (count.palette or {}).items()
-    )
-
-
-def _few_bits_shown(counts: Sequence[MaskCount], colours: Mapping[Colour, int]) -> bool:
-    """Whether masks of few bits and of grey palettes, as tools make that save bytes, name classes by what they show.
-
-    So it is where the other masks of the set, or the colours of the table, hold what they show but not what they store.
-    """
-    few = [count for count in counts if count.step > 1 or count.palette is not None]
-    others = [count for count in counts if count.step == 1 and count.palette is None]
-    full = {value for count in others for value in count.values} | {
-        colour[0] for count in others for colour in count.colours if len(set(colour)) == 1
-    }
-    full |= {colour[0] for colour in colours if len(set(colour)) == 1}
-    stored = {value for count in few for value in count.values}
-    shown = set()
-    for count in few:
-        for value in count.values:
-            colour = (value * count.step,) * 3 if count.palette is None else count.palette[value]
-            shown.add(colour[0] if len(set(colour)) == 1 else -1)
-    return bool(full) and shown <= full | {0} and not stored <= full | {0}
-
-
-def _two_classes(table: ClassTable, levels: tuple[int, int]) -> tuple[int, int] | None:
-    """The classes of the low and of the high level, where a table has two and says nothing against it."""
-    order = table.in_order
-    if len(table.names) != 2 or len(order) != 2 or VOID in order:
+def _levels(masks: Tally) -> Levels | None:
+    """The levels of grey masks, unless their values are plainly indices of classes."""
+    greys = masks.greys
+    if greys is None or len(greys) <= 2 or max(greys) > 255:
         return None
-    shades = {index: c[0] for c, index in table.code.colours.items() if len(set(c)) == 1 and index != VOID}
+    indices = greys.keys() - {VOID}
+    if max(indices) <= min(2 * len(indices), 200):
+        return None
+    # Colours that are all grey are looked at as values.
+    code = replace(masks.code, colours={})
+    return find_levels([count.path for count in masks.counts], code, masks.what, masks.progress)
+
+
+def _two_classes(table: ClassTable) -> tuple[int, int] | None:
+    """The class of the low and that of the high level, where a table has two and no void."""
+    if len(table.in_order) != 2 or VOID in table.in_order:
+        return None
+    shades = {index: colour[0] for colour, index in table.code.colours.items() if len(set(colour)) == 1}
     given = {index: value for value, index in table.code.values.items() if index != VOID}
-    of = shades if len(shades) == 2 else given if table.numbered else {order[0]: 0, order[1]: 1}
-    if table.code.colours and len(shades) != 2:
-        return None
-    low, high = sorted(of, key=lambda index: of[index])
-    return low, high
+    of = shades if table.code.colours else given
+    low, *high = sorted((index for index in of if index != VOID), key=lambda index: of[index])
+    return (low, high[0]) if len(high) == 1 else None
 
 
-def _both(*pairs: tuple[int | Colour, int]) -> dict[int | Colour, int]:
-    return dict(pairs)
+def _in_two(
+    masks: Tally,
+    levels: tuple[int, int],
+    names: tuple[str, ...],
+    colours: tuple[Colour, ...],
+    classes: tuple[int, int],
+) -> MaskMeaning:
+    """Two classes, parted at the middle between two levels where there is something between them."""
+    low, high = levels
+    values = {low: classes[0], high: classes[1]}
+    greys = masks.greys or Counter()
+    if greys.keys() <= set(levels):
+        return _meaning(masks.under(_far(replace(masks.code, values=values))), names, colours)
+    values |= {value: classes[value > (low + high) // 2] for value in range(256)}
+    code = replace(masks.code, colours={}, values=values, lossy=True)
+    note = words.soft_edges(masks.under(code), levels, (names[classes[0]], names[classes[1]]))
+    return _meaning(masks.under(code), names, colours, note=note)
 
 
-def _named_by(count: MaskCount, code: MaskCode) -> dict[int | Colour, int]:
-    values, colours = naming(count, code)
-    return _both(*values.items(), *colours.items())
+def _far(code: MaskCode) -> MaskCode:
+    """The code, which allows for loss where two values are so far apart that no loss takes one for the other."""
+    values = code.values.keys()
+    far = len(values) == 2 and max(values) - min(values) >= FAR and VOID not in code.values.values()
+    return replace(code, lossy=far and not code.colours)
 
 
-def _values(count: MaskCount, code: MaskCode) -> list[int]:
-    values, colours = naming(count, code)
-    return [*values, *(red for red, _, _ in colours)]
+def _meaning(
+    masks: Tally,
+    names: tuple[str, ...],
+    colours: tuple[Colour, ...],
+    void_declared: bool = False,
+    note: str | None = None,
+) -> MaskMeaning:
+    """The meaning under the masks' code, with every value's pixels and class, and what is to be said of them."""
+    code = masks.code
 
+    def becomes(index: int) -> str:
+        return "void" if index == VOID else names[index]
 
-def _all_values(found: Tally) -> list[tuple[int, int]]:
-    return [*found.values.items(), *((colour[0], pixels) for colour, pixels in found.colours.items())]
-
-
-def _listed(levels: Sequence[Level], pixels: int) -> str:
-    parts = []
-    for level in levels[:LISTED]:
-        name = "" if level.becomes == str(level.value) else f" is {level.becomes}"
-        parts.append(f"{level.value}{name} ({_percent(level.pixels, pixels)})")
-    more = len(levels) - LISTED
-    return ", ".join(parts) + (f", and {more} more" if more > 0 else "")
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{part / max(1, whole):.1%}".replace("%", " %")
-
-
-def _some(values: Iterable[object]) -> str:
-    listed = [str(value) for value in values]
-    return ", ".join(listed[:LISTED]) + (", ..." if len(listed) > LISTED else "")
+    levels = [
+        *(Level(value, pixels, becomes(code.values[value])) for value, pixels in masks.values.items()),
+        *(Level(colour, pixels, becomes(code.colours[colour])) for colour, pixels in masks.colours.items()),
+    ]
+    levels.sort(key=lambda level: -level.pixels)
+    notes = [note or words.levels([(level.value, level.pixels, level.becomes) for level in levels])]
+    if code.alpha:
+        notes.append("masks: of one colour throughout, so their opacity is read")
+    warnings = []
+    void = masks.values[VOID] if code.values.get(VOID) == VOID and not void_declared else 0
+    if void > LARGE_VOID * masks.pixels or (void and len({level.becomes for level in levels}) == 2):
+        warnings.append(words.void_may_be_a_class(masks, names))
+    elif void and (mixed := words.two_kinds_of_white(masks)) is not None:
+        warnings.append(mixed)
+    return MaskMeaning(names, colours, code, tuple(levels), tuple(notes), tuple(warnings))

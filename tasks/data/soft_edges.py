@@ -20,6 +20,9 @@ __all__ = ["Levels", "find_levels"]
 FAR = 64
 """Least distance between the values of two classes that smoothing can lie between."""
 
+MOST_BETWEEN = 0.4
+"""The share of all pixels that may lie between two levels; a photo has more."""
+
 MOST_FLAT = 0.02
 """The share of all flat pixels that values between two levels may have, for there to be no third one."""
 
@@ -75,14 +78,18 @@ def _two_levels(pixels: np.ndarray, flat: np.ndarray) -> tuple[int, int] | None:
     far = np.abs(np.arange(256) - one) >= FAR
     if not (pixels[far] > 0).any():
         return None
-    other = int((flat * far).argmax())
-    if not flat[other]:  # structures so thin that smoothing left none of them whole
+    if (flat * far).any():
+        other = int((flat * far).argmax())
+    else:  # structures so thin that smoothing left none of them whole
         other = int(max(values, key=lambda value: abs(int(value) - one)))
     low, high = sorted((one, other))
     near = (high - low) // 8
     between = values[(values > low + near) & (values < high - near)]
     ghosts = [values[np.abs(values - level) <= near] for level in (low, high)]
-    if len(between) < 3 and min(map(len, ghosts)) < 3:
+    beyond = len(values) - len(between) - sum(map(len, ghosts))
+    if beyond or (len(between) < 3 and min(map(len, ghosts)) < 3):
+        return None
+    if pixels[between].sum() > MOST_BETWEEN * pixels.sum():
         return None
     if flat[between].sum() > MOST_FLAT * flat.sum() or flat[between].sum() > 0.3 * pixels[between].sum():
         return None

@@ -5,26 +5,44 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
 from nas.errors import UserError
 from tasks.data.masks import MaskCode
 from tasks.data.palettes import Colour, distinct_colours
 from tasks.data.sets import VOID
+from tasks.data.stems import read_stems
 from tasks.data.texts import read_text
 
 __all__ = ["ClassTable", "find_class_table", "read_class_table"]
 
-_NAMED_LIKE = re.compile(
-    r"(class(es)?|labels?|categor(y|ies)|names|obj|colou?rs?|palette|legend|codes|classes?[\W_]*(names?|list|dict|map"
-    r"|colou?rs?|labels?)|labels?[\W_]*(names?|list|map|colou?rs?|classes)|colou?r[\W_]*(map|table|codes))"
-    r"([\W_]*\d*)?\.(json|txt|csv|tsv|ya?ml|names|xml|xlsx?|md|py)",
-    re.IGNORECASE,
+_SUBJECTS = frozenset(
+    [
+        "class",
+        "classes",
+        "classnames",
+        "label",
+        "labels",
+        "labelmap",
+        "category",
+        "categories",
+        "names",
+        "palette",
+        "legend",
+        "codes",
+        "colour",
+        "colours",
+        "color",
+        "colors",
+        "colourmap",
+        "colormap",
+    ]
 )
-"""What files that list the classes are called by other tools."""
+_OTHERS = frozenset(["name", "list", "map", "dict", "table", "index", "id", "ids", "obj"])
+_SUFFIXES = (".json", ".txt", ".csv", ".tsv", ".yaml", ".yml", ".names", ".xml", ".xls", ".xlsx", ".md")
 
 _COLOURED = re.compile(r"(?P<name>.*?\D)[\s,;:]+(?P<rgb>\d{1,3}[\s,;]+\d{1,3}[\s,;]+\d{1,3})")
 _NUMBERED = re.compile(r"(?P<value>\d{1,5})[\s,;:=]+(?P<name>\D.*)")
@@ -54,33 +72,50 @@ class ClassTable:
     void_declared: bool
 
 
-def find_class_table(root: Path, masks: Path) -> ClassTable | None:
+def find_class_table(root: Path, masks: Path, images: Iterable[str] = ()) -> ClassTable | None:
     """The classes that a folder declares in classes.json, else in classes.txt; None where it does not.
+
+    A warning names files that look like one of these and are not read.
 
     Args:
         root: the folder.
         masks: the folder of its masks, where other tools write such files.
-
-    Returns:
-        The table; a warning names files that look like one and are not read.
+        images: names of its images; a file that lists some of them is no list of classes.
 
     Raises:
         UserError: the file is not of the form it should have.
     """
-    files = [root / "classes.json", root / "classes.txt"]
-    file = next((file for file in files if file.is_file()), None)
-    folders = dict.fromkeys((root, masks))
-    others = [path for folder in folders for path in sorted(folder.iterdir()) if _NAMED_LIKE.fullmatch(path.name)]
-    if others := [path for path in others if path != file]:
-        _log.warning(
-            "%s looks like a list of the classes and is not read%s: %s",
-            ", ".join(map(str, others)),
-            "" if file is None else f", since {file.name} is",
-            f"write {root / 'classes.txt'}, one name a line in the order of the mask values, or classes.json"
-            if file is None
-            else "remove it if it says something else",
-        )
+    file = next((file for name in ("classes.json", "classes.txt") if (file := root / name).is_file()), None)
+    stems = {PurePosixPath(name).name for name in images}
+    others = [
+        path
+        for folder in dict.fromkeys((root, masks))
+        for path in sorted(folder.iterdir())
+        if path != file and _looks_like_a_table(path) and not _lists_images(path, stems)
+    ]
+    if others:
+        why = "" if file is None else f", since {file.name} is"
+        mend = "remove it if it says something else"
+        if file is None:
+            mend = f"write {root / 'classes.txt'}, one name a line in the order of the mask values, or classes.json"
+        listed = ", ".join(map(str, others))
+        _log.warning("%s looks like a list of the classes and is not read%s: %s", listed, why, mend)
     return None if file is None else read_class_table(file)
+
+
+def _looks_like_a_table(path: Path) -> bool:
+    """Whether a file is called what other tools call a list of classes, such as class_names.txt or label-map.json."""
+    words = set(re.findall(r"[a-z]+", path.stem.lower()))
+    return path.suffix.lower() in _SUFFIXES and words <= _SUBJECTS | _OTHERS and bool(words & _SUBJECTS)
+
+
+def _lists_images(path: Path, stems: Collection[str]) -> bool:
+    """Whether a text file lists images, as one for --labels does."""
+    try:
+        listed = read_stems(path) if path.suffix.lower() == ".txt" else ()
+    except UserError:
+        return False
+    return any(PurePosixPath(stem).name in stems for stem in listed)
 
 
 def read_class_table(path: Path) -> ClassTable:

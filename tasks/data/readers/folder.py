@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     """
     images = _tree(path, ("images",))
     masks = _of_images(images, _tree(path, _MASKS))
-    table = find_class_table(path, _part(path, _MASKS) or path)
+    table = find_class_table(path, _part(path, _MASKS) or path, images)
     meaning = understand_masks(list(masks.values()), table, f"folder:{path}", progress)
     end = common_end(list(images))
     items = pair_up(
@@ -103,9 +104,15 @@ def _tree(path: Path, names: tuple[str, ...], optional: bool = False) -> dict[st
     if others and found:
         _log.warning("%s", describe_unread(others))
     if not found and not optional:
-        unread = f". {describe_unread(others)}" if others else ""
-        raise UserError(f"folder:{path}: {root.name}/ holds no image (jpg, png, webp, tif or bmp){unread}")
+        instead = f". {describe_unread(others)}" if others else _other_files(root)
+        raise UserError(f"folder:{path}: {root.name}/ holds no image (jpg, png, webp, tif or bmp){instead}")
     return found
+
+
+def _other_files(root: Path) -> str:
+    """What a folder without images holds instead, as annotation tools leave it."""
+    kinds = Counter(path.suffix.lower() for path in root.rglob("*") if path.suffix.lower() in (".json", ".xml", ".txt"))
+    return "".join(f", but {n} {kind}: draw masks from them and save these as PNG" for kind, n in kinds.most_common(1))
 
 
 def _declared(splits: Path, items: Mapping[str, Item]) -> dict[str, tuple[Item, ...]]:

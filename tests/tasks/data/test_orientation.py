@@ -1,0 +1,109 @@
+"""Photos that EXIF turns, and masks in the order of the stored pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.data import open_source
+from tasks.data.decoding import turned
+
+BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
+"""The orientation that undoes another."""
+
+
+def scene(seed: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A dark picture with a bright block at the top left of the middle, as it is seen, and its mask."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 60, (*size, 3), np.uint8)
+    top, left = (int(rng.integers(1, side // 3)) for side in size)
+    where = np.s_[top : top + size[0] // 3, left : left + size[1] // 3]
+    image[where] = rng.integers(180, 250, 3)
+    mask = np.zeros(size, np.uint8)
+    mask[where] = 1
+    return image, mask
+
+
+def save(path: Path, pixels: np.ndarray, orientation: int = 1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(path, exif=exif)
+
+
+def folder(
+    root: Path, orientation: int, size: tuple[int, int], order: str, suffix: str = ".png", count: int = 8
+) -> Path:
+    """Photos with masks drawn on what is shown, in the order of the stored pixels, or stored and tagged likewise."""
+    for number in range(count):
+        image, mask = scene(number, size)
+        stem = f"p{chr(97 + number)}"
+        save(root / "images" / f"{stem}.png", turned(image, BACK[orientation]), orientation)
+        mask = mask if order == "shown" else turned(mask, BACK[orientation])
+        save(root / "masks" / f"{stem}.png", mask, orientation if order == "tagged" else 1)
+    return root
+
+
+def fits(root: Path) -> bool:
+    """Whether every mask lies on the bright block of its photo."""
+    pairs = [item.pair() for item in open_source(f"folder:{root}").pool]
+    return all(((image.min(-1) > 100) == (mask == 1)).all() for image, mask in pairs)
+
+
+@pytest.mark.parametrize("order", ["shown", "stored", "tagged"])
+@pytest.mark.parametrize(
+    ("orientation", "size"), [(6, (24, 16)), (8, (24, 16)), (5, (24, 16)), (3, (24, 16)), (6, (20, 20)), (2, (20, 24))]
+)
+def test_masks_lie_on_their_photos_in_whichever_order_they_are(
+    tmp_path: Path, orientation: int, size: tuple[int, int], order: str
+) -> None:
+    root = folder(tmp_path / "set", orientation, size, order)
+    assert fits(root)
+    notes = " ".join(open_source(f"folder:{root}").notes)
+    assert "8 images turned upright as EXIF says" in notes
+    assert ("turned with the photo" in notes) == (order == "stored")
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".tif"])
+def test_other_formats_alike(tmp_path: Path, suffix: str) -> None:
+    root = tmp_path / "set"
+    for number in range(8):
+        image, mask = scene(number, (24, 16))
+        path = root / "images" / f"p{chr(97 + number)}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.fromarray(turned(image, 8)).save(path, exif=exif, **({"lossless": True} if suffix == ".webp" else {}))
+        save(root / "masks" / f"{path.stem}.png", turned(mask, 8))
+    assert fits(root)
+
+
+def test_masks_of_the_same_shape_follow_those_whose_shape_tells(tmp_path: Path) -> None:
+    root = folder(tmp_path / "set", 6, (24, 16), "stored", count=6)
+    for number in range(6, 9):
+        image, mask = scene(number, (24, 16))
+        flat = np.full_like(image, 90)  # there is nothing to see, so that content does not tell
+        save(root / "images" / f"p{chr(97 + number)}.png", flat, 3)
+        save(root / "masks" / f"p{chr(97 + number)}.png", mask)
+    source = open_source(f"folder:{root}")
+    turns = {item.name: item.turn for item in (*source.pool, *source.validation, *source.test)}
+    assert set(turns.values()) == {3, 6} and turns["pg"] == 3
+
+
+def test_where_nothing_tells_a_warning_says_so(tmp_path: Path, caplog) -> None:
+    root = folder(tmp_path / "set", 3, (24, 16), "shown")
+    for path in (root / "images").iterdir():
+        save(path, np.random.default_rng(0).integers(0, 255, (24, 16, 3), np.uint8), 3)
+    source = open_source(f"folder:{root}")
+    assert {item.turn for item in source.pool} == {1}
+    assert "8 photos turned by EXIF with masks of the same shape either way" in caplog.text
+    assert "mogrify -auto-orient" in caplog.text
+
+
+def test_photos_that_are_not_turned_are_left_alone(tmp_path: Path, caplog) -> None:
+    root = folder(tmp_path / "set", 1, (24, 16), "shown")
+    source = open_source(f"folder:{root}")
+    assert not [note for note in source.notes if "EXIF" in note] and "EXIF" not in caplog.text
