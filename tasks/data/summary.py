@@ -47,7 +47,8 @@ class Summary:
 
     Attributes:
         name: of the set.
-        images: how many, by split: labelled, unlabelled, validation (what is ranked on, where that is apart from the others) and test.
+        images: how many, by split: labelled, unlabelled, validation (to rank on, where that is apart from the
+            others) and test.
         folds: of the labelled images that candidates are ranked on, 0 for none.
         left_out: images that are not used.
         classes: the classes in order.
@@ -225,7 +226,12 @@ def class_warnings(classes: Sequence[str], counts: Mapping[str, np.ndarray], voi
         void: "told" where void has been warned of, "own" where the user says what the masks mean.
     """
     shown = {split: count[: len(classes)] > 0 for split, count in counts.items()}
-    return [*_unlearnt(classes, shown), *_unseen(classes, shown), *(_void(counts, void == "own") if void != "told" else []), *_single(classes, counts)]
+    return [
+        *_unlearnt(classes, shown),
+        *_unseen(classes, shown),
+        *(_void(counts, void == "own") if void != "told" else []),
+        *_single(classes, counts),
+    ]
 
 
 def _unlearnt(classes: Sequence[str], shown: Mapping[str, np.ndarray]) -> list[str]:
