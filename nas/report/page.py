@@ -16,6 +16,7 @@ from nas.report.front import figures as front_figures
 from nas.report.front import read_front, shown
 from nas.report.numbers import count, duration, finite, score, score_with_interval
 from nas.report.text import SMALLER, next_commands
+from nas.search.data_record import understood
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,7 @@ def write_report(run: Run) -> Path:
         *drawn,
         _importance(read_importance(run)),
         _agreement(trials),
+        _data(run),
         _failures(trials),
         _every_trial(trials),
         _next(run),
@@ -113,6 +115,15 @@ def _header(run: Run, trials: Sequence[TrialFacts]) -> str:
         "Time": _time(trials),
     }
     return "<dl>" + "".join(f"<dt>{n}</dt><dd>{escape(v)}</dd>" for n, v in facts.items() if v) + "</dl>"
+
+
+def _data(run: Run) -> str:
+    """What was understood of the images."""
+    lines, warnings = understood(run.folder)
+    if not lines:
+        return ""
+    warned = [f"<strong>Warning:</strong> {escape(warning)}" for warning in warnings]
+    return "<h2>Data</h2>\n<ul>" + "".join(f"<li>{line}</li>" for line in [*warned, *map(escape, lines)]) + "</ul>"
 
 
 def _time(trials: Sequence[TrialFacts]) -> str:

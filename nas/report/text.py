@@ -30,6 +30,7 @@ FILES = (
     ("ranking.csv", "this table"),
     ("report.html", "figures, failures, every trial"),
     ("study.db", "the Optuna study"),
+    ("data.json", "what was understood of the images"),
     ("search.log", "what happened when"),
 )
 

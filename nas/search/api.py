@@ -16,6 +16,7 @@ from typing import Any
 from nas.components import know_components
 from nas.errors import UserError
 from nas.files import lock, replacing
+from nas.search.data_record import tell_data
 from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, new_folder
 from nas.search.settings import Settings, settings_of
@@ -256,6 +257,7 @@ class _Searching:
         from nas.search.work import TrainWork
 
         self._log_to_file()
+        tell_data(self.data, self.run.folder)
         settings, folder = self.run.settings, self.run.folder
         space = self.run.space()
         with self.run.written(), _share(self.data, settings, folder) as handle:
@@ -277,9 +279,11 @@ class _Searching:
         data, settings = self.data, self.run.settings
         unlabelled, validation = len(data.unlabelled.images), len(data.validation.images)
         scored = "ranked on" if settings.holdout else "scored on the test split's"
+        out = sum(out.count for out in data.summary.left_out) if data.summary else 0
+        unused = f", {out} left out" if out else ""
         return (
             f"Searching {Path(settings.space).name} on {data.name}, {data.size[0]}x{data.size[1]}: "
-            f"{len(data.labelled.images)} labelled and {unlabelled} unlabelled images, "
+            f"{len(data.labelled.images)} labelled and {unlabelled} unlabelled images{unused}, "
             f"{scored} {validation}, {counted(slots, 'worker')}, run {self.run.folder}"
         )
 
@@ -365,6 +369,8 @@ class _Searching:
             "native": self.data.native,
             # Held out for ranking, they are no measure of what they trained.
             "labelled": list(self.data.taken),
+            "folds": self.data.folds,
+            "understood": None if self.data.summary is None else self.data.summary.short(),
         }
         return {"run": self.run.folder.name, "space": Path(settings.space).name, "data": data}
 

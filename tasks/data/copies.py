@@ -15,14 +15,14 @@ from tasks.data.thumbnails import SIDE, difference
 
 __all__ = ["count_copies", "group_copies", "near_copies"]
 
-LEVELS = 4.0
-"""Mean squared difference of the grey levels of two thumbnails up to which they may show the same picture."""
+ALIKE = 0.005
+"""Difference of thumbnails (see `difference`) up to which they show the same picture, if also ..."""
 
-ALIKE = 0.02
-"""Difference of thumbnails (see `difference`) up to which they do, if also ..."""
-
-SPOT = 16
+SPOT = 24
 """... nowhere, in no 1/32 of the height and width, do they differ by more grey levels than this."""
+
+FAINT = 0.03
+"""The same as `ALIKE` for pictures that differ by no more than rounding, a mean squared grey level of 1."""
 
 PLAIN = 2.0
 """Standard deviation below which a picture shows too little to be recognised, as an empty sky."""
@@ -37,12 +37,13 @@ def near_copies(some: Pixels, others: Pixels) -> Iterator[tuple[int, int]]:
     hashes made of them, since all pairs of some thousands take a second and a hash would need this check after it.
     """
     columns = others.reshape(-1, SIDE * SIDE).astype(np.float32)
-    column_norms = (columns**2).sum(1)
+    column_norms, column_variance = (columns**2).sum(1), columns.var(1)
     for start in range(0, len(some), CHUNK):
         rows = some[start : start + CHUNK].reshape(-1, SIDE * SIDE).astype(np.float32)
         squares = (rows**2).sum(1)[:, None] + column_norms - 2 * rows @ columns.T
+        most = FAINT * (rows.var(1)[:, None] + column_variance + 1)
         # The sum of large squares is rounded, so a little more is let through to the exact comparison.
-        for row, column in zip(*np.nonzero(squares <= (LEVELS + 1) * SIDE * SIDE), strict=True):
+        for row, column in zip(*np.nonzero(squares <= (most + 1) * SIDE * SIDE), strict=True):
             if _same(some[start + row], others[column]):
                 yield start + int(row), int(column)
 
@@ -51,7 +52,8 @@ def _same(one: Pixels, other: Pixels) -> bool:
     if min(one.std(), other.std()) < PLAIN:
         return False
     gap = np.abs(one.astype(np.int16) - other)
-    return bool((gap.astype(float) ** 2).mean() <= LEVELS and gap.max() <= SPOT and difference(one, other) <= ALIKE)
+    most = FAINT if (gap.astype(float) ** 2).mean() <= 1 else ALIKE
+    return bool(gap.max() <= SPOT and difference(one, other) <= most)
 
 
 def group_copies(items: Sequence[FileItem], pictures: Pixels) -> tuple[FileItem, ...]:

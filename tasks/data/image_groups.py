@@ -36,9 +36,7 @@ def in_groups(items: Sequence[FileItem], groups: Sequence[tuple[str, str]], wher
         if name is not None and group_of.setdefault(name, group) != group:
             raise UserError(f"{where}: {image} is in {group_of[name]} and in {group}: an image belongs to one group")
     if groups and not group_of:
-        raise UserError(
-            f"{where}: none of its {len(groups)} rows names an image of this set, the first is {groups[0][0]}"
-        )
+        raise UserError(f"{where}: no row names an image of this set; the first of {len(groups)} names {groups[0][0]}")
     return tuple(
         replace(item, group=group_of[item.name], sequence=None) if item.name in group_of else item for item in items
     )
@@ -69,9 +67,8 @@ def read_image_groups(path: Path) -> tuple[tuple[str, str], ...]:
     found = []
     for number, row in enumerate(rows[1:] if headed else rows, 2 if headed else 1):
         if len(row) <= max(image, group) or not row[image] or not row[group]:
-            raise UserError(
-                f"{path}: row {number} ({separator.join(row)}) names no image and group: write 0001.png,patient 7"
-            )
+            what = f"row {number} ({separator.join(row)})"
+            raise UserError(f"{path}: {what} lacks an image or a group: write 0001.png,patient 7")
         found.append((row[image], row[group]))
     return tuple(found)
 

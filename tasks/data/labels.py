@@ -53,13 +53,17 @@ def choose_labels(
 
 
 def _listed(source: Source, stems: tuple[str, ...], where: str) -> tuple[Item, ...]:
-    """The items that a list names, but for copies of images to rank or test on.
+    """The items that a list names, but for those to test on, where the set does not declare them, and their copies.
+
+    A list of all images that have masks is that of the whole pool.
 
     Raises:
-        UserError: it names what is no image to learn from, or nothing but copies.
+        UserError: it names what is no image to learn from, or nothing that is.
     """
-    known = {item.name: item for item in (*source.pool, *source.validation, *source.spare, *source.copies)}
-    copies = {item.name for item in source.copies}
+    cut = () if source.test_declared else source.test
+    learnt = (*source.pool, *source.validation, *source.spare)
+    known = {item.name: item for item in (*learnt, *source.copies, *cut)}
+    copies, tested = {item.name for item in source.copies}, {item.name for item in cut}
     bare = {item.name: item for item in source.extra}
     try:
         named = pick(known, stems, where)
@@ -68,13 +72,14 @@ def _listed(source: Source, stems: tuple[str, ...], where: str) -> tuple[Item, .
         if without is None:
             raise
         raise UserError(f"{where}: {without} has no mask, so it cannot be labelled: take it out") from error
-    chosen = tuple(item for item in named if item.name not in copies)
+    chosen = tuple(item for item in named if item.name not in copies | tested)
     if not chosen:
-        raise UserError(f"{where}: it names nothing but copies of images to rank or test on")
-    if len(chosen) < len(named):
-        count = len(named) - len(chosen)
-        _log.warning("%s: copies of images to rank or test on, which are not learnt from: %d", where, count)
-    return chosen
+        raise UserError(f"{where}: it names nothing but images that are held out, or copies of them")
+    for what, some in (("held out to test on", tested), ("copies of images to rank or test on", copies)):
+        if count := sum(item.name in some for item in named):
+            _log.warning("%s: listed images that are not learnt from, being %s: %d", where, what, count)
+    whole = not source.ranking_declared and len(chosen) == len(learnt)
+    return source.pool if whole else chosen
 
 
 def _is_there(items: Mapping[str, Item], stem: str) -> bool:

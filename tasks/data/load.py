@@ -30,7 +30,7 @@ from tasks.data.readers import (
 from tasks.data.scenes import read_scenes
 from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, LeftOut, Source
 from tasks.data.sets import units as units_of
-from tasks.data.splits import check_disjoint, undivided
+from tasks.data.splits import check_disjoint, undivided, without_ranking
 from tasks.data.summary import summarize
 
 __all__ = ["KINDS", "Divided", "divide", "load_data", "open_source", "resolved", "same_set"]
@@ -270,7 +270,8 @@ def _ranking_unlabelled(source: Source) -> Source:
         source.name,
         len(source.validation),
     )
-    return replace(source, validation=(), extra=(*source.extra, *source.validation))
+    bare = without_ranking(source)
+    return replace(bare, extra=(*bare.extra, *source.validation))
 
 
 def _check_labels(name: str, sets: Mapping[str, ImageSet]) -> None:

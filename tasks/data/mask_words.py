@@ -43,11 +43,12 @@ def soft_edges(masks: Tally, two: tuple[int, int], names: tuple[str, str]) -> st
     """That masks have soft edges, and which values became which of two classes."""
     low, high = two
     middle = (low + high) // 2
+    least, most = min(masks.values), max(masks.values)
     soft = sum(bool(naming(count, masks.code)[0].keys() - set(two)) for count in masks.counts)
     between = masks.pixels - masks.values[low] - masks.values[high]
     return (
         f"masks: {soft} of {len(masks.counts)} have soft edges (resized, smoothed or JPEG), read as two classes: "
-        f"{low} to {middle} is {names[0]}, {middle + 1} to {high} is {names[1]}; "
+        f"{least} to {middle} is {names[0]}, {middle + 1} to {most} is {names[1]}; "
         f"{_percent(between, masks.pixels)} of the pixels are neither {low} nor {high}"
     )
 
@@ -99,10 +100,11 @@ def no_classes(masks: Tally, found: Levels | None) -> str:
     """Why the values of masks without a table are no classes."""
     if found is not None and found.soft:
         along = sum(masks.values[value] for value in found.edges)
+        mend = SMOOTHED if 2 * along < masks.pixels else "are these photos in the place of masks?"
         return (
             f"{masks.what}: the masks hold {len(masks.values)} values, of which {len(found.edges)} lie along edges "
             f"only ({_percent(along, masks.pixels)} of the pixels), as in {_first_with(masks, found.edges)}; "
-            f"regions have {_some(found.regions)}: {SMOOTHED}"
+            f"regions have {_some(found.regions) or 'none'}: {mend}"
         )
     return (
         f"{masks.what}: the masks hold {len(masks.values.keys() - {VOID})} values other than 255 (void), "

@@ -222,12 +222,16 @@ class Source:
         size: the working size the set proposes, None for that of its first image.
         labels: which images are labelled when nobody says: few of a public set, all of somebody's own.
         ranking_declared: whether the set says itself which images to rank on; else they were cut from the pool.
+        test_declared: the same of those to test on.
         copies: labelled images of no split, since they show the pictures of images to rank or test on.
         copied: how many labelled images show the picture of another.
         left_out: what is not used, and why.
+        ranking_extra: images without any label that are not learnt from for the sake of those to rank on alone.
+        ranking_left_out: the same for `left_out`.
         scale: how images of more than 8 bits a channel are brought to 8; prediction does it alike.
         masks: what the values and colours of the masks were found to mean; None of a set that declares it.
         notes: sentences on how files were understood, which the reader has also logged.
+        pictures: thumbnails of the images by name, where the reader compared them.
     """
 
     name: str
@@ -242,9 +246,13 @@ class Source:
     size: tuple[int, int] | None = None
     labels: str = "1/8"
     ranking_declared: bool = True
+    test_declared: bool = True
     copies: tuple[Item, ...] = ()
     copied: int = 0
     left_out: tuple[LeftOut, ...] = ()
+    ranking_extra: tuple[Item, ...] = ()
+    ranking_left_out: tuple[LeftOut, ...] = ()
     scale: PixelScale = EIGHT_BITS
     masks: MaskMeaning | None = None
     notes: tuple[str, ...] = ()
+    pictures: Mapping[str, Pixels] = field(default_factory=dict, repr=False)

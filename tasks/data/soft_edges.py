@@ -20,6 +20,9 @@ __all__ = ["Levels", "find_levels"]
 FAR = 64
 """Least distance between the values of two classes that smoothing can lie between."""
 
+MOST_BETWEEN = 0.4
+"""The share of all pixels that may lie between two levels; a photo has more."""
+
 MOST_FLAT = 0.02
 """The share of all flat pixels that values between two levels may have, for there to be no third one."""
 
@@ -85,6 +88,8 @@ def _two_levels(pixels: np.ndarray, flat: np.ndarray) -> tuple[int, int] | None:
     ghosts = [values[np.abs(values - level) <= near] for level in (low, high)]
     beyond = len(values) - len(between) - sum(map(len, ghosts))
     if beyond or (len(between) < 3 and min(map(len, ghosts)) < 3):
+        return None
+    if pixels[between].sum() > MOST_BETWEEN * pixels.sum():
         return None
     if flat[between].sum() > MOST_FLAT * flat.sum() or flat[between].sum() > 0.3 * pixels[between].sum():
         return None

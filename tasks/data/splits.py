@@ -14,7 +14,17 @@ from nas.wording import counted
 from tasks.data.allot import spread
 from tasks.data.sets import Item, Source, frame_order, units
 
-__all__ = ["Division", "arrange", "check_disjoint", "common_end", "hold_out", "left_out", "sequence_of", "undivided"]
+__all__ = [
+    "Division",
+    "arrange",
+    "check_disjoint",
+    "common_end",
+    "hold_out",
+    "left_out",
+    "sequence_of",
+    "undivided",
+    "without_ranking",
+]
 
 GAP = 2
 """Frames left out between the two sides of a cut, since neighbours in a film are nearly the same image."""
@@ -124,12 +134,12 @@ def _draw(
 
 
 def _until(sizes: np.ndarray, wanted: int) -> np.ndarray:
-    """Units in a seeded order until they hold about `wanted` images; never all of them, and never none."""
+    """Units in a seeded order until they hold about `wanted` images; never none, and two are left where there are."""
     taken = np.zeros(len(sizes), bool)
     order = np.random.default_rng(SEED).permutation(len(sizes))
     for unit in order:
         count = int(sizes[taken].sum())
-        if count >= wanted or taken.sum() == len(sizes) - 1:
+        if count >= wanted or taken.sum() >= max(1, len(sizes) - 2):
             break
         taken[unit] = abs(count + int(sizes[unit]) - wanted) <= abs(count - wanted)
     if not taken.any():
@@ -162,6 +172,7 @@ class Division(NamedTuple):
     spare: tuple[Item, ...] = ()
     ranking_declared: bool = True
     copies: tuple[Item, ...] = ()
+    test_declared: bool = True
 
 
 def arrange(
@@ -187,6 +198,7 @@ def arrange(
         final = val
     elif ranking is None:
         ranking = val
+    test_declared = final is not None
     if final is None:
         pool, final = hold_out(pool, share=1 / 4, presence=presence)
     declared = ranking is not None
@@ -194,7 +206,7 @@ def arrange(
         whole = pool
         pool, ranking = hold_out(whole, share=1 / 3, presence=presence)
         spare = left_out(whole, pool, ranking)
-    return Division(tuple(pool), tuple(ranking), tuple(final), spare, declared)
+    return Division(tuple(pool), tuple(ranking), tuple(final), spare, declared, test_declared=test_declared)
 
 
 def left_out(items: Sequence[Item], *splits: Sequence[Item]) -> tuple[Item, ...]:
@@ -206,7 +218,13 @@ def left_out(items: Sequence[Item], *splits: Sequence[Item]) -> tuple[Item, ...]
 def undivided(source: Source) -> Source:
     """The same set with all that was held out of its pool for ranking, and left out beside a cut, back in it."""
     everything = (*source.pool, *source.validation, *source.spare)
-    return replace(source, pool=tuple(sorted(everything, key=frame_order)), validation=(), spare=())
+    return without_ranking(replace(source, pool=tuple(sorted(everything, key=frame_order)), spare=()))
+
+
+def without_ranking(source: Source) -> Source:
+    """The same set with no images to rank on, and with the unlabelled ones that were left out because of them."""
+    extra = (*source.extra, *source.ranking_extra)
+    return replace(source, validation=(), extra=extra, ranking_extra=(), ranking_left_out=())
 
 
 def check_disjoint(source: Source) -> None:

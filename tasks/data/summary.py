@@ -47,7 +47,8 @@ class Summary:
 
     Attributes:
         name: of the set.
-        images: how many, by split: labelled, unlabelled, validation (what is ranked on; 0 with folds) and test.
+        images: how many, by split: labelled, unlabelled, validation (what is ranked on, where that is apart from the
+            others) and test.
         folds: of the labelled images that candidates are ranked on, 0 for none.
         left_out: images that are not used.
         classes: the classes in order.
@@ -100,10 +101,11 @@ class Summary:
 
     def _images(self) -> str:
         images = self.images
-        ranked = f"ranked on {self.folds} folds of the labelled" if self.folds else f"{images['validation']} to rank on"
+        ranked = "" if self.folds else f"{images['validation']} to rank on, "
+        folds = f"; ranked on {self.folds} folds of those to learn from" if self.folds else ""
         return (
-            f"Images: {images['labelled']} labelled, {images['unlabelled']} unlabelled, {ranked}, "
-            f"{images['test']} to test on."
+            f"Images: {images['labelled'] + images['validation'] + images['test']} labelled ({images['labelled']} to "
+            f"learn from, {ranked}{images['test']} to test on{folds}), {images['unlabelled']} unlabelled."
         )
 
     def _classes(self) -> str:
@@ -147,7 +149,8 @@ def summarize(
         warnings: what was warned of before.
     """
     parts = {"labelled": data.labelled, "validation": data.validation, "test": data.test}
-    if data.folds:
+    ranked_apart = not data.folds and data.validation is not data.test
+    if not ranked_apart:
         del parts["validation"]
     counts = {split: _counts(part) for split, part in parts.items()}
     known = len(data.classes)
@@ -158,9 +161,9 @@ def summarize(
     images = {"labelled": len(data.labelled), "unlabelled": len(data.unlabelled)}
     return Summary(
         name=data.name,
-        images={**images, "validation": 0 if data.folds else len(data.validation), "test": len(data.test)},
+        images={**images, "validation": len(data.validation) if ranked_apart else 0, "test": len(data.test)},
         folds=data.folds,
-        left_out=(*source.left_out, *left_out),
+        left_out=(*source.left_out, *source.ranking_left_out, *left_out),
         classes=tuple(
             ClassFacts(name, values.get(index, ()), {split: float(share[index]) for split, share in shares.items()})
             for index, name in enumerate(data.classes)
@@ -205,7 +208,8 @@ def _value(value: int | tuple[int, int, int]) -> str:
 
 
 def _warnings(data: FewLabelData, source: Source, counts: Mapping[str, np.ndarray]) -> list[str]:
-    return [*class_warnings(data.classes, counts, void_told(source)), *_folded_out(data, counts)]
+    own = source.masks is not None
+    return [*class_warnings(data.classes, counts, void_told(source), own), *_folded_out(data, counts)]
 
 
 def void_told(source: Source) -> bool:
@@ -213,16 +217,20 @@ def void_told(source: Source) -> bool:
     return source.masks is not None and bool(source.masks.warnings)
 
 
-def class_warnings(classes: Sequence[str], counts: Mapping[str, np.ndarray], told: bool = False) -> list[str]:
+def class_warnings(
+    classes: Sequence[str], counts: Mapping[str, np.ndarray], told: bool = False, own: bool = False
+) -> list[str]:
     """What is probably wrong with the classes of a set, by their pixels alone.
 
     Args:
         classes: one name each.
         counts: pixels of each of 256 values, a class index or 255 for void, by split: labelled, validation, test.
         told: whether void has been warned of.
+        own: whether the user says what the masks mean.
     """
     shown = {split: count[: len(classes)] > 0 for split, count in counts.items()}
-    return [*_unlearnt(classes, shown), *_unseen(classes, shown), *_void(counts, told), *_single(classes, counts)]
+    void = [] if told else _void(counts, own)
+    return [*_unlearnt(classes, shown), *_unseen(classes, shown), *void, *_single(classes, counts)]
 
 
 def _unlearnt(classes: Sequence[str], shown: Mapping[str, np.ndarray]) -> list[str]:
@@ -268,14 +276,14 @@ def _unseen(classes: Sequence[str], shown: Mapping[str, np.ndarray]) -> list[str
     return found
 
 
-def _void(counts: Mapping[str, np.ndarray], told: bool) -> list[str]:
+def _void(counts: Mapping[str, np.ndarray], own: bool) -> list[str]:
+    """A large share of void pixels; `own` where the user says what the masks mean."""
     every = sum(counts.values(), np.zeros(256, np.int64))
     share = every[VOID] / max(1, every.sum())
-    if told or share <= LARGE_VOID:
+    if share <= LARGE_VOID:
         return []
-    return [
-        f"{_percent(share)} of all pixels are void and count for nothing: is a class missing from the set's classes?"
-    ]
+    mend = ": does classes.json, or the grouping of classes, name every class?" if own else ""
+    return [f"{_percent(share)} of all pixels are void (no label) and count for nothing{mend}"]
 
 
 def _single(classes: Sequence[str], counts: Mapping[str, np.ndarray]) -> list[str]:

@@ -55,7 +55,7 @@ def _by_pillow(path: Path) -> Pixels:
             raise ValueError("Pillow cuts off what is deeper than 8 bits")
         # A JPEG is decoded at an eighth of its size where that is enough.
         picture.draft("L", (2 * SIDE, 2 * SIDE))
-        grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+        grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
         grey.getexif()[0x0112] = picture.getexif().get(0x0112, 1)
         return np.asarray(ImageOps.exif_transpose(grey))
 

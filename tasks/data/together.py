@@ -70,16 +70,26 @@ class Together:
         note = LeftOut("copies of images to rank or test on", len(lost), min(lost))
         return splits._replace(pool=pool, validation=validation, spare=spare, copies=copies), (note,)
 
-    def extra_beside(self, held: Sequence[Item]) -> tuple[tuple[FileItem, ...], tuple[LeftOut, ...]]:
-        """The images without masks that are no copies of the held-out ones and of no group of theirs."""
+    def extra_beside(
+        self, extra: Sequence[FileItem], held: Sequence[Item], purpose: str
+    ) -> tuple[tuple[FileItem, ...], tuple[LeftOut, ...]]:
+        """Of images without masks those that are no copies of the held-out ones and of no group of theirs.
+
+        Args:
+            extra: some of `self.extra`.
+            held: images that are held out.
+            purpose: what for, such as "test on".
+        """
         groups = {self.given[item.name] for item in held if item.name in self.given}
-        kin = [item for item in self.extra if self.given.get(item.name) in groups]
-        others = tuple(item for item in self.extra if self.given.get(item.name) not in groups)
+        kin = [item for item in extra if self.given.get(item.name) in groups]
+        others = tuple(item for item in extra if self.given.get(item.name) not in groups)
         kept = self._without_copies(others, held)
         names = {item.name for item in kept}
         copied = [item for item in others if item.name not in names]
-        what = "unlabelled images that are copies of images to rank or test on"
-        notes = [(what, copied), ("unlabelled images of a group that is ranked or tested on", kin)]
+        notes = [
+            (f"unlabelled images that are copies of images to {purpose}", copied),
+            (f"unlabelled images of the same group as images to {purpose}", kin),
+        ]
         return kept, tuple(LeftOut(reason, len(some), some[0].name) for reason, some in notes if some)
 
     def _without_copies(self, some: Sequence[Any], held: Sequence[Item]) -> tuple[Any, ...]:

@@ -84,19 +84,24 @@ def read_folder(path: Path, progress: bool = False) -> Source:
         return np.array([shown.get(mask_of[item.name], none) for item in some]).reshape(len(some), len(none))
 
     splits, copies = together.apart(arrange(**declared, presence=presence))
-    learnt, beside = together.extra_beside((*splits.validation, *splits.test))
+    beside_test, of_test = together.extra_beside(
+        [item for item in together.extra if item.name not in untested], splits.test, "test on"
+    )
+    learnt, of_ranking = together.extra_beside(beside_test, splits.validation, "rank on")
     unused = (
         *_told("images to rank or test on that have no mask", sorted(untested)),
         *_told(_GAP if cut else "images in no split", _names(left_out(together.labelled, *splits[:4], splits.copies))),
         *copies,
-        *beside,
+        *of_test,
     )
     return Source(
         f"folder:{path.name}",
         meaning.names,
         meaning.colours,
         **splits._asdict(),
-        extra=tuple(item for item in learnt if item.name not in untested),
+        extra=learnt,
+        ranking_extra=left_out(beside_test, learnt),
+        ranking_left_out=of_ranking,
         copied=together.copies,
         left_out=unused,
         label_files=label_files(path / "splits"),
@@ -104,6 +109,7 @@ def read_folder(path: Path, progress: bool = False) -> Source:
         scale=files.scale,
         masks=meaning,
         notes=notes,
+        pictures=together.pictures,
     )
 
 

@@ -68,5 +68,5 @@ def read_gta5(path: Path, progress: bool = False) -> Source:
     rest, test = hold_out(items, share=0.1)
     pool, validation = hold_out(rest, share=0.1)
     spare = left_out(rest, pool, validation)
-    splits = Division(pool, validation, test, spare, ranking_declared=False)
+    splits = Division(pool, validation, test, spare, ranking_declared=False, test_declared=False)
     return Source("gta5", tuple(CITYSCAPES), tuple(CITYSCAPES.values()), **splits._asdict())

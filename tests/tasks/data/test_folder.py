@@ -294,10 +294,13 @@ def test_unlabelled_copies_of_held_out_images_are_left_out(make_folder, write_im
         shutil.copy(root / "images" / f"{of}.png", root / "unlabelled" / f"{split}.png")
     again = open_source(f"folder:{root}")
     assert [item.name for item in again.extra] == ["unlabelled/new", "unlabelled/pool"]
-    what = "unlabelled images that are copies of images to rank or test on"
-    assert [(out.reason, out.count) for out in again.left_out] == [(what, 2)]
+    what = "unlabelled images that are copies of images to"
+    assert [(out.reason, out.count) for out in again.left_out] == [(f"{what} test on", 1)]
     load(root)
-    assert f"left out: 2 {what}, the first is unlabelled/test" in caplog.text
+    assert f"left out: 1 {what} test on, the first is unlabelled/test" in caplog.text
+    assert f"left out: 1 {what} rank on, the first is unlabelled/validation" in caplog.text
+    # With folds there are no other images to rank on than the labelled ones.
+    assert set(load(root, folds=3).unlabelled.names) == {"unlabelled/new", "unlabelled/pool", "unlabelled/validation"}
 
 
 def test_what_tools_leave_beside_the_files_is_passed_over(make_folder, write_image, write_mask, caplog) -> None:

@@ -125,7 +125,7 @@ def test_black_and_white_masks_with_soft_edges_are_of_two_classes(make, caplog, 
     soft = 1 if kind == "one of nine" else 9
     said = next(note for note in meaning.notes if "soft edges" in note)
     assert said.startswith(f"masks: {soft} of 9 have soft edges") and said in caplog.text
-    high = 200 if kind == "not quite white" else 255
+    high = 200 if kind == "not quite white" else 255  # the greatest value there is
     low_name, high_name = (meaning.names[1 - thing], meaning.names[thing])
     assert f"0 to {high // 2} is {low_name}, {high // 2 + 1} to {high} is {high_name}" in said
 
@@ -374,3 +374,12 @@ def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_warned_of(make) -> None:
 def test_a_single_class_beside_void_is_warned_of_however_little_void_there_is(make) -> None:
     meaning, _ = read(make(lambda n, m: (m == 2).astype(np.uint8) * np.uint8(255), ["a", "b", "c"]))
     assert '{"name": "a", "value": 0}, {"name": "255", "value": 255}' in meaning.warnings[0]
+
+
+def test_photos_in_the_place_of_masks_are_refused(make) -> None:
+    def photo(number: int, real: np.ndarray) -> np.ndarray:
+        noise = np.random.default_rng(number).normal(0, 12, SIZE)
+        return np.clip(40 + 70 * real + 90 * np.indices(SIZE)[0] / SIZE[0] + noise, 0, 255).astype(np.uint8)
+
+    with pytest.raises(UserError, match="are these photos in the place of masks"):
+        read(make(photo))
