@@ -239,6 +239,7 @@ class Source:
         scale: how images of more than 8 bits a channel are brought to 8; prediction does it alike.
         masks: what the values and colours of the masks were found to mean; None of a set that declares it.
         notes: sentences on how files were understood, which the reader has also logged.
+        pictures: thumbnails of the images by name, where the reader compared them.
     """
 
     name: str
@@ -262,3 +263,4 @@ class Source:
     scale: PixelScale = EIGHT_BITS
     masks: MaskMeaning | None = None
     notes: tuple[str, ...] = ()
+    pictures: Mapping[str, Pixels] = field(default_factory=dict, repr=False)

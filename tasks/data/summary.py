@@ -47,7 +47,7 @@ class Summary:
 
     Attributes:
         name: of the set.
-        images: how many, by split: labelled, unlabelled, validation (to rank on, where that is apart from the
+        images: how many, by split: labelled, unlabelled, validation (what is ranked on, where that is apart from the
             others) and test.
         folds: of the labelled images that candidates are ranked on, 0 for none.
         left_out: images that are not used.
@@ -208,8 +208,8 @@ def _value(value: int | tuple[int, int, int]) -> str:
 
 
 def _warnings(data: FewLabelData, source: Source, counts: Mapping[str, np.ndarray]) -> list[str]:
-    void = "told" if void_told(source) else "own" if source.masks is not None else ""
-    return [*class_warnings(data.classes, counts, void), *_folded_out(data, counts)]
+    own = source.masks is not None
+    return [*class_warnings(data.classes, counts, void_told(source), own), *_folded_out(data, counts)]
 
 
 def void_told(source: Source) -> bool:
@@ -217,21 +217,20 @@ def void_told(source: Source) -> bool:
     return source.masks is not None and bool(source.masks.warnings)
 
 
-def class_warnings(classes: Sequence[str], counts: Mapping[str, np.ndarray], void: str = "") -> list[str]:
+def class_warnings(
+    classes: Sequence[str], counts: Mapping[str, np.ndarray], told: bool = False, own: bool = False
+) -> list[str]:
     """What is probably wrong with the classes of a set, by their pixels alone.
 
     Args:
         classes: one name each.
         counts: pixels of each of 256 values, a class index or 255 for void, by split: labelled, validation, test.
-        void: "told" where void has been warned of, "own" where the user says what the masks mean.
+        told: whether void has been warned of.
+        own: whether the user says what the masks mean.
     """
     shown = {split: count[: len(classes)] > 0 for split, count in counts.items()}
-    return [
-        *_unlearnt(classes, shown),
-        *_unseen(classes, shown),
-        *(_void(counts, void == "own") if void != "told" else []),
-        *_single(classes, counts),
-    ]
+    void = [] if told else _void(counts, own)
+    return [*_unlearnt(classes, shown), *_unseen(classes, shown), *void, *_single(classes, counts)]
 
 
 def _unlearnt(classes: Sequence[str], shown: Mapping[str, np.ndarray]) -> list[str]:

@@ -17,8 +17,8 @@ from tasks.data.doctor.checks.shapes import check_shapes
 from tasks.data.doctor.dividing import divided, divided_over
 from tasks.data.doctor.examined import Examined
 from tasks.data.doctor.finding import Finding
-from tasks.data.doctor.look import MaskLook, look_at_image, look_at_mask
-from tasks.data.doctor.members import find_members
+from tasks.data.doctor.look import ImageLook, MaskLook, look_at_header, look_at_image, look_at_mask
+from tasks.data.doctor.members import Member, find_members
 from tasks.data.doctor.sizes import Size
 from tasks.data.parallel import progress_bar, threaded
 
@@ -65,8 +65,14 @@ def examine_two(
 def _look(spec: str, size: Size | None, progress: bool) -> Examined:
     members = find_members(spec, progress)
     files = members.members
+    pictures = members.source.pictures if members.source is not None else {}
+
+    def look(member: Member) -> ImageLook:
+        picture = pictures.get(member.name)
+        return look_at_image(member.image) if picture is None else look_at_header(member.image, picture)
+
     with progress_bar(len(files), f"{spec} images", progress) as bar:
-        images = threaded(look_at_image, [member.image for member in files], bar)
+        images = threaded(look, files, bar)
     masked = {member.name: member.mask for member in files if member.mask is not None}
     meaning = members.source.masks if members.source is not None else None
     # Reading the set has counted most of them.

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nas.errors import UserError
-from tasks.data.decoding import decode_image, identify, naming_faults, orientation_of, read_bytes, turned
+from tasks.data.decoding import decode_image, identify, naming_faults, orientation_of, read_bytes, read_header, turned
 from tasks.data.depth import EIGHT_BITS
 from tasks.data.doctor.sizes import Size
 from tasks.data.mask_counts import MaskCount, count_stored
@@ -17,10 +17,13 @@ from tasks.data.masks import read_stored
 from tasks.data.sets import Pixels
 from tasks.data.thumbnails import SIDE
 
-__all__ = ["ImageLook", "MaskLook", "look_at_image", "look_at_mask"]
+__all__ = ["ImageLook", "MaskLook", "look_at_header", "look_at_image", "look_at_mask"]
 
-SMALL = 128
-"""Pixels a side that are enough for brightness: a JPEG is decoded at the scale next above."""
+SMALL = 2 * SIDE
+"""Pixels a side that are enough for a thumbnail: a JPEG is decoded at the scale next above."""
+
+PLAIN = 8.0
+"""Standard deviation of a thumbnail's grey values under which the image itself is looked at."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class ImageLook:
         orientation: EXIF's, 1 to 8.
         deep: whether it has more than 8 bits a channel.
         brightness: mean of its grey values, 0 to 255.
-        contrast: their standard deviation.
+        contrast: their standard deviation, which is larger than that of a thumbnail where texture is fine.
         thumbnail: a small grey picture as shown, as `tasks.data.thumbnails` has them.
     """
 
@@ -63,6 +66,14 @@ def look_at_image(path: Path) -> ImageLook:
         return ImageLook(path, str(error))
 
 
+def look_at_header(path: Path, thumbnail: Pixels) -> ImageLook:
+    """The same of an image whose thumbnail is there already, without decoding it."""
+    header = read_header(path) if thumbnail.std() >= PLAIN else None
+    if header is None:  # broken, or perhaps of one tone
+        return look_at_image(path)
+    return ImageLook(path, None, header.size, header.orientation, header.deep, *_greys(thumbnail), thumbnail)
+
+
 def _by_jpeg(data: bytes, path: Path) -> ImageLook | None:
     image = identify(data)
     if image is None or image.format not in ("JPEG", "MPO"):
@@ -70,9 +81,10 @@ def _by_jpeg(data: bytes, path: Path) -> ImageLook | None:
     orientation, (width, height) = orientation_of(image), image.size
     image.draft("L", (SMALL, SMALL))
     size = (width, height) if orientation >= 5 else (height, width)
-    grey = image.convert("L")
-    thumbnail = turned(_squeezed(grey), orientation)
-    return _measured(path, grey, size, orientation, False, thumbnail)
+    thumbnail = turned(_squeezed(image.convert("L")), orientation)
+    if thumbnail.std() < PLAIN:
+        return None
+    return ImageLook(path, None, size, orientation, False, *_greys(thumbnail), thumbnail)
 
 
 def _decoded(data: bytes, path: Path) -> ImageLook:
@@ -81,17 +93,17 @@ def _decoded(data: bytes, path: Path) -> ImageLook:
     grey = Image.fromarray(EIGHT_BITS.apply(pixels)).convert("L")
     size = (pixels.shape[0], pixels.shape[1])
     orientation = 1 if image is None else orientation_of(image)
-    return _measured(path, grey, size, orientation, pixels.dtype != np.uint8, _squeezed(grey))
+    deep = pixels.dtype != np.uint8
+    return ImageLook(path, None, size, orientation, deep, *_greys(np.asarray(grey)), _squeezed(grey))
 
 
 def _squeezed(grey: Image.Image) -> Pixels:
     return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def _measured(path: Path, grey: Image.Image, size: Size, orientation: int, deep: bool, thumbnail: Pixels) -> ImageLook:
-    # A mean over blocks keeps the mean; fine texture matters for neither figure.
-    small = np.asarray(grey.reduce(max(1, min(grey.size) // SMALL)), np.float32)
-    return ImageLook(path, None, size, orientation, deep, float(small.mean()), float(small.std()), thumbnail)
+def _greys(pixels: Pixels) -> tuple[float, float]:
+    """Mean and standard deviation."""
+    return float(pixels.mean()), float(pixels.std())
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,7 @@ def read_folder(path: Path, progress: bool = False) -> Source:
         scale=files.scale,
         masks=meaning,
         notes=notes,
+        pictures=together.pictures,
     )
 
 

@@ -376,3 +376,13 @@ def test_two_sets_are_divided_as_domain_adaptation_does(healthy: Path, tmp_path:
     name(other, ["ground", "house", "wood", "boat"])
     with pytest.raises(UserError, match="must have the same classes"):
         examine_two(f"folder:{healthy}", f"folder:{other}")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_fine_texture_is_not_one_tone(healthy: Path, suffix: str) -> None:
+    (healthy / "images/train/c.png").unlink()
+    grain = np.random.default_rng(0).integers(60, 200, (*SIZE, 3), np.uint8)
+    texture = Image.fromarray(np.tile(grain, (8, 8, 1)))
+    texture.save(healthy / f"images/train/c.{suffix}")
+    write_mask(healthy / "masks/train/c.png", np.kron(blocks(2), np.ones((8, 8))))
+    assert not any("one tone" in finding.what for finding in look(healthy)[1])

@@ -13,6 +13,7 @@ def check_classes(seen: Examined) -> list[Finding]:
     """What a search warns of, too: absent and dominant classes, and much void."""
     if seen.shares is None:
         return []
-    source = seen.members.source
-    void = "told" if source is not None and void_told(source) else ""
-    return [Finding("warning", line) for line in class_warnings(seen.shares.classes, seen.shares.pixels, void)]
+    source, shares = seen.members.source, seen.shares
+    told = source is not None and void_told(source)
+    own = seen.members.spec.startswith("folder:")
+    return [Finding("warning", line) for line in class_warnings(shares.classes, shares.pixels, told, own)]
