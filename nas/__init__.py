@@ -6,7 +6,11 @@ Importing this package loads nothing heavy; each name below is loaded when it is
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what editors complete a call by
+    from nas.search.api import resume as resume
+    from nas.search.api import search as search
 
 __version__ = "0.1.0"
 

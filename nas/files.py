@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from nas import interrupt
+
 __all__ = ["lock", "replacing"]
 
 
@@ -20,6 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    interrupt.unfinished.add(temporary)
     temporary.touch()
     # What writes the file may replace it by one that only its owner can read, as safetensors does.
     mode = temporary.stat().st_mode & 0o777
@@ -31,6 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+        interrupt.unfinished.discard(temporary)
 
 
 def lock(file: IO[Any]) -> bool:

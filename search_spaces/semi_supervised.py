@@ -33,6 +33,9 @@ s4gan = S4GAN(
 )
 branch = MLMT(threshold=Float(0.02, 0.3, log=True), weight=weight)
 
+mean_teacher = replace(fast, method=MeanTeacher())
+cutmix = replace(fast, method=CutMix(confidence=0.9, target="hard"))
+
 space = replace(
     fast,
     method=Choice(
@@ -54,7 +57,7 @@ space = replace(
     unlabelled_batch=Choice(4, 8, 16),
     baselines=(
         fast,
-        replace(fast, method=MeanTeacher()),
-        replace(fast, method=CutMix(confidence=0.9, target="hard")),
+        mean_teacher,
+        cutmix,
     ),
 )

@@ -6,7 +6,6 @@ import errno
 import inspect
 import io
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +13,16 @@ from typing import NoReturn
 
 import click
 
+from nas import __version__, interrupt
 from nas.errors import UserError
 
 __all__ = ["run"]
 
 FAULT = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 def run(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
-    """Run a click command and leave the process with its exit code.
+    """Run a click command, which is given a --version, and leave the process with its exit code.
 
     0 when it ended well, or the number it returned; 2 for a UserError, a wrong option and a file that
     the system refuses, each told in one line; 130 when interrupted. Any other exception is a bug and
@@ -37,17 +36,14 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # names in letters that the terminal's encoding lacks
-    # An orderly kill ends as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = command.main(args, prog_name=name, standalone_mode=False)
+        code = _called(command, name, args)
     except click.UsageError as error:
         _fail(name, f"{error.format_message().rstrip('.')} (see {name} --help)")
     except (UserError, click.ClickException) as error:
         _fail(name, str(error) if isinstance(error, UserError) else error.format_message())
     except (KeyboardInterrupt, click.Abort):
-        print(f"{name}: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        interrupt.leave(name)
     except OSError as error:
         if error.errno == errno.EPIPE:
             # Whoever read our output has gone. What is still buffered would fail again at exit.
@@ -57,7 +53,19 @@ def run(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
             raise
         where = f"{error.filename}: " if error.filename is not None else ""
         _fail(name, f"{where}{error.strerror}")
+    interrupt.ignore()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _called(command: click.Command, name: str, args: Sequence[str] | None) -> object:
+    """What the command returns. Unlike `command.main`, this prints no line of its own when interrupted."""
+    if not any(option.name == "version" for option in command.params):
+        click.version_option(__version__, message="%(prog)s %(version)s")(command)
+    try:
+        with command.make_context(name, list(sys.argv[1:] if args is None else args)) as context:
+            return command.invoke(context)
+    except click.exceptions.Exit as ended:  # --help, --version
+        return ended.exit_code
 
 
 def _name(command: click.Command) -> str:

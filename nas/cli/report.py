@@ -14,8 +14,9 @@ __all__ = ["command", "main"]
 
 @click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
-def command(folder: Path) -> None:
-    """Write RUN/report.html again and print its path.
+@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Page to write.  [RUN/report.html]")
+def command(folder: Path, out: Path | None) -> None:
+    """Write RUN/report.html again, or FILE, and print its path.
 
     RUN is a run's folder, such as runs/multitask-1. It may still be searching: the page then holds what is known so
     far. The page needs no network and can be sent to others as it is. The run's own copy of its space file is
@@ -24,7 +25,7 @@ def command(folder: Path) -> None:
     from nas.report import write_report
     from nas.search.run import Run
 
-    click.echo(write_report(Run(folder)))
+    click.echo(write_report(Run(folder), out))
 
 
 def main(args: Sequence[str] | None = None) -> None:

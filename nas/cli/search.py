@@ -14,15 +14,16 @@ __all__ = ["main"]
 
 
 class Seconds(click.ParamType):
-    """A time such as 90s, 45m, 2h; a bare number is minutes."""
+    """A time such as 90s, 45m, 2h; a bare number other than 0 could be any of these, and is refused."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
+        text = str(value).strip()
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", "0s" if text == "0" else text)
         if not found:
             self.fail(f"{value!r} is not a time: write 90s, 45m or 2h", param, ctx)
-        return float(found[1]) * {"s": 1, "m": 60, "": 60, "h": 3600}[found[2]]
+        return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 class ImageSize(click.ParamType):
@@ -133,3 +134,7 @@ def _describe(space: str, format: str | None) -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """The console command."""
     run(command, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -131,7 +131,9 @@ def load_checkpoint(path: str | Path, space: str | Path | None = None) -> Checkp
     try:
         return _rebuild(metadata, state)
     except SpaceError as error:
-        hint = "" if space else "; give the space file, if it defines components of its own"
+        beside = file.parent / "space.py"
+        own = f", if you trust it: --space {beside}" if beside.exists() else ", if it defines components of its own"
+        hint = "" if space else f"; give the space file{own}"
         raise UserError(f"{file}: {error}{hint}") from None
     except UserError as error:
         raise UserError(f"{file}: {error}") from None

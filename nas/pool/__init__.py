@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nas.pool.devices import visible_gpus
+from nas.pool.guard import UnguardedError, check_guard
 from nas.pool.local import LocalPool
 from nas.pool.protocol import (
     Done,
@@ -38,6 +39,8 @@ __all__ = [
     "Requeued",
     "Rung",
     "Started",
+    "UnguardedError",
     "Work",
+    "check_guard",
     "visible_gpus",
 ]

@@ -15,7 +15,9 @@ from multiprocessing import connection, resource_tracker
 from types import TracebackType
 from typing import Any
 
+from nas.interrupt import check
 from nas.pool.devices import cpu_count, visible_gpus
+from nas.pool.guard import UNGUARDED, UnguardedError, check_guard
 from nas.pool.protocol import (
     Done,
     Ended,
@@ -39,6 +41,8 @@ _SPAWN = multiprocessing.get_context("spawn")
 _SETUP_TRIES = 3
 _SETUP_LIMIT = 1800.0
 _CLOSE_GRACE = 1.0
+_NAP = 0.2
+"""Seconds for which a wait is deaf to an interrupt."""
 
 
 class LocalPool:
@@ -62,6 +66,7 @@ class LocalPool:
 
     Raises:
         ValueError: no slot at all.
+        UnguardedError: the script lacks its guard; so does `messages`, where only a worker finds out.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class LocalPool:
         hang_after: float | None = 1800.0,
         gpus: Sequence[str] | None = None,
     ) -> None:
+        check_guard()
         gpus = visible_gpus() if gpus is None else gpus
         if slots is None:
             slots = workers_per_gpu * len(gpus) if gpus else cpu_count()
@@ -82,13 +88,14 @@ class LocalPool:
         self._tasks: dict[int, _Task] = {}
         self._queue: deque[_Task] = deque()
         self._outbox: list[Message] = []
-        self._error: PoolError | None = None
+        self._error: PoolError | UnguardedError | None = None
         self._closed = False
         threads = max(1, cpu_count() // slots) if gpus else 1
         pickled = pickle.dumps(work)
         self._slots: list[_Slot] = []
         try:
             for i in range(slots):
+                check()
                 gpu = gpus[i % len(gpus)] if gpus else None
                 sharers = len(range(i % len(gpus), slots, len(gpus))) if gpus else slots
                 self._slots.append(_Slot(i, gpu, threads, sharers, pickled))
@@ -114,6 +121,7 @@ class LocalPool:
             raise ValueError("the pool is closed")
         until = time.monotonic() + timeout
         while True:
+            check()
             if self._error is None:
                 self._collect()
             if self._outbox:
@@ -125,7 +133,7 @@ class LocalPool:
             now = time.monotonic()
             if now >= until:
                 return []
-            wake = min([until, *(slot.patience(self._hang_after) for slot in self._slots)])
+            wake = min([until, now + _NAP, *(slot.patience(self._hang_after) for slot in self._slots)])
             connection.wait([end for slot in self._slots for end in slot.ends()], max(0.0, wake - now))
 
     def answer(self, job_id: int, go_on: bool) -> None:
@@ -200,7 +208,11 @@ class LocalPool:
     def _bury(self, slot: _Slot, reason: str) -> None:
         """Replace a worker, and run its job again unless that was the second one to die on it."""
         task = slot.task
+        unguarded = slot.process.exitcode == UNGUARDED and not slot.ready and task is None
         slot.stop()
+        if unguarded:
+            self._error = UnguardedError()
+            return
         if task is None:
             slot.failures += 1
         elif not task.started:

@@ -47,6 +47,7 @@ class TrialFacts:
     """One trial.
 
     Attributes:
+        name: what the ranking calls it.
         outcome: one of `nas.search.trials.OUTCOMES`, or "running" or "queued".
         score: its last mIoU on the split that ranks: that of a full training only where it is complete.
         rungs: that mIoU by optimizer step.
@@ -56,6 +57,7 @@ class TrialFacts:
     """
 
     number: int
+    name: str
     outcome: str
     score: float | None
     rungs: dict[int, float]
@@ -70,11 +72,6 @@ class TrialFacts:
     spends: bool
     started: datetime | None
     ended: datetime | None
-
-    @property
-    def name(self) -> str:
-        """What the ranking calls it."""
-        return f"trial {self.number}" if self.baseline is None else f"baseline {self.baseline}"
 
 
 @dataclass(frozen=True)
@@ -134,6 +131,7 @@ def _facts(trial: FrozenTrial, tasks: Sequence[str]) -> TrialFacts:
     data = _recipe_data(trial)
     return TrialFacts(
         number=trial.number,
+        name=lives.name(trial),
         outcome=lives.outcome(trial) or waiting,
         score=finite(lives.score(trial)),
         rungs={step: value for step, value in rungs.items() if value is not None},

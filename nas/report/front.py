@@ -16,7 +16,6 @@ from nas.search.objectives import MIOU, as_points, fronts
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-    from optuna.trial import FrozenTrial
 
     from nas.search.run import Run
 
@@ -54,15 +53,10 @@ def read_front(run: Run) -> Front | None:
         return None
     points = as_points([t.values for t in complete])
     first = np.flatnonzero(fronts(points) == 0)
-    rows = [(_name(complete[i]), tuple(complete[i].values)) for i in first[np.argsort(-points[first, 0])]]
+    rows = [(lives.name(complete[i]), tuple(complete[i].values)) for i in first[np.argsort(-points[first, 0])]]
     most = -BEYOND * points[:, 1:].min(axis=0)
     share = _hypervolume(points[first], np.array([0.0, *-most])) / float(np.prod(most))
     return Front(objectives, tuple(rows), share)
-
-
-def _name(trial: FrozenTrial) -> str:
-    baseline = trial.user_attrs.get("baseline")
-    return f"trial {trial.number}" if baseline is None else f"baseline {baseline}"
 
 
 def _hypervolume(points: np.ndarray, reference: np.ndarray) -> float:

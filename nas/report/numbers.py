@@ -8,9 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nas.search.run import Run
 
-__all__ = ["count", "duration", "finite", "score", "score_with_interval", "shown_folder", "shown_storage"]
+__all__ = [
+    "cannot_tell",
+    "count",
+    "duration",
+    "finite",
+    "score",
+    "score_with_interval",
+    "shown_folder",
+    "shown_storage",
+]
 
 
 def finite(value: Any) -> float | None:
@@ -54,6 +65,13 @@ def duration(seconds: Any) -> str:
         return f"{number:.1f} s"
     hours, minutes = divmod(round(number / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def cannot_tell(table: pd.DataFrame) -> str:
+    """What is known of a contender that ties with the first: `3 seeds cannot tell it from the first`."""
+    counts = sorted(set(table.loc[table["tie"] | (table.index == table.index[0]), "seeds"]))
+    seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    return f"{seeds} cannot tell it from the first"
 
 
 def shown_folder(run: Run) -> Path:

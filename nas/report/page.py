@@ -9,12 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.errors import UserError
 from nas.files import replacing
 from nas.report import figures
 from nas.report.facts import TrialFacts, agreements, find_winner, read_importance, read_table, read_trials, scored_on
 from nas.report.front import figures as front_figures
 from nas.report.front import read_front, shown
-from nas.report.numbers import count, duration, finite, score, score_with_interval
+from nas.report.numbers import cannot_tell, count, duration, finite, score, score_with_interval
 from nas.report.text import SMALLER, next_commands
 
 if TYPE_CHECKING:
@@ -62,11 +63,14 @@ td.recipe {{ min-width: 20rem; white-space: normal; }}
 CONFIG = {"responsive": True, "displaylogo": False, "displayModeBar": False}
 
 
-def write_report(run: Run) -> Path:
-    """Write `report.html` into a run's folder, whatever the run has reached, and return its path.
+def write_report(run: Run, out: Path | None = None) -> Path:
+    """Write a run's page, whatever the run has reached, and return its path.
+
+    Args:
+        out: the file, or a folder for `report.html`; None for the run's folder.
 
     Raises:
-        UserError: when the study or the ranking cannot be read.
+        UserError: when the study or the ranking cannot be read, or the page cannot be written.
     """
     trials = read_trials(run)
     table = read_table(run)
@@ -84,11 +88,16 @@ def write_report(run: Run) -> Path:
         _every_trial(trials),
         _next(run),
     ]
-    path = run.folder / "report.html"
+    path = out or run.folder
+    path = path / "report.html" if path.is_dir() else path
     page = [HEAD.format(title=escape(title)), _script() if any(drawn) else "", "</head>\n<body>\n<main>"]
     page += [*filter(None, sections), "</main>\n</body>\n</html>\n"]
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join(page), encoding="utf-8")
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text("\n".join(page), encoding="utf-8")
+    except OSError as error:
+        what = "give another --out FILE" if out else "give --out FILE"
+        raise UserError(f"{path} cannot be written ({error.strerror}): {what}") from error
     return path
 
 
@@ -144,9 +153,12 @@ def _ranking(table: pd.DataFrame | None, split: str) -> str:
         ]
         for rank, row in zip(table.index, table.to_dict("records"), strict=True)
     ]
+    tie = ""
+    if table["tie"].any():
+        tie = f"A tie: {cannot_tell(table)}, by two standard errors of their difference, pooled over the table. "
     return (
         f"<h2>Ranking</h2>\n<p>mIoU on the {split} split, mean over seeds, with half its 95 % interval. "
-        "A tie is a contender that the seeds do not tell from the first. Under search is its score there.</p>\n"
+        f"{tie}Under search is its score there.</p>\n"
         + _html_table("Ranking", heads, rows, numbers={0, 4, 5, 6, 7, 8, 9}, recipe={10})
     )
 
@@ -302,7 +314,7 @@ def _every_trial(trials: Sequence[TrialFacts]) -> str:
     heads = ["trial", "outcome", "mIoU", "params", "training", "recipe, or why there is no score"]
     rows = [
         [
-            t.number if t.baseline is None else f"{t.number}, baseline {t.baseline}",
+            t.number if t.baseline is None else f"{t.number}, {t.name}",
             t.outcome,
             score(t.score),
             count(t.params),

@@ -7,9 +7,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nas.components import has_own_components
+from nas.errors import UserError
 from nas.report.facts import Agreement, Winner, agreements, find_winner, read_importance, read_trials, scored_on
 from nas.report.front import front_text, read_front
-from nas.report.numbers import count, finite, score, score_with_interval, shown_folder, shown_storage
+from nas.report.numbers import cannot_tell, count, finite, score, score_with_interval, shown_folder, shown_storage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +62,7 @@ def _table(table: pd.DataFrame) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADS))]
     lines = ["  ".join(_cell(i, cell, widths[i]) for i, cell in enumerate(row)).rstrip() for row in rows]
     if table["tie"].any():
-        lines += ["", "= ties with the first: the seeds show no difference between them"]
+        lines += ["", f"= {cannot_tell(table)}"]
     for row in table.to_dict("records"):
         error = row.get("error")
         if isinstance(error, str) and error:
@@ -72,7 +74,7 @@ def _row(rank: object, row: dict) -> tuple[str, ...]:
     seconds = finite(row["seconds"])
     return (
         str(rank),
-        textwrap.shorten(str(row["name"]), 16, placeholder="..."),
+        _start(str(row["name"]), 16),
         score_with_interval(row["miou"], row["interval"]),
         "=" if row["tie"] else "",
         str(row["seeds"]),
@@ -132,6 +134,10 @@ def _importance(found: Importance | None) -> str:
     return "\n".join(lines)
 
 
+def _start(name: str, width: int) -> str:
+    return name if len(name) <= width else f"{name[: width - 3]}..."
+
+
 def _end(path: str, width: int) -> str:
     """The end of a path that is too long, which tells more than its start."""
     return path.ljust(width) if len(path) <= width else "..." + path[3 - width :]
@@ -153,13 +159,22 @@ def next_commands(run: Run) -> list[list[str]]:
     """What one would type next, each as its words."""
     folder = shown_folder(run)
     best = str(folder / "best.safetensors")
+    space = ["--space", str(folder / "space.py")] if _needs_space(run) else []
     return [
-        ["nas-evaluate", best],
-        ["nas-predict", best, "PHOTO.jpg", "--out", "overlays/"],
-        ["nas-export", str(folder), "--format", "onnx"],
+        ["nas-evaluate", best, *space],
+        ["nas-predict", best, "PHOTO.jpg", "--out", "overlays/", *space],
+        ["nas-export", str(folder), "--format", "onnx", *space],
         ["optuna-dashboard", shown_storage(run)],
         ["nas-search", "--resume", str(folder), "--budget", str(2 * run.settings.budget)],
     ]
+
+
+def _needs_space(run: Run) -> bool:
+    """Whether a checkpoint of the run can be read with its space file only."""
+    try:
+        return has_own_components(run.space())
+    except UserError:
+        return False
 
 
 def _command(words: Sequence[str]) -> str:

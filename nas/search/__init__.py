@@ -6,6 +6,7 @@ while `nas.search.samplers` stays importable.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,10 @@ from nas.search.run import Run
 from nas.search.settings import Settings
 
 __all__ = ["Importance", "Run", "Settings", "importance", "resume", "search"]
+
+
+# What `help` and completion show of the callable.
+__signature__ = inspect.signature(search)
 
 
 class _CallablePackage(ModuleType):

@@ -16,8 +16,10 @@ from typing import Any
 from nas.components import know_components
 from nas.errors import UserError
 from nas.files import lock, replacing
+from nas.interrupt import check, heeded, last_words
+from nas.pool import UnguardedError, check_guard
 from nas.search.importance import ATTRIBUTE, importance
-from nas.search.run import Run, new_folder
+from nas.search.run import Run, check_name, new_folder
 from nas.search.settings import Settings, settings_of
 from nas.search.unchanged import check_images, check_space, keep_space
 from nas.space import Choice, Int, Recipe, find_space_file, is_open, load_space, parameters, priors
@@ -37,24 +39,61 @@ MAY_CHANGE = (
 """Settings that may change on resuming. Of the data it is the place that may: the images are compared."""
 
 
-def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Run:
+@heeded()
+def search(
+    space: str | Path,
+    *,
+    name: str | None = None,
+    budget: int = 200,
+    data: str = "scenes",
+    labels: str | int | Path | None = None,
+    unlabelled: str | None = None,
+    size: tuple[int, int] | None = None,
+    group_classes: str | dict[str, Any] | None = None,
+    holdout: bool = True,
+    seed: int = 0,
+    objectives: tuple[str, ...] = ("miou",),
+    latency_on: str | None = None,
+    sampler: str = "surrogate",
+    stopping: str = "halving",
+    warm_start: str | None = None,
+    screen: int | None = None,
+    steps: int | None = None,
+    best: int = 3,
+    repeats: int = 3,
+    workers: int | None = None,
+    workers_per_gpu: int = 2,
+    max_time: float | None = None,
+    storage: str | None = None,
+    cache_gb: float = 4.0,
+    hang_after: float = 3600.0,
+    **unknown: Any,
+) -> Run:
     """Search a space and return the finished run.
 
     Args:
         space: the space file, or the name of a shipped one.
         name: of the run's folder under `runs`; made up from the space when None.
-        settings: fields of `Settings`, such as budget, data, labels, size, seed, sampler, steps.
+        budget: and what follows, see `Settings`.
 
     Raises:
         UserError: when the input is unusable; nothing has been written then.
+        KeyboardInterrupt: on Ctrl-C, within half a second; the run can be resumed.
     """
+    given = {key: value for key, value in locals().items() if key not in ("space", "name", "unknown")}
+    return _search(space, name, {**given, **unknown})
+
+
+def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Run:
+    check_guard()
     path = find_space_file(space)
-    chosen = settings_of(space=str(path), **settings)
+    chosen = settings_of(**{**settings, "space": str(path)})
     loaded = load_space(path)
     _check_holdout(chosen, loaded)
     _check_sampler(chosen, loaded)
     _check_start(chosen)
     studies = _studies_there(chosen)
+    check_name(name, studies=studies)
     chosen = _with_groups(chosen)
     data = _load_data(chosen)
     _check_builds(loaded, data)
@@ -65,31 +104,60 @@ def search(space: str | Path, *, name: str | None = None, **settings: Any) -> Ru
     run = Run(folder)
     with _alone(folder):
         keep_space(run, loaded)
-        return _Searching(run, data).through()
+        try:
+            return _Searching(run, data).through()
+        except UnguardedError:
+            shutil.rmtree(folder)
+            raise
 
 
-def resume(folder: str | Path, budget: int | None = None, **changes: Any) -> Run:
+@heeded()
+def resume(
+    folder: str | Path,
+    budget: int | None = None,
+    *,
+    max_time: float | None = None,
+    workers: int | None = None,
+    workers_per_gpu: int | None = None,
+    best: int | None = None,
+    repeats: int | None = None,
+    cache_gb: float | None = None,
+    hang_after: float | None = None,
+    data: str | None = None,
+    unlabelled: str | None = None,
+    labels: str | int | Path | None = None,
+    **fixed: Any,
+) -> Run:
     """Go on with a run where it stopped, or extend it to a larger budget.
 
     Args:
-        changes: settings of MAY_CHANGE.
+        folder: of the run.
+        budget: and what follows, see `Settings`; None leaves them as they were.
+        fixed: settings that may not change.
 
     Raises:
         UserError: when the folder is no run or one that is being searched, its space or images are not those it
             began with, or a setting may not change.
+        KeyboardInterrupt: as `search`.
     """
-    given = {name: value for name, value in {"budget": budget, **changes}.items() if value is not None}
-    fixed = [name.replace("_", "-") for name in given if name not in MAY_CHANGE]
-    if fixed:
-        raise UserError(f"--{fixed[0]} cannot change when a run is resumed: start a new run for that")
+    values = locals()
+    return _resume(folder, {key: values[key] for key in MAY_CHANGE}, fixed)
+
+
+def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) -> Run:
+    check_guard()
+    refused = [name.replace("_", "-") for name, value in fixed.items() if value is not None]
+    if refused:
+        raise UserError(f"--{refused[0]} cannot change when a run is resumed: start a new run for that")
+    given = {name: value for name, value in changes.items() if value is not None}
     run = Run(folder)
     check_space(run)
     # A limit on time holds for one sitting.
     run.settings = replace(run.settings, **{"max_time": None, **given}).checked()
     _check_sampler(run.settings, run.space())
     _studies_there(run.settings)
-    data = _load_data(run.settings)
     with _alone(run.folder):
+        data = _load_data(run.settings)
         if run.storage_exists():
             with run.written():
                 check_images(run.study(), data)
@@ -102,9 +170,15 @@ def _alone(folder: Path) -> Iterator[None]:
     """Inside it no other process searches the run.
 
     Raises:
-        UserError: one does.
+        UserError: one does, or the folder cannot be written.
     """
-    with (folder / "lock").open("w") as file:
+    try:
+        opened = (folder / "lock").open("w")
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror}): copy the run to a folder of your own, or see to its rights"
+        ) from error
+    with opened as file:
         if not lock(file):
             raise UserError(f"{folder} is being searched by another process: wait for it to end, or stop it")
         yield
@@ -183,7 +257,7 @@ def _studies_there(settings: Settings) -> list[str]:
 def _check_builds(space: Recipe, data: Any) -> None:
     """Build what is given in full: a mistake in it is found before anything is written."""
     for i, baseline in enumerate(space.baselines):
-        _build(f"baselines.{i}", baseline, data)
+        _build(space.baseline_names[i] or f"baselines.{i}", baseline, data)
     if not is_open(space):
         _build("the recipe", space.candidate(), data)
 
@@ -255,19 +329,22 @@ class _Searching:
         from nas.search.work import TrainWork
 
         self._log_to_file()
+        for left in (self.run.folder / "checkpoints").glob(".*.tmp"):  # by a worker that was stopped while it wrote
+            left.unlink()
         settings, folder = self.run.settings, self.run.folder
         space = self.run.space()
+        stopped = f"Stopped; what was done is kept. Go on with: nas-search --resume {folder}"
         with self.run.written(), _share(self.data, settings, folder) as handle:
             study = self._study()
             work = TrainWork(handle, str(folder / "space.py"))
             with LocalPool(work, settings.workers, settings.workers_per_gpu, settings.hang_after) as pool:
                 log.info("%s", self._headline(pool.slots))
                 try:
-                    self._explore(study, space, pool)
-                    self._finish(study, space, pool)
+                    with last_words(stopped):
+                        self._explore(study, space, pool)
+                        self._finish(study, space, pool)
                 except KeyboardInterrupt:
-                    # The storage may have been interrupted in mid-write: what was running is returned on resuming.
-                    log.info("Stopped; what was done is kept. Go on with: nas-search --resume %s", folder)
+                    log.info("%s", stopped)
                     raise
         shutil.rmtree(folder / "cache", ignore_errors=True)
         return self.run
@@ -368,10 +445,12 @@ class _Searching:
         return {"run": self.run.folder.name, "space": Path(settings.space).name, "data": data}
 
     def _explore(self, study: Any, space: Any, pool: Any) -> None:
-        from nas.search.explore import Exploration
+        from nas.search.explore import Exploration, outside_constraints
         from nas.search.progress import Progress
 
         settings = self.run.settings
+        for line in outside_constraints(space):
+            log.warning("%s.", line)
         progress = Progress(settings.budget, "Searching")
         exploration = Exploration(
             study=study,
@@ -390,6 +469,15 @@ class _Searching:
         finally:
             progress.close()
         log.info("Candidates: %s.", progress.summary())
+        self._say_what_was_refused(study)
+
+    def _say_what_was_refused(self, study: Any) -> None:
+        from nas.search import trials
+
+        refused = trials.refused(study)
+        if refused:
+            draws, last = counted(len(refused), "draw"), refused[-1].user_attrs["reason"]
+            log.info("Besides these, %s not trained, the last because %s.", draws, last)
 
     def _advise(self, space: Any) -> set[str]:
         """Say what the space's methods need to have said of this data; returns it."""
@@ -431,8 +519,10 @@ class _Searching:
         # Without a split to choose by, the first seed is as good as any.
         seed = max(scores, key=lambda s: scores[s]) if self.run.settings.holdout else min(scores, key=int)
         self._test(self.run.checkpoint(winner["hash"], int(seed)), pool)
+        check()
         if len(study.directions) == 1 and is_open(space):
             study.set_user_attr(ATTRIBUTE, importance(study).to_data())
+        check()
         self._report(table)
 
     def _test(self, winner: Path, pool: Any) -> None:
@@ -456,9 +546,22 @@ class _Searching:
             log.info("%s", line)
 
 
+class _AboveBars(logging.StreamHandler):
+    """Writes lines above the progress bars, not into them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "tqdm" not in sys.modules:
+            super().emit(record)
+            return
+        from tqdm import tqdm
+
+        with tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
+
+
 def log_to_terminal(stream: Any = None) -> Callable[[], None]:
     """Show the search's log on a terminal; returns what takes it away again."""
-    handler = logging.StreamHandler(stream or sys.stdout)
+    handler = _AboveBars(stream or sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)

@@ -15,6 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import UserError
+from nas.interrupt import check
 from nas.pool import Done, Failed, Infeasible, Job, Lost, Message, Pool, Requeued, Rung
 from nas.search import trials
 from nas.search.firsts import BASELINE, OUTSIDE
@@ -25,13 +26,13 @@ from nas.search.ranking import best_of_front
 from nas.search.settings import Settings
 from nas.search.stopping import StoppingRule
 from nas.search.work import Task
-from nas.space import Recipe, candidate_hash, close, draw, from_trial, genes_of, to_json
+from nas.space import Recipe, candidate_hash, close, draw, from_trial, genes_of, is_open, to_json
 
-__all__ = ["FRUITLESS", "Exploration", "broken_constraint", "return_unfinished"]
+__all__ = ["FRUITLESS", "Exploration", "broken_constraint", "outside_constraints", "return_unfinished"]
 
 log = logging.getLogger("nas")
 
-INHERITED = (BASELINE, OUTSIDE, trials.CONTINUES)
+INHERITED = (BASELINE, OUTSIDE, trials.NAME, trials.CONTINUES)
 """Attributes that a trial passes on to one that is queued in its place."""
 
 FRUITLESS = 100
@@ -89,7 +90,8 @@ class Exploration:
         started = time.monotonic()
         while True:
             in_time = self.settings.max_time is None or time.monotonic() - started < self.settings.max_time
-            while in_time and self.pool.idle() and self._wanted() and self._fruitless < FRUITLESS:
+            while in_time and self.pool.idle() and self._wanted() and not self._exhausted():
+                check()
                 self._next()
             if not self._running:
                 break
@@ -102,6 +104,12 @@ class Exploration:
     def _wanted(self) -> bool:
         begun = sum(trials.CONTINUES not in trial.user_attrs for trial in self._running.values())
         return trials.spent(self.study) + begun < self.settings.budget
+
+    def _exhausted(self) -> bool:
+        """Whether draws give nothing new any more; those of a single recipe cannot."""
+        if self._fruitless >= (FRUITLESS if is_open(self.space) else 1):
+            return is_open(self.space) or not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        return False
 
     def _underway(self) -> float:
         """How much of the running trials is done, each counting from 0 to 1, by their last rungs."""
@@ -222,7 +230,7 @@ class Exploration:
         if isinstance(message, Rung):
             self._rung(trial, message)
         elif isinstance(message, Requeued):
-            log.warning("Trial %d: %s; it is run again.", number, message.reason)
+            log.warning("%s: %s; it is run again.", _known_as(trial), message.reason)
         elif isinstance(message, Done | Failed | Infeasible | Lost):
             del self._running[number]
             self._lost = self._lost + 1 if isinstance(message, Lost) else 0
@@ -274,12 +282,12 @@ class Exploration:
         for template, text in result["warnings"].items():
             if template not in self.warned:
                 self.warned.add(template)
-                log.warning("Trial %d: %s", trial.number, text)
+                log.warning("%s: %s", _known_as(trial), text)
         self.progress.note(how, result["miou"] if how == "complete" else None)
         self._drop_checkpoints()
 
     def _failed(self, trial: optuna.Trial, reason: str, trace: str) -> None:
-        log.warning("Trial %d failed: %s", trial.number, reason.splitlines()[0][:200] if reason else "no reason given")
+        log.warning("%s failed: %s", _known_as(trial), reason.splitlines()[0][:200] if reason else "no reason given")
         trials.end(self.study, trial, "failed", reason=reason, traceback=trace)
         self.progress.note("failed", None)
 
@@ -290,6 +298,26 @@ class Exploration:
         for trial in (t for t in complete if t.number not in kept):
             if BASELINE not in trial.user_attrs:
                 self.checkpoint(trial.user_attrs["hash"]).unlink(missing_ok=True)
+
+
+def _known_as(trial: optuna.Trial) -> str:
+    """What a line of the log begins with."""
+    return trials.name(trial) if BASELINE in trial.user_attrs else trials.name(trial).capitalize()
+
+
+def outside_constraints(space: Recipe) -> list[str]:
+    """A line about each baseline that breaks a constraint of its own space, since it is trained all the same."""
+    lines = []
+    for i, baseline in enumerate(space.baselines):
+        name = space.baseline_name(i)
+        try:
+            broken = broken_constraint(space, baseline.candidate())
+        except Exception as error:  # a constraint is anyone's making
+            lines.append(f"{name}: a constraint of the space fails on it ({error}); it is trained anyway")
+            continue
+        if broken is not None:
+            lines.append(f"{name} does not meet constraint {broken} of the space; it is trained anyway")
+    return lines
 
 
 def broken_constraint(space: Recipe, candidate: Recipe) -> int | None:

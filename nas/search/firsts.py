@@ -26,7 +26,8 @@ def queue_baselines(study: optuna.Study, space: Recipe) -> None:
     """Have the declared baselines tried first; as points of the space where they are some."""
     for i, baseline in enumerate(space.baselines):
         genes = locate(space, baseline)
-        study.enqueue_trial(genes or {}, user_attrs={BASELINE: i, OUTSIDE: genes is None})
+        attrs = {BASELINE: i, OUTSIDE: genes is None, trials.NAME: space.baseline_name(i)}
+        study.enqueue_trial(genes or {}, user_attrs=attrs)
 
 
 def best_of(run: Run, count: int = WINNERS) -> list[str]:

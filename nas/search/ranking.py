@@ -23,9 +23,13 @@ from nas.search.stopping import rungs_of
 from nas.search.work import Task
 from nas.space import Recipe, candidate_hash, to_json
 
-__all__ = ["Contender", "confidence_interval", "contenders", "rank", "repeat", "winner"]
+__all__ = ["Contender", "confidence_interval", "contenders", "pooled_variance", "rank", "repeat", "winner"]
 
 KEPT = ("seconds", "peak_mb", "latency_ms")
+
+TIE = 2.0
+"""Standard errors of a difference within which two contenders tie. Student's quantile for the few degrees of freedom
+that a final has is wider, 12.7 for two contenders on two seeds: everything would tie."""
 
 REPEATS = "repeats"
 """Study attribute: results by candidate hash, then by seed."""
@@ -36,16 +40,23 @@ LOST = "lost"
 
 @dataclass(frozen=True)
 class Contender:
-    """A candidate that takes part in the final: its trial number, or its place among the baselines, or both."""
+    """A candidate that takes part in the final: its trial number, or its place among the baselines, or both.
+
+    Attributes:
+        known_as: what people know it by, see `nas.search.trials.name`.
+    """
 
     candidate: str
     digest: str
     trial: int | None
     baseline: int | None
+    known_as: str = ""
 
     @property
     def name(self) -> str:
         """What the table calls it."""
+        if self.known_as:
+            return self.known_as
         return f"trial {self.trial}" if self.baseline is None else f"baseline {self.baseline}"
 
 
@@ -56,11 +67,12 @@ def contenders(study: optuna.Study, space: Recipe, best: int) -> list[Contender]
     for i, baseline in enumerate(space.baselines):
         digest = candidate_hash(baseline.candidate())
         trial = known.get(digest)
-        found[digest] = Contender(to_json(baseline.candidate()), digest, trial.number if trial else None, i)
+        number = trial.number if trial else None
+        found[digest] = Contender(to_json(baseline.candidate()), digest, number, i, space.baseline_name(i))
     complete = [t for d, t in known.items() if trials.outcome(t) == "complete" and d not in found]
     for trial in best_of_front(complete, best):
         digest = trial.user_attrs["hash"]
-        found[digest] = Contender(trials.candidate_of(trial), digest, trial.number, None)
+        found[digest] = Contender(trials.candidate_of(trial), digest, trial.number, None, trials.name(trial))
     return list(found.values())
 
 
@@ -166,8 +178,9 @@ def confidence_interval(values: list[float]) -> float:
 def rank(entrants: list[Contender], results: dict[str, dict[str, dict[str, Any]]], study: optuna.Study) -> pd.DataFrame:
     """The table, best first: mean validation mIoU, its interval, whether it ties with the first, costs, and who wins.
 
-    A contender ties with the first when the 95 % interval of their difference, seed by seed, holds 0. The winner is
-    that of `winner`, or where there are several objectives the first.
+    A contender ties with the first when their difference, over the seeds that both have, is within two standard
+    errors, by the variance pooled over all contenders (`pooled_variance`): two or three differences of a pair say
+    little about their own spread. The winner is that of `winner`, or where there are several objectives the first.
     """
     known = trials.by_hash(study)
     rows = []
@@ -195,8 +208,8 @@ def rank(entrants: list[Contender], results: dict[str, dict[str, dict[str, Any]]
             }
         )
     table = pd.DataFrame(rows).sort_values("miou", ascending=False, na_position="last", ignore_index=True)
-    first = table["values"].iloc[0]
-    table.insert(4, "tie", [i > 0 and _ties(first, values) for i, values in enumerate(table["values"])])
+    first, noise = table["values"].iloc[0], pooled_variance(list(table["values"]))
+    table.insert(4, "tie", [i > 0 and _ties(first, values, noise) for i, values in enumerate(table["values"])])
     place = winner(table) if len(study.directions) == 1 else 0
     table.insert(5, "winner", [i == place for i in range(len(table))])
     table.index = pd.RangeIndex(1, len(table) + 1, name="rank")
@@ -225,9 +238,31 @@ def _median(values: list[float]) -> float:
     return statistics.median(values) if values else math.nan
 
 
-def _ties(first: dict[str, float], other: dict[str, float]) -> bool:
+def _ties(first: dict[str, float], other: dict[str, float], noise: float) -> bool:
     differences = [first[seed] - other[seed] for seed in first if seed in other]
     # One seed tells nothing, a tie no more than a difference.
     if len(differences) < 2:
         return False
-    return statistics.fmean(differences) <= confidence_interval(differences)
+    return abs(statistics.fmean(differences)) <= TIE * math.sqrt(2 * noise / len(differences))
+
+
+def pooled_variance(scores: list[dict[str, float]]) -> float:
+    """The variance of one training's score, once what its contender and its seed have in common is taken out.
+
+    That is the residual of the two-way layout without interaction, by least squares, so that seeds may be missing;
+    NaN where nothing is left to judge it by.
+
+    Args:
+        scores: of each contender, by seed.
+    """
+    seeds = sorted({seed for values in scores for seed in values})
+    cells = [(i, seeds.index(seed), value) for i, values in enumerate(scores) for seed, value in values.items()]
+    layout = np.zeros((len(cells), len(scores) + len(seeds)))
+    for row, (contender, seed, _) in enumerate(cells):
+        layout[row, [contender, len(scores) + seed]] = 1.0
+    observed = np.array([value for *_, value in cells])
+    freedom = len(cells) - (np.linalg.matrix_rank(layout) if cells else 0)
+    if not freedom:
+        return math.nan
+    fit = np.linalg.lstsq(layout, observed, rcond=None)[0]
+    return float(np.sum((observed - layout @ fit) ** 2) / freedom)

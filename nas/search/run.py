@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import UserError
 from nas.search.settings import Settings
+from nas.wording import counted
 
 if TYPE_CHECKING:
     import optuna
@@ -28,14 +30,11 @@ COLUMNS = (
 """Columns of a ranking that are read again."""
 
 
-def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), studies: Collection[str] = ()) -> Path:
-    """A fresh folder for a run: `runs/NAME`, or `runs/SPACE-1`, `-2` and so on.
-
-    Args:
-        studies: names that other runs have in the storage, of which the folder's is to be one more.
+def check_name(name: str | None, root: Path = Path("runs"), studies: Collection[str] = ()) -> None:
+    """See that a run can get the name, or one of its own where it is None, and its folder can be made.
 
     Raises:
-        UserError: when that name is taken, or is no plain name.
+        UserError: when that name is taken, or is no plain name, or the folder cannot be written.
     """
     if name is not None:
         if name in ("", ".", "..") or Path(name).name != name:
@@ -45,6 +44,23 @@ def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), s
             raise UserError(f"{folder} exists already: go on with --resume {folder}, or choose another --name")
         if name in studies:
             raise UserError(f"--storage holds a study {name} of another run: choose another --name")
+    there = next(place for place in (root.absolute(), *root.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{there} cannot be written, where the run is to be a folder: work in another folder")
+
+
+def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), studies: Collection[str] = ()) -> Path:
+    """A fresh folder for a run: `runs/NAME`, or `runs/SPACE-1`, `-2` and so on.
+
+    Args:
+        studies: names that other runs have in the storage, of which the folder's is to be one more.
+
+    Raises:
+        UserError: as `check_name`.
+    """
+    check_name(name, root, studies)
+    if name is not None:
+        folder = root / name
     else:
         stem = re.sub(r"\W+", "_", Path(space).stem)
         number = 1
@@ -105,9 +121,13 @@ class Run:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         maximize, minimize = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+        storage = self._written or self.storage
         with self.readable():
+            # Optuna's own load_if_exists writes first, which the study of a read-only folder does not let it.
+            with suppress(KeyError):
+                return optuna.load_study(study_name=self.study_name, storage=storage, pruner=optuna.pruners.NopPruner())
             return optuna.create_study(
-                storage=self._written or self.storage,
+                storage=storage,
                 study_name=self.study_name,
                 # Early stopping is decided by the search itself.
                 pruner=optuna.pruners.NopPruner(),
@@ -127,6 +147,17 @@ class Run:
             what = "restore study.db from a copy" if self.settings.storage is None else f"see to {self.storage}"
             reason = str(error).splitlines()[0]
             raise UserError(f"{self.folder}: its study cannot be read ({reason}): {what}") from error
+
+    def __repr__(self) -> str:
+        """What a notebook shows: `<Run runs/unet-1: unet.py on scenes, 2 candidates, winner unet (mIoU 0.412)>`."""
+        settings = self.settings
+        try:
+            first = self.ranking.query("winner").iloc[0]
+            state = f"winner {first['name']} (mIoU {first['miou']:.3f})"
+        except UserError:
+            state = "not finished"
+        what = f"{Path(settings.space).name} on {settings.data}, {counted(settings.budget, 'candidate')}"
+        return f"<Run {self.folder}: {what}, {state}>"
 
     def space(self) -> Recipe:
         """The space, from the copy of its file that the run keeps."""

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nas.interrupt import check
 from nas.search.explore import FRUITLESS, broken_constraint
 from nas.space import candidate_hash, draw, genes_of
 
@@ -42,6 +43,7 @@ def queue_promising(
     found: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     fruitless = 0
     while len(found) < count and fruitless < FRUITLESS:
+        check()
         candidate, genes = genes_of(space, draw(rng))
         digest = candidate_hash(candidate.candidate())
         costs = None if digest in found else _costs(space, candidate.candidate(), cost_of)

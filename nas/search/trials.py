@@ -14,8 +14,10 @@ __all__ = [
     "candidate_of",
     "end",
     "first_number",
+    "name",
     "notes",
     "outcome",
+    "refused",
     "report",
     "rungs",
     "score",
@@ -28,6 +30,9 @@ OUTCOMES = ("complete", "pruned", "infeasible", "failed", "lost", "duplicate")
 
 CANDIDATE = "candidate"
 """Attribute that every trial of a search has from its start: the JSON of the candidate."""
+
+NAME = "name"
+"""Attribute of a baseline's trial: what the space file calls it."""
 
 PARTIAL = "partial"
 """Attribute of a pruned trial of several objectives: the step it reached, then each objective there. Optuna's own
@@ -117,6 +122,19 @@ def costs_budget(trial: FrozenTrial) -> bool:
 def first_number(trial: FrozenTrial | optuna.Trial) -> int:
     """The number of the trial that began a candidate: an earlier one where this one continues it."""
     return int(trial.user_attrs.get(CONTINUES, trial.number))
+
+
+def name(trial: FrozenTrial | optuna.Trial) -> str:
+    """What people know a trial by: a baseline's name, or the number of the trial that began the candidate."""
+    attrs = trial.user_attrs
+    if attrs.get("baseline") is None:
+        return f"trial {first_number(trial)}"
+    return str(attrs.get(NAME, f"baseline {attrs['baseline']}"))
+
+
+def refused(study: optuna.Study) -> list[FrozenTrial]:
+    """Draws that broke a constraint of the space, for which no worker was needed."""
+    return [t for t in study.get_trials(deepcopy=False) if outcome(t) == "infeasible" and t.user_attrs.get(FREE, False)]
 
 
 def unfinished(study: optuna.Study) -> list[optuna.Trial]:

@@ -28,7 +28,9 @@ def describe(space: Recipe) -> str:
         f"Size: {size(space)}, {counted(len(found), 'parameter')}, {counted(len(space.constraints), 'constraint')}"
     )
     lines.append(f"Baselines, tried first: {len(space.baselines) or 'none'}")
-    lines += [f"  {candidate_hash(b)}  {text(b.candidate())}" for b in space.baselines]
+    lines += [
+        f"  {space.baseline_name(i)}: {candidate_hash(b)}  {text(b.candidate())}" for i, b in enumerate(space.baselines)
+    ]
     return "\n".join(_wrap(line) for line in lines)
 
 

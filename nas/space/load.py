@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -68,7 +69,13 @@ def load_space(name: str | Path) -> Recipe:
             to_json(baseline)
     except SpaceError as error:
         raise SpaceError(f"{path}: {error}") from None
-    return space
+    return replace(space, baseline_names=_names(space.baselines, module))
+
+
+def _names(baselines: tuple[Recipe, ...], module: ModuleType) -> tuple[str, ...]:
+    """The variable of the file that holds each baseline, or ""."""
+    variables = {id(value): name for name, value in reversed(vars(module).items()) if name != "space"}
+    return tuple(variables.get(id(baseline), "") for baseline in baselines)
 
 
 def _check_parts(recipe: Recipe, where: str = "") -> None:

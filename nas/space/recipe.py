@@ -45,6 +45,7 @@ class Recipe(Component):
         clip: largest gradient norm, or None.
         ema: decay of an average of the weights that is evaluated in their place, or None.
         baselines: closed recipes tried first, so that a search never ends below them; not part of a candidate.
+        baseline_names: what the space file calls them, in order; found by `load_space`.
         constraints: tests a candidate must pass before it is trained; not part of a candidate.
     """
 
@@ -64,6 +65,7 @@ class Recipe(Component):
     clip: Any = None
     ema: Any = None
     baselines: tuple[Recipe, ...] = field(default=(), metadata={"aside": True})
+    baseline_names: tuple[str, ...] = field(default=(), metadata={"aside": True})
     constraints: tuple[Callable[[Recipe], bool], ...] = field(default=(), metadata={"aside": True})
 
     def where(self, constraint: Callable[[Recipe], bool]) -> Recipe:
@@ -78,7 +80,12 @@ class Recipe(Component):
 
     def candidate(self) -> Recipe:
         """The recipe alone, without baselines and constraints."""
-        return replace(self, baselines=(), constraints=())
+        return replace(self, baselines=(), baseline_names=(), constraints=())
+
+    def baseline_name(self, number: int) -> str:
+        """The name of a baseline, or "baseline 0" for one that the space file gives no name."""
+        name = self.baseline_names[number] if number < len(self.baseline_names) else ""
+        return name or f"baseline {number}"
 
     def canonical(self) -> Recipe:
         pretext = tuple(sorted((t for t in self.pretext if t.weight > 0), key=repr))

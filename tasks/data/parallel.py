@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from nas.interrupt import check
+
 __all__ = ["progress_bar", "threaded"]
 
 In = TypeVar("In")
@@ -30,6 +32,7 @@ def threaded(function: Callable[[In], Out], inputs: Sequence[In], bar: tqdm[Any]
     with ThreadPoolExecutor(max_workers=min(16, cores), thread_name_prefix="decode") as pool:
         try:
             for result in pool.map(function, inputs):
+                check()
                 results.append(result)
                 bar.update()
         except BaseException:

@@ -11,6 +11,7 @@ from typing import IO
 
 import numpy as np
 
+from nas import interrupt
 from nas.errors import UserError
 from nas.files import lock
 
@@ -46,6 +47,7 @@ def scratch_file(folder: Path, size: int) -> IO[bytes]:
     """
     descriptor, name = tempfile.mkstemp(_SUFFIX, _PREFIX, folder)
     os.close(descriptor)
+    interrupt.unfinished.add(Path(name))
     file = Path(name).open("r+b")  # noqa: SIM115 - its lifetime is the lock's
     lock(file)
     try:
@@ -71,6 +73,7 @@ def discard(file: IO[bytes]) -> None:
     file.close()
     with contextlib.suppress(OSError):
         Path(file.name).unlink()
+    interrupt.unfinished.discard(Path(file.name))
 
 
 def map_pixels(path: Path) -> np.memmap:

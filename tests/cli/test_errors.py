@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+import nas
 from nas.cli.errors import run
 from nas.errors import UserError
 
@@ -108,6 +110,15 @@ def test_a_reader_that_leaves_early_causes_no_traceback() -> None:
     os.close(write)
     assert ended.returncode == 1
     assert ended.stderr == b""
+
+
+@pytest.mark.parametrize("name", ["search", "export", "evaluate", "predict", "report"])
+def test_every_command_says_its_version(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main = importlib.import_module(f"nas.cli.{name}").main
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            main(["--version"])
+        assert (ended.value.code, capsys.readouterr().out) == (0, f"nas-{name} {nas.__version__}\n")
 
 
 @pytest.mark.parametrize("name", ["export", "evaluate", "predict"])

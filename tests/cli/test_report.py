@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from nas.cli.report import main
+from nas.search.run import Run
 from nas.search.settings import Settings
 
 
@@ -20,6 +25,62 @@ def test_writes_the_page_and_prints_its_path(tmp_path: Path, capsys: pytest.Capt
     shown = Path(capsys.readouterr().out.strip())
     assert shown == tmp_path / "report.html"
     assert shown.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_the_page_may_go_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "pages"
+    for folder in (run, elsewhere):
+        folder.mkdir()
+    Settings(space="small.py").write(run)
+    for out, written in ((elsewhere / "one.html", elsewhere / "one.html"), (elsewhere, elsewhere / "report.html")):
+        with pytest.raises(SystemExit) as ended:
+            main([str(run), "--out", str(out)])
+        assert ended.value.code == 0
+        assert Path(capsys.readouterr().out.strip()) == written
+        assert written.stat().st_size > 0
+    assert not (run / "report.html").exists()
+
+
+def test_a_run_that_cannot_be_written_is_reported_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    def report(*args: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(arg) for arg in args])
+        return ended.value.code, *capsys.readouterr()
+
+    with tempfile.TemporaryDirectory() as place:
+        run, other = Path(place) / "run", Path(place) / "other"
+        for folder in (run, other):
+            folder.mkdir()
+        Settings(space="small.py").write(run)
+        Run(run).study()
+        report(run, "--out", other)  # all is imported by now, which somebody else may not be allowed
+        page = other / "page.html"
+        Path(place).chmod(0o755)
+        other.chmod(0o777)
+        for path in (*run.iterdir(), run):
+            path.chmod(path.stat().st_mode & 0o555)
+        with without_rights():
+            refused, written = report(run), report(run, "--out", page)
+        run.chmod(0o755)
+    assert refused == (
+        2,
+        "",
+        f"nas-report: error: {run}/report.html cannot be written (Permission denied): give --out FILE\n",
+    )
+    assert written == (0, f"{page}\n", "")
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Rights do not stop the superuser, as whom tests may run."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @pytest.mark.parametrize("name", ["absent", ""])

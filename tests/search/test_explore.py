@@ -13,10 +13,12 @@ import pytest
 from nas import Choice
 from nas.pool import Done, Job, Message, Requeued, Rung
 from nas.search import trials
-from nas.search.explore import Exploration
+from nas.search.explore import Exploration, outside_constraints
+from nas.search.firsts import queue_baselines
 from nas.search.progress import Progress
 from nas.search.settings import Settings
 from nas.search.stopping import make_stopping
+from nas.space import Recipe
 from search_spaces.unet import space as unet
 
 RESULT = {"steps": 1, "seconds": 1.0, "step_seconds": 1.0, "peak_mb": 1.0, "latency_ms": None, "logs": {}}
@@ -41,6 +43,19 @@ class Instant:
             yield Done(self.jobs.pop(), {**RESULT, "warnings": {}, "miou": 0.5})
 
 
+def explore(study: optuna.Study, space: Recipe, folder: Path, budget: int) -> None:
+    Exploration(
+        study=study,
+        space=space,
+        settings=Settings(space="unet.py", budget=budget, steps=9),
+        pool=Instant(),  # type: ignore[arg-type]
+        halving=make_stopping("none", 9, 0),
+        progress=Progress(budget, "Searching"),
+        cost_of=lambda candidate: {"params": 1, "macs": 1},
+        checkpoint=lambda digest: folder / digest,
+    ).run()
+
+
 class Stubborn(optuna.samplers.RandomSampler):
     """Proposes the first label of everything."""
 
@@ -51,18 +66,39 @@ class Stubborn(optuna.samplers.RandomSampler):
 def test_a_sampler_that_repeats_itself_does_not_leave_a_small_space_untried(tmp_path: Path) -> None:
     space = replace(unet, norm=Choice("batch", "layer", "group", "switch"), clip=Choice(0.0, 1.0, 2.0))
     study = optuna.create_study(sampler=Stubborn(), direction="maximize")
-    exploration = Exploration(
-        study=study,
-        space=space,
-        settings=Settings(space="unet.py", budget=20, steps=9),
-        pool=Instant(),  # type: ignore[arg-type]
-        halving=make_stopping("none", 9, 0),
-        progress=Progress(20, "Searching"),
-        cost_of=lambda candidate: {"params": 1, "macs": 1},
-        checkpoint=lambda digest: tmp_path / digest,
-    )
-    exploration.run()
+    explore(study, space, tmp_path, budget=20)
     assert trials.spent(study) == len(trials.by_hash(study)) == 12
+
+
+def test_a_single_recipe_is_not_drawn_again_and_again(tmp_path: Path) -> None:
+    study = optuna.create_study(direction="maximize")
+    space = replace(unet, baselines=(unet, replace(unet, clip=1.0)), baseline_names=("unet", "clipped"))
+    queue_baselines(study, space)
+    explore(study, space, tmp_path, budget=5)
+    assert trials.spent(study) == 2
+    assert len(study.trials) <= 4
+    assert [trials.name(trial) for trial in study.trials[:2]] == ["unet", "clipped"]
+
+
+def test_draws_that_break_a_constraint_are_known_with_their_reason(tmp_path: Path) -> None:
+    space = replace(unet, norm=Choice("batch", "layer"), clip=Choice(0.0, 1.0)).where(lambda c: c.norm == "layer")
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), direction="maximize")
+    explore(study, space, tmp_path, budget=3)  # there are two, so all is drawn
+    refused = trials.refused(study)
+    assert refused and {trial.params["norm"] for trial in refused} == {"batch"}
+    assert refused[-1].user_attrs["reason"] == "constraint 0 is not met"
+
+
+def test_a_baseline_outside_the_constraints_is_named() -> None:
+    space = replace(unet, baselines=(unet, replace(unet, norm="layer")), baseline_names=("unet", ""))
+    assert outside_constraints(space.where(lambda c: c.norm == "batch")) == [
+        "baseline 1 does not meet constraint 0 of the space; it is trained anyway"
+    ]
+    assert outside_constraints(space.where(lambda c: c.norm.missing)) == [
+        "unet: a constraint of the space fails on it ('str' object has no attribute 'missing'); it is trained anyway",
+        "baseline 1: a constraint of the space fails on it ('str' object has no attribute 'missing'); "
+        "it is trained anyway",
+    ]
 
 
 class Mortal(Instant):

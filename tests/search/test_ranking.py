@@ -13,7 +13,7 @@ from scipy import stats
 
 from nas.pool import Done, Job, Lost, Message
 from nas.search.progress import Progress
-from nas.search.ranking import Contender, confidence_interval, rank, repeat, winner
+from nas.search.ranking import Contender, confidence_interval, pooled_variance, rank, repeat, winner
 from nas.search.settings import Settings
 
 
@@ -57,6 +57,30 @@ def test_table_is_ordered_and_names_ties() -> None:
     assert table["error"].iloc[3] == "out of memory"
     results["c"]["1"]["miou"] = 0.56
     assert rank(entrants, results, study)["tie"].tolist()[:2] == [False, True]
+
+
+def test_pooled_variance_is_the_residual_of_a_two_way_layout() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0.3, 0.02, (4, 3)) + rng.normal(0, 0.1, (4, 1)) + rng.normal(0, 0.1, (1, 3))
+    residual = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean()
+    expected = (residual**2).sum() / (3 * 2)
+    named = [dict(zip("abc", row, strict=True)) for row in scores.tolist()]
+    assert pooled_variance(named) == pytest.approx(expected)
+    # A contender with one seed has nothing to say on it.
+    assert pooled_variance([*named, {"b": 0.9}, {}]) == pytest.approx(expected)
+    assert math.isnan(pooled_variance([{"0": 0.3}, {"0": 0.4}]))
+
+
+def test_a_wide_gap_is_no_tie_however_few_the_seeds() -> None:
+    study = optuna.create_study(direction="maximize")
+    done = {"seconds": 1.0, "peak_mb": 10.0}
+    for finals in (
+        {"a": (0.348, 0.362, 0.334), "b": (0.256, 0.301, 0.211), "c": (0.341, 0.344, 0.350)},
+        {"a": (0.36, 0.33), "b": (0.25, 0.26)},
+    ):
+        results = {n: {str(s): {"miou": v, **done} for s, v in enumerate(values)} for n, values in finals.items()}
+        table = rank([Contender("{}", name, None, i) for i, name in enumerate(finals)], results, study)
+        assert dict(zip(table["hash"], table["tie"], strict=True)) == {name: name == "c" for name in finals}
 
 
 class Deaf:

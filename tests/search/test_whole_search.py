@@ -76,7 +76,7 @@ def test_the_study_says_what_was_tried(finished: tuple[Shell, Any]) -> None:
 def test_the_ranking_holds_the_baseline_and_the_best(finished: tuple[Shell, Any]) -> None:
     run = Run(finished[0].folder / "runs" / "one")
     table = run.ranking
-    assert "baseline 0" in table["name"].tolist()
+    assert "first" in table["name"].tolist()  # the variable of the space file
     assert table["miou"].is_monotonic_decreasing
     assert (table["seeds"] == 2).all()
     kept = {p.stem.split("-")[0] for p in (run.folder / "checkpoints").iterdir()}
@@ -255,6 +255,9 @@ def test_a_space_whose_constraints_nothing_meets_is_said_in_one_line(shell: Shel
         (["--space", "small.py", "--size", "2x2"], "give 8 pixels or more"),
         (["--space", "small.py", "--sampler", "magic"], "--sampler magic: there is no such sampler"),
         (["--space", "small.py", "--max-time", "soon"], "'soon' is not a time"),
+        (["--space", "small.py", "--max-time", "60"], "'60' is not a time: write 90s, 45m or 2h"),
+        (["--space", "small.py", "--hang-after", "60"], "'60' is not a time"),
+        (["--space", "small.py", "--stopping", "magic"], "--stopping magic"),
         (["--space", "small.py", "--data", "nothing:here"], "nothing"),
         (["--space", "small.py", "--data", "camvid:/not/there"], "/not/there"),
         (["--space", "small.py", "--labels", "0"], "0"),

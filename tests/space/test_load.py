@@ -36,6 +36,18 @@ def test_a_file_may_define_its_own_parts_and_be_loaded_twice(tmp_path: Path) -> 
     assert size(load_space(path)).discrete == 2
 
 
+def test_baselines_have_the_names_of_their_variables(tmp_path: Path) -> None:
+    text = (
+        "from dataclasses import replace\nplain = replace(space, encoder=part)\nother = replace(plain, norm='layer')\n"
+    )
+    space = "space = replace(space, baselines=(other, plain, replace(plain, norm='group')))\n"
+    (tmp_path / "named.py").write_text(GOOD + text + space)
+    loaded = load_space(tmp_path / "named.py")
+    assert loaded.baseline_names == ("other", "plain", "")
+    assert [loaded.baseline_name(i) for i in range(3)] == ["other", "plain", "baseline 2"]
+    assert loaded.candidate().baseline_names == ()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -1,0 +1,76 @@
+"""The guard that a script needs: each worker imports it again, and must not search in its turn."""
+
+from __future__ import annotations
+
+import ast
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+from types import FrameType
+
+from nas.errors import UserError
+
+__all__ = ["UNGUARDED", "UnguardedError", "check_guard"]
+
+UNGUARDED = 77
+"""Exit code of a worker in which the script has come as far as to search again."""
+
+
+class UnguardedError(UserError, SystemExit):
+    """The script lacks its guard. Uncaught, it ends the script with its one line and no traceback."""
+
+    def __init__(self) -> None:
+        path = getattr(sys.modules["__main__"], "__file__", None) or "this script"
+        message = (
+            f'{path}: put what searches under `if __name__ == "__main__":`, since each worker process imports the '
+            "script again"
+        )
+        super().__init__(message)
+        self.code = message
+
+
+def check_guard() -> None:
+    """Refuse to go on in a script that would do the same again in each worker, and in such a worker.
+
+    Raises:
+        UnguardedError: the script has no guard.
+    """
+    # Set while a spawned process imports the script, before it is told what it is for.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(UNGUARDED)
+    if _lacks_guard():
+        raise UnguardedError
+
+
+def _lacks_guard() -> bool:
+    """Whether the script is sure to come here again when it is imported: it does so from its top level, without `if`.
+
+    What this does not see, a worker finds out.
+    """
+    frame = _top_level(sys._getframe())
+    if frame is None:
+        return False
+    try:
+        body = ast.parse(Path(frame.f_code.co_filename).read_text(encoding="utf-8")).body
+    except (OSError, ValueError, SyntaxError):
+        return False
+    run = [part for part in body if part.lineno <= frame.f_lineno and not isinstance(part, _DEFINITIONS)]
+    return not any(isinstance(node, _DECISIONS) for part in run for node in ast.walk(part))
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_DECISIONS = (ast.If, ast.IfExp, ast.BoolOp, ast.While, ast.Match)
+
+
+def _top_level(frame: FrameType | None) -> FrameType | None:
+    """The script's own frame, where a worker would import it: not that of a notebook, a console, or a package."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if file is None or getattr(main.__spec__, "name", "").rpartition(".")[2] == "__main__":
+        return None
+    while frame is not None:
+        if frame.f_globals is vars(main) and frame.f_code.co_name == "<module>" and frame.f_code.co_filename == file:
+            return frame
+        frame = frame.f_back
+    return None

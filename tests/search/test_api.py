@@ -1,0 +1,131 @@
+"""What Python sees of a search: its signature, its run, and the checks that come before any image is loaded."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import logging
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tqdm import tqdm
+
+import nas
+from nas.components import has_own_components
+from nas.errors import UserError
+from nas.files import lock
+from nas.search import Run, Settings, api
+from nas.search.api import log_to_terminal
+from nas.space import load_space
+from tests.search.conftest import Shell
+
+
+def test_the_signature_names_every_setting_with_its_default() -> None:
+    shown = inspect.signature(nas.search)
+    assert shown == inspect.signature(api.search)
+    named = {n: p.default for n, p in shown.parameters.items() if p.kind is p.KEYWORD_ONLY and n != "name"}
+    assert named == {f.name: f.default for f in fields(Settings) if f.name != "space"}
+    assert list(shown.parameters)[:2] == ["space", "name"]
+
+
+def test_resuming_names_what_may_change() -> None:
+    named = [n for n, p in inspect.signature(nas.resume).parameters.items() if p.default is None]
+    assert sorted(named) == sorted(api.MAY_CHANGE)
+
+
+def test_a_run_says_what_it_is(tmp_path: Path) -> None:
+    Settings(space="/spaces/small.py", budget=40, data="scenes").write(tmp_path)
+    run = Run(tmp_path)
+    assert repr(run) == f"<Run {tmp_path}: small.py on scenes, 40 candidates, not finished>"
+    rows = {name: [0.0, 0.0] for name in ("interval", "seeds", "search_miou", "params", "macs", "seconds", "peak_mb")}
+    told = {"name": ["trial 3", "unet"], "hash": ["a", "b"], "miou": [0.5, 0.4567], "error": ["", ""]}
+    table = pd.DataFrame({**told, **rows, "tie": [False, True], "winner": [False, True]}, index=[1, 2])
+    table.rename_axis("rank").to_csv(tmp_path / "ranking.csv")
+    assert repr(run).endswith("40 candidates, winner unet (mIoU 0.457)>")
+
+
+def refuse_to_load(settings: Settings) -> Any:
+    pytest.fail("images were loaded")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "taken"}, "exists already"),
+        ({"sampler": "magic"}, "--sampler magic"),
+        ({"stopping": "magic"}, "--stopping magic"),
+        ({"storage": "sqlite:////nowhere/x.db"}, "cannot be opened"),
+        ({"warm_start": "runs/none"}, "there is no such run"),
+    ],
+)
+def test_what_needs_no_image_is_checked_before_any_is_loaded(
+    shell: Shell, settings: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shell.folder)
+    monkeypatch.setattr(api, "_load_data", refuse_to_load)
+    (shell.folder / "runs" / "taken").mkdir(parents=True)
+    with pytest.raises(UserError, match=message):
+        nas.search("small.py", **settings)
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_any_image_is_loaded(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shell.folder)
+    monkeypatch.setattr(api, "_load_data", refuse_to_load)
+    monkeypatch.setattr("nas.search.run.os.access", lambda path, mode: False)
+    with pytest.raises(UserError, match="cannot be written, where the run is to be a folder"):
+        nas.search("small.py")
+
+
+def test_a_run_that_is_being_searched_is_not_loaded_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "_load_data", refuse_to_load)
+    Settings(space="unet.py", steps=1).write(tmp_path)
+    (tmp_path / "space.py").write_text("from search_spaces.unet import space")
+    with (tmp_path / "lock").open("w") as held:
+        assert lock(held)
+        with pytest.raises(UserError, match="is being searched by another process"):
+            nas.resume(tmp_path)
+    (tmp_path / "lock").unlink()
+    (tmp_path / "lock").mkdir()  # which nobody can open as a file
+    with pytest.raises(UserError, match=r"cannot be written \(Is a directory\): copy the run"):
+        nas.resume(tmp_path)
+
+
+def test_a_line_of_the_log_never_joins_a_bar() -> None:
+    stream = io.StringIO()
+    stop = log_to_terminal(stream)
+    try:
+        with tqdm(total=3, desc="images", file=stream, ncols=60) as bar:
+            bar.refresh()
+            logging.getLogger("nas").info("said meanwhile")
+            bar.update()
+    finally:
+        stop()
+    lines = stream.getvalue().split("\n")
+    said = next(line for line in lines if "said meanwhile" in line)
+    assert said.rpartition("\r")[2] == "said meanwhile"
+    assert said.split("\r")[-2].strip() == ""  # the bar was wiped
+    assert "images" in lines[lines.index(said) + 1]  # and drawn again
+
+
+def test_own_components_are_told_from_shipped_ones(shell: Shell) -> None:
+    assert not has_own_components(load_space(shell.space))
+    own = """
+from dataclasses import dataclass, replace as replaced
+
+@dataclass(frozen=True)
+class OwnLoss(CrossEntropy):
+    pass
+
+mine = replaced(first, loss=OwnLoss())
+"""
+    (shell.folder / "own.py").write_text(shell.space.read_text() + own + "space = replaced(space, baselines=(mine,))")
+    assert has_own_components(load_space(shell.folder / "own.py"))
+    (shell.folder / "open.py").write_text(
+        shell.space.read_text() + own + "space = replaced(space, loss=Choice(CrossEntropy(), OwnLoss()))"
+    )
+    assert has_own_components(load_space(shell.folder / "open.py"))

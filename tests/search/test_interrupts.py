@@ -1,0 +1,116 @@
+"""Interrupts of a whole search: at any moment, in callbacks too, it ends at once and can be resumed."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.search.conftest import SHORT, Shell, alive_in_session, kill, wait_until
+
+LINE = "nas-search: interrupted\n"
+
+PROMPT = 3.0
+"""Seconds from the signal to the end of the process: half a second, and what a busy machine adds."""
+
+SPAN = 6.0
+"""Seconds in which the moments lie: imports, images and study, or workers and candidates."""
+
+
+def assert_ends(shell: Shell, moment: float, signs: list[int], searching: bool = False) -> None:
+    """Start a search, wait for `moment` seconds, or that long once it is searching, and press."""
+    process = shell.start("search", "--space", "small.py", "--budget", "400", "--workers", "2", "--name", "one", *SHORT)
+    if searching:
+        wait_until(lambda: (log := shell.folder / "runs" / "one" / "search.log").exists() and log.stat().st_size > 0)
+    time.sleep(moment)
+    pressed = time.monotonic()
+    for sign in signs:
+        if process.poll() is None:
+            kill(process.pid, sign)
+        time.sleep(0.01)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, LINE), moment
+    assert time.monotonic() - pressed < PROMPT, moment
+    wait_until(lambda: not list(alive_in_session(process.pid)), seconds=20)
+    # What a worker was writing is removed on resuming.
+    assert not [path for path in shell.folder.rglob("*.tmp") if path.parent.name != "checkpoints"]
+
+
+def assert_resumes(shell: Shell) -> None:
+    if (shell.folder / "runs" / "one").exists():
+        ended = shell.run("search", "--resume", "runs/one", "--budget", "1")
+        assert ended.returncode == 0, ended.stderr
+        assert not list(shell.folder.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("moment", "signs"),
+    [(0.4, [signal.SIGINT]), (1.5, [signal.SIGINT] * 20), (5.0, [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])],
+)
+def test_it_ends_in_one_line(shell: Shell, moment: float, signs: list[int]) -> None:
+    assert_ends(shell, moment, signs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_it_ends_in_one_line_at_any_moment_and_the_run_resumes(shell: Shell, seed: int) -> None:
+    rng = random.Random(seed)
+    sign = rng.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    # One in each sixth of either stretch, so that none is left out.
+    moment = SPAN * (seed % 6 + rng.random()) / 6 + 0.2
+    assert_ends(shell, moment, [sign] * rng.choice([1, 10]), searching=seed >= 6)
+    assert_resumes(shell)
+
+
+PLANTED = """
+import os, signal, weakref
+
+class Thing: ...
+
+asked = []
+
+def interrupted_in_a_callback(candidate):
+    asked.append(candidate)
+    if len(asked) == 1:
+        thing = Thing()
+        kept = weakref.ref(thing, lambda _: (os.kill(os.getpid(), signal.SIGINT), [None for _ in range(10)]))
+        del thing
+    return True
+
+space = replace(space, baselines=(), constraints=(interrupted_in_a_callback,))
+"""
+
+
+def test_a_callback_does_not_swallow_it(shell: Shell) -> None:
+    shell.space.write_text(shell.space.read_text() + PLANTED)
+    ended = shell.run("search", "--space", "small.py", "--budget", "400", "--workers", "1", "--name", "one", *SHORT)
+    assert (ended.returncode, ended.stderr) == (130, LINE)
+    assert "Go on with: nas-search --resume runs/one" in ended.stdout
+
+
+SCRIPT = """
+import signal
+import nas
+
+if __name__ == "__main__":
+    try:
+        nas.search("small.py", budget=400, workers=1, data="scenes", size=(16, 24), steps=9)
+    except KeyboardInterrupt:
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        print("caught")
+"""
+
+
+def test_in_a_script_it_reaches_the_caller(shell: Shell) -> None:
+    shell.space.write_text(shell.space.read_text() + PLANTED)
+    (shell.folder / "script.py").write_text(SCRIPT)
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(
+        [sys.executable, "script.py"], cwd=shell.folder, capture_output=True, text=True, env=environment
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "caught\n", "")
