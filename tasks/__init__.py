@@ -1,27 +1,12 @@
 """What a network is trained on: segmentation losses, pretext tasks and semi-supervised methods.
 
-Data sets are in `tasks.data`, which is not loaded from here.
+Each is loaded, and torch with it, when it is first used, since `tasks.data` needs no torch.
 """
 
-from tasks.colorization import Colorization
-from tasks.denoising import Denoising
-from tasks.inpainting import Inpainting
-from tasks.jigsaw import Jigsaw
-from tasks.methods import (
-    CPS,
-    MLMT,
-    S4GAN,
-    ClassMix,
-    CutMix,
-    FixMatch,
-    Fusion,
-    MeanTeacher,
-    PseudoLabel,
-    Supervised,
-    UniMatch,
-)
-from tasks.rotation import Rotation
-from tasks.segmentation import OHEM, CrossEntropy, DiceCE, Focal
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 __all__ = [
     "CPS",
@@ -45,3 +30,11 @@ __all__ = [
     "Supervised",
     "UniMatch",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'tasks' has no attribute {name!r}")
+    value = getattr(importlib.import_module("tasks.shipped"), name)
+    globals()[name] = value
+    return value

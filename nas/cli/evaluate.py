@@ -122,7 +122,7 @@ def load_split(
     _check_classes(checkpoint.classes, source.classes, source.name)
     training = _of_training(checkpoint, data, source)
     named = set(training.get("labelled", ()))
-    held = split if training.get("holdout", True) else "test"
+    held = split if training.get("holdout", True) and not training.get("folds") else "test"
     if held != split:
         click.echo("Nothing was held out for validation: these are the images of the test split.")
     items = tuple(item for item in getattr(source, held) if item.name not in named)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from nas.cli.errors import run
+from nas.sizes import parse_size
 
 __all__ = ["main"]
 
@@ -27,15 +28,12 @@ class Seconds(click.ParamType):
 
 
 class ImageSize(click.ParamType):
-    """Height x width, such as 96x128."""
+    """Height x width such as 96x128, or one number for a square."""
 
     name = "HxW"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        found = re.fullmatch(r"(\d+)[xX](\d+)", str(value).strip())
-        if not found:
-            self.fail(f"{value!r} is not a size: write height x width, such as 96x128", param, ctx)
-        return int(found[1]), int(found[2])
+        return parse_size(value)
 
 
 class Names(click.ParamType):
@@ -55,7 +53,9 @@ class Names(click.ParamType):
 )
 @click.option("--labels", help="Labelled images: all, 1/8, 46 or FILE.txt.  [1/8; folder, or with --unlabelled: all]")
 @click.option("--unlabelled", help="KIND:PATH of another set to learn from without labels.")
-@click.option("--size", type=ImageSize(), help="Working size HxW.  [that of the first image; scenes: 48x64]")
+@click.option(
+    "--size", type=ImageSize(), help="Working size HxW or N, a square.  [that of the first image; scenes: 48x64]"
+)
 @click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes: {name: [classes], ...}.")
 @click.option(
     "--no-holdout",
@@ -75,14 +75,18 @@ class Names(click.ParamType):
 @click.option(
     "--screen", type=int, metavar="N", help="Draw N candidates, and try the most promising tenth after those."
 )
-@click.option("--steps", type=int, help="Optimizer steps of a full training.  [60 passes over the labels; scenes: 5]")
+@click.option("--steps", type=int, help="Optimizer steps of a full training in the search.  [by the number of labels]")
+@click.option("--final-steps", type=int, help="Steps of the best contenders' final training, 0 for none.  [3 x steps]")
+@click.option("--folds", type=int, help="Folds of the labelled images to score on.  [3 below 60 labels; else 0: none]")
 @click.option("--best", type=int, help="Candidates trained again over seeds at the end.  [3]")
 @click.option("--repeats", type=int, help="Seeds each of them is trained on.  [3]")
 @click.option("--seed", type=int, help="Seed of sampler, labels and trainings.  [0]")
 @click.option("--workers", type=int, help="Worker processes without a GPU.  [one a core]")
 @click.option("--workers-per-gpu", type=int, help="Worker processes on each GPU.  [2]")
 @click.option("--hang-after", type=Seconds(), help="A worker silent for 90s, 45m or 2h is replaced.  [60m]")
-@click.option("--max-time", type=Seconds(), help="Start no new candidate after 90s, 45m or 2h.")
+@click.option(
+    "--max-time", type=Seconds(), help="Time for everything: 90s, 45m or 2h.  [none; given alone, no --budget]"
+)
 @click.option("--name", help="Name of the run's folder under runs/.")
 @click.option("--storage", help="Optuna storage URL.  [study.db in the run's folder]")
 @click.option("--cache-gb", type=float, help="Images above this live on disk.  [4]")

@@ -19,7 +19,7 @@ __all__ = ["DOUBLE_CONV", "Block", "Bottleneck", "Inverted", "Plain", "Residual"
 class Block(Component):
     """What every block has: an odd kernel, a dilation, an activation, perhaps squeeze-excite.
 
-    To add a block, derive a frozen dataclass and write `build`.
+    To add a block, derive a frozen dataclass and write `build`; docs/writing-parts.md has an example.
     """
 
     kernel: int = 3
@@ -35,7 +35,8 @@ class Block(Component):
     def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
         """N x cin x H x W to N x cout x ceil(H / stride) x ceil(W / stride).
 
-        `dilation` multiplies the block's own: it stands for a stride that the encoder left out.
+        `norm(channels)` makes a normalisation. `stride` is 1, or 2 in the first block of a stage that halves by
+        "stride". `dilation` multiplies the block's own: it stands for a stride that the encoder left out.
         Raises UserError for a field that cannot be built.
         """
         raise NotImplementedError

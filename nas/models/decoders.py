@@ -22,7 +22,10 @@ __all__ = ["ASPP", "FPN", "Decoder", "DecoderNet", "DeepLabv2", "LinkNet", "SegN
 
 
 class DecoderNet(nn.Module):
-    """A decoder's network: features in, N x out_channels x H/reduction x W/reduction out."""
+    """A decoder's network: features in, N x out_channels x H/reduction x W/reduction out.
+
+    To add a decoder, derive from this, write `forward`, and return it from the `build` of a frozen dataclass.
+    """
 
     def __init__(self, out_channels: int, reduction: int) -> None:
         super().__init__()
@@ -38,11 +41,18 @@ class DecoderNet(nn.Module):
 
 
 class Decoder(Protocol):
-    """What a recipe's decoder can do; `channels`, `reductions`, `depths` are those of an EncoderNet."""
+    """What a recipe's decoder can do. docs/writing-parts.md has an example."""
 
     def build(
         self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
-    ) -> DecoderNet: ...
+    ) -> DecoderNet:
+        """The network, called with the features, fine to coarse: N x channels[i] x H/reductions[i] x W/reductions[i].
+
+        Args:
+            channels, reductions: of each feature; a reduction is the total stride at which it is given.
+            norm: norm(channels) makes a normalisation.
+            depths: spatial convolutions of each stage of the encoder, for decoders that mirror it.
+        """
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ __all__ = [
 NORMS = ("batch", "instance", "layer", "group", "switch")
 
 MakeNorm = Callable[[int], nn.Module]
+"""norm(channels): a fresh normalisation of N x channels x H x W tensors, of the kind that the recipe chose."""
 
 MOST_GROUPS = 8
 

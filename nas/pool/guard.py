@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from nas.errors import UserError
+from nas.pool.protocol import PoolError
 
 __all__ = ["UNGUARDED", "UnguardedError", "check_guard"]
 
@@ -17,7 +17,7 @@ UNGUARDED = 77
 """Exit code of a worker in which the script has come as far as to search again."""
 
 
-class UnguardedError(UserError, SystemExit):
+class UnguardedError(PoolError, SystemExit):
     """The script lacks its guard. Uncaught, it ends the script with its one line and no traceback."""
 
     def __init__(self) -> None:

@@ -88,7 +88,7 @@ class LocalPool:
         self._tasks: dict[int, _Task] = {}
         self._queue: deque[_Task] = deque()
         self._outbox: list[Message] = []
-        self._error: PoolError | UnguardedError | None = None
+        self._error: PoolError | None = None
         self._closed = False
         threads = max(1, cpu_count() // slots) if gpus else 1
         pickled = pickle.dumps(work)
@@ -140,6 +140,20 @@ class LocalPool:
         for slot in self._slots:
             if slot.asking and slot.task is not None and slot.task.job.id == job_id:
                 slot.answer(go_on)
+
+    def cancel(self, job_id: int) -> None:
+        task = self._tasks.pop(job_id, None)
+        if task is None:
+            return
+        # A job cannot be interrupted in the middle of a step: the worker that runs it is replaced.
+        for slot in self._slots:
+            if slot.task is task:
+                slot.stop()
+                slot.renew()
+                slot.start()
+        if task in self._queue:
+            self._queue.remove(task)
+        self._outbox = [message for message in self._outbox if message.job.id != job_id]
 
     def close(self) -> None:
         self._closed = True

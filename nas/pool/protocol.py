@@ -165,6 +165,9 @@ class Pool(Protocol):
     def answer(self, job_id: int, go_on: bool) -> None:
         """Answer a `Rung`. Ignored when the job no longer waits, since its worker may have died."""
 
+    def cancel(self, job_id: int) -> None:
+        """Give up a job, queued or running; no further message of it arrives. Ignored when it has ended."""
+
     def close(self) -> None:
         """End every worker, busy or not, and wait until they are gone. May be called again."""
 

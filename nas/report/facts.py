@@ -39,6 +39,9 @@ __all__ = [
 CHOICES = ("norm", "decoder", "method", "loss", "optimizer")
 """Fields of a recipe whose kinds are compared."""
 
+SMALLER = "the smallest network of those that tie with the first, within a standard error"
+BEST_IN_THE_END = "the best of those that went through the final training"
+
 Parts = tuple[tuple[str, str], ...]
 
 
@@ -88,7 +91,7 @@ class Winner:
     """Who won; the test scores are None where no checkpoint tells them.
 
     Attributes:
-        smaller: whether it won as the smallest of those within a standard error of the first.
+        reason: why it won where it is not the first of the ranking; empty where it is.
     """
 
     name: str
@@ -96,7 +99,7 @@ class Winner:
     test_miou: float | None
     test_iou: tuple[tuple[str, float | None], ...]
     problem: str
-    smaller: bool = False
+    reason: str = ""
 
 
 def read_trials(run: Run) -> list[TrialFacts]:
@@ -253,4 +256,13 @@ def find_winner(table: pd.DataFrame, run: Run, trials: Sequence[TrialFacts]) -> 
             problem = f"{run.best_checkpoint.name} is not of this winner: finish the run with --resume"
     except UserError as error:
         problem = str(error)
-    return Winner(str(first["name"]), recipe, miou, iou, problem, smaller=first["hash"] != table["hash"].iloc[0])
+    return Winner(str(first["name"]), recipe, miou, iou, problem, _reason(table, first["hash"]))
+
+
+def _reason(table: pd.DataFrame, winner: str) -> str:
+    """Why a contender won that is not the first of the ranking."""
+    ranked = table[~table["naive"].astype(bool)] if "naive" in table else table
+    if winner == ranked["hash"].iloc[0]:
+        return ""
+    finals = ranked["final_miou"].notna().sum() if "final_miou" in ranked else 0
+    return BEST_IN_THE_END if finals > 1 else SMALLER

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas import wording
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -59,12 +61,7 @@ def count(value: Any) -> str:
 def duration(seconds: Any) -> str:
     """Seconds as `34.1 s`, `12 min` or `3 h 20 min`, or `-`."""
     number = finite(seconds)
-    if number is None:
-        return "-"
-    if number < 120:
-        return f"{number:.1f} s"
-    hours, minutes = divmod(round(number / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    return "-" if number is None else wording.duration(number)
 
 
 def cannot_tell(table: pd.DataFrame) -> str:
@@ -82,5 +79,7 @@ def shown_folder(run: Run) -> Path:
 
 def shown_storage(run: Run) -> str:
     """The storage URL as one would type it, its password hidden, since reports are passed on."""
-    url = run.settings.storage or f"sqlite:///{shown_folder(run) / 'study.db'}"
+    from nas.search.storage import sqlite_url
+
+    url = run.settings.storage or sqlite_url(shown_folder(run) / "study.db")
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)

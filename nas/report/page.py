@@ -16,7 +16,9 @@ from nas.report.facts import TrialFacts, agreements, find_winner, read_importanc
 from nas.report.front import figures as front_figures
 from nas.report.front import read_front, shown
 from nas.report.numbers import cannot_tell, count, duration, finite, score, score_with_interval
-from nas.report.text import SMALLER, next_commands
+from nas.report.text import next_commands
+from nas.search.data_record import understood
+from nas.search.settings import UNLIMITED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,6 +86,7 @@ def write_report(run: Run, out: Path | None = None) -> Path:
         *drawn,
         _importance(read_importance(run)),
         _agreement(trials),
+        _data(run),
         _failures(trials),
         _every_trial(trials),
         _next(run),
@@ -116,12 +119,25 @@ def _header(run: Run, trials: Sequence[TrialFacts]) -> str:
     facts = {
         "Space": Path(settings.space).name,
         "Data": ", ".join(filter(None, [settings.data, settings.labels and f"labels {settings.labels}", size])),
-        "Budget": f"{sum(t.spends for t in trials)} of {settings.budget} candidates used",
+        "Budget": _budget(sum(t.spends for t in trials), settings.budget),
         "Outcomes": ", ".join(f"{n} {how}" for how, n in ended.most_common()) or "none yet",
         "Search": f"{settings.sampler}, {settings.steps} steps a full training, seed {settings.seed}",
         "Time": _time(trials),
     }
     return "<dl>" + "".join(f"<dt>{n}</dt><dd>{escape(v)}</dd>" for n, v in facts.items() if v) + "</dl>"
+
+
+def _budget(used: int, budget: int) -> str:
+    return f"{used} candidates, limited by time" if budget == UNLIMITED else f"{used} of {budget} candidates used"
+
+
+def _data(run: Run) -> str:
+    """What was understood of the images."""
+    lines, warnings = understood(run.folder)
+    if not lines:
+        return ""
+    warned = [f"<strong>Warning:</strong> {escape(warning)}" for warning in warnings]
+    return "<h2>Data</h2>\n<ul>" + "".join(f"<li>{line}</li>" for line in [*warned, *map(escape, lines)]) + "</ul>"
 
 
 def _time(trials: Sequence[TrialFacts]) -> str:
@@ -136,7 +152,10 @@ def _time(trials: Sequence[TrialFacts]) -> str:
 def _ranking(table: pd.DataFrame | None, split: str) -> str:
     if table is None:
         return "<h2>Ranking</h2>\n<p>There is none yet: the run has not reached its end.</p>"
-    heads = ["rank", "name", "mIoU ± 95 %", "tie", "seeds", "search", "params", "MACs", "a training", "memory", ""]
+    heads = [
+        *("rank", "name", "mIoU ± 95 %", "tie", "seeds", "search", "final", "test"),
+        *("params", "MACs", "a training", "memory", ""),
+    ]
     rows = [
         [
             rank,
@@ -145,6 +164,8 @@ def _ranking(table: pd.DataFrame | None, split: str) -> str:
             "tie" if row["tie"] else "",
             row["seeds"],
             score(row["search_miou"]),
+            score(row.get("final_miou")),
+            score(row.get("test_miou")),
             count(row["params"]),
             count(row["macs"]),
             duration(row["seconds"]),
@@ -158,8 +179,9 @@ def _ranking(table: pd.DataFrame | None, split: str) -> str:
         tie = f"A tie: {cannot_tell(table)}, by two standard errors of their difference, pooled over the table. "
     return (
         f"<h2>Ranking</h2>\n<p>mIoU on the {split} split, mean over seeds, with half its 95 % interval. "
-        f"{tie}Under search is its score there.</p>\n"
-        + _html_table("Ranking", heads, rows, numbers={0, 4, 5, 6, 7, 8, 9}, recipe={10})
+        f"{tie}Under search is its score there, under final that of its longer, final training. Naive baselines, which "
+        "need no training, stand beside the others: the most frequent class at each place, and for two classes Otsu's "
+        "threshold.</p>\n" + _html_table("Ranking", heads, rows, numbers={0, *range(4, 12)}, recipe={12})
     )
 
 
@@ -179,7 +201,7 @@ def _winner(table: pd.DataFrame | None, run: Run, trials: Sequence[TrialFacts]) 
         else f"Its test score is unknown. {winner.problem}".strip()
     )
     recipe = "".join(f"<dt>{escape(n)}</dt><dd class='recipe'>{escape(v)}</dd>" for n, v in winner.recipe)
-    why = f"It is {SMALLER}. " if winner.smaller else ""
+    why = f"It is {winner.reason}. " if winner.reason else ""
     parts = [
         f"<h2>Winner: {escape(winner.name)}</h2>\n<p>{escape(why + told)}</p>",
         f"<dl>{recipe}</dl>" if recipe else "",

@@ -12,6 +12,8 @@ from nas.errors import UserError
 from nas.report.facts import Agreement, Winner, agreements, find_winner, read_importance, read_trials, scored_on
 from nas.report.front import front_text, read_front
 from nas.report.numbers import cannot_tell, count, finite, score, score_with_interval, shown_folder, shown_storage
+from nas.search.naive import unbeaten
+from nas.search.settings import UNLIMITED, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,19 +21,18 @@ if TYPE_CHECKING:
     from nas.search.importance import Importance
     from nas.search.run import Run
 
-__all__ = ["SMALLER", "files", "next_commands", "ranking_text"]
+__all__ = ["files", "next_commands", "ranking_text"]
 
 WIDTH = 80
 
-SMALLER = "the smallest network of those that tie with the first, within a standard error"
-
-HEADS = ("rank", "name", "mIoU ± 95 %", "tie", "seeds", "search", "params", "s/training")
+HEADS = ("rank", "name", "mIoU ± 95 %", "tie", "seeds", "search", "final", "params", "s/training")
 
 FILES = (
     ("best.safetensors", "the winner: weights, recipe, classes, scores"),
     ("ranking.csv", "this table"),
     ("report.html", "figures, failures, every trial"),
     ("study.db", "the Optuna study"),
+    ("data.json", "what was understood of the images"),
     ("search.log", "what happened when"),
 )
 
@@ -53,6 +54,7 @@ def ranking_text(table: pd.DataFrame, run: Run) -> str:
         _importance(read_importance(run)),
         _files(run),
         "Next:\n" + "\n".join(_command(words) for words in next_commands(run)),
+        _unbeaten(table),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -79,6 +81,7 @@ def _row(rank: object, row: dict) -> tuple[str, ...]:
         "=" if row["tie"] else "",
         str(row["seeds"]),
         score(row["search_miou"]),
+        score(row.get("final_miou")),
         count(row["params"]),
         "-" if seconds is None else f"{seconds:.1f}",
     )
@@ -94,13 +97,22 @@ def _winner(winner: Winner, holdout: bool) -> str:
     if winner.test_miou is not None:
         lines[0] += f", mIoU {score(winner.test_miou)} on the test split" + ", which serves nothing else" * holdout
     lines = _wrap(lines[0])
-    if winner.smaller:
-        lines += _wrap(f"  {SMALLER}")
+    if winner.reason:
+        lines += _wrap(f"  {winner.reason}")
     if winner.problem:
         lines += _wrap(f"Its test score is unknown: {winner.problem}")
     for name, content in winner.recipe:
         lines += _wrap(f"  {name}: {content}", "      ")
     return "\n".join(lines)
+
+
+def _unbeaten(table: pd.DataFrame) -> str:
+    """What needs no training and is as good as the winner: the last lines, so that they are read."""
+    found = unbeaten(table)
+    if not found:
+        return ""
+    more = "Train longer (--steps, --max-time), label more images, or check the masks with nas-doctor."
+    return "\n".join(_wrap(f"The winner is not worth using yet: {'; '.join(found)}. {more}", ""))
 
 
 def _agreement(found: Sequence[Agreement]) -> str:
@@ -165,8 +177,15 @@ def next_commands(run: Run) -> list[list[str]]:
         ["nas-predict", best, "PHOTO.jpg", "--out", "overlays/", *space],
         ["nas-export", str(folder), "--format", "onnx", *space],
         ["optuna-dashboard", shown_storage(run)],
-        ["nas-search", "--resume", str(folder), "--budget", str(2 * run.settings.budget)],
+        ["nas-search", "--resume", str(folder), *_more(run.settings)],
     ]
+
+
+def _more(settings: Settings) -> list[str]:
+    """The flags that extend a search."""
+    if settings.budget == UNLIMITED:
+        return ["--max-time", "1h"]
+    return ["--budget", str(2 * settings.budget)]
 
 
 def _needs_space(run: Run) -> bool:

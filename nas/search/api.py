@@ -18,9 +18,11 @@ from nas.errors import UserError
 from nas.files import lock, replacing
 from nas.interrupt import check, heeded, last_words
 from nas.pool import UnguardedError, check_guard
+from nas.search.data_record import tell_data
 from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, check_name, new_folder
-from nas.search.settings import Settings, settings_of
+from nas.search.settings import FEWEST_STEPS, Settings, settings_of
+from nas.search.timing import LAST, Clock, Estimate, Paces, plan_text
 from nas.search.unchanged import check_images, check_space, keep_space
 from nas.space import Choice, Int, Recipe, find_space_file, is_open, load_space, parameters, priors
 from nas.wording import counted
@@ -34,7 +36,7 @@ WIDE = 100_000
 
 MAY_CHANGE = (
     *("budget", "max_time", "workers", "workers_per_gpu", "best", "repeats", "cache_gb", "hang_after"),
-    *("data", "unlabelled", "labels"),
+    *("final_steps", "data", "unlabelled", "labels"),
 )
 """Settings that may change on resuming. Of the data it is the place that may: the images are compared."""
 
@@ -44,7 +46,7 @@ def search(
     space: str | Path,
     *,
     name: str | None = None,
-    budget: int = 200,
+    budget: int | None = None,
     data: str = "scenes",
     labels: str | int | Path | None = None,
     unlabelled: str | None = None,
@@ -59,6 +61,8 @@ def search(
     warm_start: str | None = None,
     screen: int | None = None,
     steps: int | None = None,
+    final_steps: int | None = None,
+    folds: int | None = None,
     best: int = 3,
     repeats: int = 3,
     workers: int | None = None,
@@ -85,6 +89,7 @@ def search(
 
 
 def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Run:
+    clock = Clock(settings.get("max_time"))
     check_guard()
     path = find_space_file(space)
     chosen = settings_of(**{**settings, "space": str(path)})
@@ -97,15 +102,15 @@ def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Ru
     chosen = _with_groups(chosen)
     data = _load_data(chosen)
     _check_builds(loaded, data)
-    chosen = chosen.with_steps(len(data.labelled.images))
+    open_steps = chosen.steps is None
+    chosen = replace(chosen, size=data.size).with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name, studies=studies)
-    chosen.write(folder)
-    shutil.copyfile(path, folder / "space.py")
+    replace(chosen, study=folder.name).write(folder)
     run = Run(folder)
     with _alone(folder):
-        keep_space(run, loaded)
+        keep_space(run, path)
         try:
-            return _Searching(run, data).through()
+            return _Searching(run, data, clock, open_steps).through()
         except UnguardedError:
             shutil.rmtree(folder)
             raise
@@ -121,6 +126,7 @@ def resume(
     workers_per_gpu: int | None = None,
     best: int | None = None,
     repeats: int | None = None,
+    final_steps: int | None = None,
     cache_gb: float | None = None,
     hang_after: float | None = None,
     data: str | None = None,
@@ -145,6 +151,7 @@ def resume(
 
 
 def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) -> Run:
+    clock = Clock(changes.get("max_time"))
     check_guard()
     refused = [name.replace("_", "-") for name, value in fixed.items() if value is not None]
     if refused:
@@ -162,7 +169,7 @@ def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) 
             with run.written():
                 check_images(run.study(), data)
         run.settings.write(run.folder)
-        return _Searching(run, data).through()
+        return _Searching(run, data, clock).through()
 
 
 @contextmanager
@@ -255,15 +262,20 @@ def _studies_there(settings: Settings) -> list[str]:
 
 
 def _check_builds(space: Recipe, data: Any) -> None:
-    """Build what is given in full: a mistake in it is found before anything is written."""
+    """Build what is given in full, and what the space leaves open in a few draws: a mistake in it is found at once."""
+    from nas.search.tryout import check_options, try_candidate
+
     for i, baseline in enumerate(space.baselines):
         _build(space.baseline_names[i] or f"baselines.{i}", baseline, data)
     if not is_open(space):
         _build("the recipe", space.candidate(), data)
+    else:
+        check_options(space, lambda candidate: try_candidate(candidate, data))
 
 
 def _build(name: str, recipe: Recipe, data: Any) -> None:
     from nas.models import build_network
+    from nas.search.tryout import reason_of, take_a_step
     from nas.training import class_pixels, cost
 
     classes = len(data.classes)
@@ -275,8 +287,9 @@ def _build(name: str, recipe: Recipe, data: Any) -> None:
         recipe.loss.build(class_pixels(data.labelled, classes))
         recipe.method.build(network, classes)
         recipe.optimizer.build(network)
-    except Exception as error:  # a space may hold parts of anyone's making
-        raise UserError(f"{name} cannot be built: {error}") from error
+        take_a_step(recipe, data)
+    except (Exception, SystemExit) as error:  # a space may hold parts of anyone's making
+        raise UserError(f"{name} cannot be built: {reason_of(error)}") from error
 
 
 def _check_start(settings: Settings) -> None:
@@ -296,8 +309,11 @@ def _with_groups(settings: Settings) -> Settings:
 
 
 def _load_data(settings: Settings) -> Any:
+    from nas.pool.devices import visible_gpus
     from tasks.data import load_data
+    from tasks.data.working_size import affordable_pixels
 
+    device = "cuda" if settings.size is None and visible_gpus() else "cpu"
     return load_data(
         settings.data,
         labels=settings.labels,
@@ -307,6 +323,8 @@ def _load_data(settings: Settings) -> Any:
         cache_gb=settings.cache_gb,
         group_classes=settings.group_classes,
         holdout=settings.holdout,
+        folds=settings.folds,
+        most_pixels=affordable_pixels(device, settings.max_time),
     )
 
 
@@ -322,6 +340,13 @@ class _Searching:
 
     run: Run
     data: Any
+    clock: Clock
+    open_steps: bool = False
+    """Whether the steps of a training may still be shortened to fit a limit on time."""
+
+    def __post_init__(self) -> None:
+        self.folds = self.data.folds
+        self.estimate = Estimate(0.0, 0.0, 0.0, self.run.settings.budget)
 
     def through(self) -> Run:
         """Explore, rank, test the winner once, and write everything down."""
@@ -329,6 +354,7 @@ class _Searching:
         from nas.search.work import TrainWork
 
         self._log_to_file()
+        tell_data(self.data, self.run.folder)
         for left in (self.run.folder / "checkpoints").glob(".*.tmp"):  # by a worker that was stopped while it wrote
             left.unlink()
         settings, folder = self.run.settings, self.run.folder
@@ -341,6 +367,9 @@ class _Searching:
                 log.info("%s", self._headline(pool.slots))
                 try:
                     with last_words(stopped):
+                        paces = self._plan(study, space, pool)
+                        self._warn_of_few_steps()
+                        self._begin(study, space, paces)
                         self._explore(study, space, pool)
                         self._finish(study, space, pool)
                 except KeyboardInterrupt:
@@ -349,13 +378,58 @@ class _Searching:
         shutil.rmtree(folder / "cache", ignore_errors=True)
         return self.run
 
+    def _plan(self, study: Any, space: Any, pool: Any) -> Paces | None:
+        """Say how long the search will take, and fit it to a limit on time; what it was told from, if anything was."""
+        from nas.search import trials
+        from nas.search.explore import broken_constraint
+        from nas.search.probe import probe
+        from nas.search.stopping import make_stopping
+        from nas.search.timing import estimate, fitted
+
+        settings = self.run.settings
+        budget = settings.budget - trials.spent(study)
+        if budget <= 0:
+            return None
+
+        def allowed(candidate: Any) -> bool:
+            try:
+                return broken_constraint(space, candidate) is None and bool(self._costs(candidate))
+            except Exception:  # a space may hold parts of anyone's making
+                return False
+
+        paces = probe(pool, space, settings.seed, self.folds, allowed, self.clock)
+        if paces is None:
+            return None
+        if not trials.spent(study):
+            settings, self.folds = fitted(settings, paces, pool.slots, self.folds, self.clock, self.open_steps)
+            self.run.settings = replace(settings, folds=self.folds)
+            self.run.settings.write(self.run.folder)
+        rule = make_stopping(settings.stopping, self.run.settings.full_steps, settings.seed)
+        self.estimate = estimate(
+            self.run.settings, paces, pool.slots, rule, self.folds, budget, not is_open(space), self.clock
+        )
+        log.info("%s", plan_text(self.run.settings, paces, self.estimate, pool.slots, self.folds, self.clock))
+        return paces
+
+    def _warn_of_few_steps(self) -> None:
+        steps = self.run.settings.full_steps
+        if steps < FEWEST_STEPS:
+            log.warning(
+                "A training of %d steps is short: with few labels scores settle at some %d. Give more time "
+                "(--max-time), more --steps or a smaller --size.",
+                steps,
+                FEWEST_STEPS,
+            )
+
     def _headline(self, slots: int) -> str:
         data, settings = self.data, self.run.settings
         unlabelled, validation = len(data.unlabelled.images), len(data.validation.images)
         scored = "ranked on" if settings.holdout else "scored on the test split's"
+        out = sum(out.count for out in data.summary.left_out) if data.summary else 0
+        unused = f", {out} left out" if out else ""
         return (
             f"Searching {Path(settings.space).name} on {data.name}, {data.size[0]}x{data.size[1]}: "
-            f"{len(data.labelled.images)} labelled and {unlabelled} unlabelled images, "
+            f"{len(data.labelled.images)} labelled and {unlabelled} unlabelled images{unused}, "
             f"{scored} {validation}, {counted(slots, 'worker')}, run {self.run.folder}"
         )
 
@@ -364,35 +438,46 @@ class _Searching:
         for old in [h for h in log.handlers if isinstance(h, logging.FileHandler)]:
             log.removeHandler(old)
             old.close()
-        handler = logging.FileHandler(target, encoding="utf-8")
+        handler = logging.FileHandler(target, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
 
     def _study(self) -> Any:
-        import optuna
 
         from nas.search.explore import return_unfinished
-        from nas.search.firsts import queue_baselines
         from nas.search.samplers import make_sampler
 
         settings, space = self.run.settings, self.run.space()
         study = self.run.study()
         study.sampler = make_sampler(settings.sampler, settings.seed, priors(space))
-        if "space" not in study.user_attrs:
-            queue_baselines(study, space)
-            self._queue_winners(study, space)
-            self._queue_promising(study, space)
-            study.set_user_attr("space", Path(settings.space).name)
-            study.set_user_attr("data", settings.data)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names(list(settings.objectives))
-            check_images(study, self.data)
         returned = return_unfinished(study)
         if returned:
             log.info("%s queued again, which had not ended.", counted(returned, "candidate"))
         return study
+
+    def _begin(self, study: Any, space: Any, paces: Paces | None) -> None:
+        """Queue what is tried first, once in a run's life."""
+        import optuna
+
+        from nas.search.firsts import queue_baselines
+
+        if "space" in study.user_attrs:
+            return
+        settings = self.run.settings
+        order = None
+        if paces is not None and self.clock.limit is not None and len(paces.baselines) == len(space.baselines):
+            # Where the time may not suffice for all, the cheap ones are the surest.
+            order = sorted(range(len(space.baselines)), key=lambda i: paces.baselines[i].step)
+        queue_baselines(study, space, order)
+        self._queue_winners(study, space)
+        self._queue_promising(study, space)
+        study.set_user_attr("space", Path(settings.space).name)
+        study.set_user_attr("data", settings.data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(list(settings.objectives))
+        check_images(study, self.data)
 
     def _queue_winners(self, study: Any, space: Any) -> None:
         """Have the best of an earlier run tried next."""
@@ -437,21 +522,31 @@ class _Searching:
             "group_classes": settings.group_classes,
             "seed": settings.seed,
             "holdout": settings.holdout,
+            "folds": self.folds,
             "fingerprint": self.data.fingerprint,
             "native": self.data.native,
             # Held out for ranking, they are no measure of what they trained.
             "labelled": list(self.data.taken),
+            "understood": None if self.data.summary is None else self.data.summary.short(),
         }
         return {"run": self.run.folder.name, "space": Path(settings.space).name, "data": data}
 
     def _explore(self, study: Any, space: Any, pool: Any) -> None:
+        from nas.search import trials
         from nas.search.explore import Exploration, outside_constraints
         from nas.search.progress import Progress
 
         settings = self.run.settings
         for line in outside_constraints(space):
             log.warning("%s.", line)
-        progress = Progress(settings.budget, "Searching")
+        progress = Progress(
+            min(settings.budget, trials.spent(study) + self.estimate.candidates),
+            "Searching",
+            self.estimate.exploring or None,
+            self.estimate.ranking + self.estimate.final + LAST,
+            self.clock.left,
+        )
+        ends = self.estimate.exploring_ends(self.clock)
         exploration = Exploration(
             study=study,
             space=space,
@@ -461,6 +556,8 @@ class _Searching:
             progress=progress,
             cost_of=self._costs,
             checkpoint=lambda digest: self.run.checkpoint(digest, settings.seed),
+            in_time=lambda: self.clock.spent() < ends,
+            folds=self.folds,
             provenance=self._provenance(),
             warned=self._advise(space),
         )
@@ -494,39 +591,65 @@ class _Searching:
 
     def _finish(self, study: Any, space: Any, pool: Any) -> None:
         """Rank the best few and the baselines over seeds; test the winner, once, and export it."""
+        from nas.search.final import FinalTraining, with_final
+        from nas.search.naive import with_naive
         from nas.search.progress import Progress
         from nas.search.ranking import contenders, rank, repeat
+        from tasks.naive import naive_baselines
 
         entrants = contenders(study, space, self.run.settings.best)
         if not entrants:
             reasons = [t.user_attrs["reason"] for t in study.get_trials(deepcopy=False) if t.user_attrs.get("reason")]
             last = f"; the last one: {reasons[-1].splitlines()[0]}" if reasons else ""
             raise UserError(f"no candidate was trained to its end, so there is nothing to rank{last}: see search.log")
-        progress = Progress(0, "Ranking over seeds")
+        settings, run = self.run.settings, self.run
+        progress = Progress(
+            0, "Ranking over seeds", self.estimate.ranking or None, self.estimate.final + LAST, self.clock.left
+        )
+        ends = self.estimate.ranking_ends(self.clock)
         try:
             results = repeat(
-                study, pool, entrants, self.run.settings, self.run.checkpoint, self._provenance(), progress
+                study,
+                pool,
+                entrants,
+                settings,
+                run.checkpoint,
+                self._provenance(),
+                progress,
+                self.folds,
+                lambda: self.clock.spent() < ends,
             )
         finally:
             progress.close()
         table = rank(entrants, results, study)
-        with replacing(self.run.folder / "ranking.csv") as path:
-            table.drop(columns="values").to_csv(path)
         winner = table[table["winner"]].iloc[0]
-        scores = winner["values"]
-        if not scores:
+        if not winner["values"]:
             raise UserError(f"every final training failed ({winner['error']}): see search.log")
-        # Without a split to choose by, the first seed is as good as any.
-        seed = max(scores, key=lambda s: scores[s]) if self.run.settings.holdout else min(scores, key=int)
-        self._test(self.run.checkpoint(winner["hash"], int(seed)), pool)
+        exported = FinalTraining(
+            study,
+            pool,
+            settings,
+            self.folds,
+            entrants,
+            table,
+            run.checkpoint,
+            run.final_checkpoint,
+            self._provenance(),
+            self.clock,
+        ).run()
+        tested = self._test(exported.checkpoint, pool)
+        table = with_final(table, study, exported)
+        table = with_naive(table, naive_baselines(self.data, self.folds, settings.seed), tested)
+        with replacing(run.folder / "ranking.csv") as path:
+            table.drop(columns="values").to_csv(path)
         check()
         if len(study.directions) == 1 and is_open(space):
             study.set_user_attr(ATTRIBUTE, importance(study).to_data())
         check()
         self._report(table)
 
-    def _test(self, winner: Path, pool: Any) -> None:
-        """Score the winner on the test split, the only time it is read."""
+    def _test(self, winner: Path, pool: Any) -> float:
+        """The winner's mIoU on the test split, the only time it is read."""
         from nas.pool import Done, Failed, Infeasible, Job, Lost
         from nas.search.work import FinalTest
 
@@ -534,7 +657,7 @@ class _Searching:
         while True:
             for message in pool.messages(timeout=1.0):
                 if isinstance(message, Done):
-                    return
+                    return float(message.result["miou"])
                 if isinstance(message, Failed | Infeasible | Lost):
                     raise UserError(f"the winner could not be tested: {message.reason}")
 

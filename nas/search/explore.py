@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -42,12 +41,12 @@ LOST_LIMIT = 10
 """Candidates in a row that took their worker down twice, after which something else is wrong."""
 
 
-def return_unfinished(study: optuna.Study) -> int:
-    """End the trials of a process that is gone as lost, and queue their candidates again."""
+def return_unfinished(study: optuna.Study, reason: str = "the search stopped while it was being trained") -> int:
+    """End the trials that nothing trains any more as lost, and queue their candidates again."""
     left = trials.unfinished(study)
     for trial in left:
         kept = {name: trial.user_attrs[name] for name in INHERITED if name in trial.user_attrs}
-        trials.end(study, trial, "lost", reason="the search stopped while it was being trained")
+        trials.end(study, trial, "lost", reason=reason)
         study.enqueue_trial(trial.params, user_attrs=kept)
     return len(left)
 
@@ -59,6 +58,9 @@ class Exploration:
     Attributes:
         cost_of: parameters and multiply-adds of a candidate, as attributes; raises when it cannot be built.
         checkpoint: where a candidate's weights go when it is trained in full.
+        in_time: whether there is time left for candidates. Once there is not, those that are being trained are given
+            up, unless none has been trained in full yet.
+        folds: folds that candidates are scored on, 0 for one validation split; no weights are kept of them.
         provenance: what a checkpoint is to say of the run.
         warned: warnings that need not be given again, by their templates.
     """
@@ -71,6 +73,8 @@ class Exploration:
     progress: Progress
     cost_of: Callable[[Recipe], dict[str, Any]]
     checkpoint: Callable[[str], Path]
+    in_time: Callable[[], bool] = lambda: True
+    folds: int = 0
     provenance: dict[str, Any] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
     _running: dict[int, optuna.Trial] = field(default_factory=dict)
@@ -87,19 +91,33 @@ class Exploration:
             UserError: when nothing in the space passes its constraints, or workers die on everything.
         """
         self._remember()
-        started = time.monotonic()
         while True:
-            in_time = self.settings.max_time is None or time.monotonic() - started < self.settings.max_time
-            while in_time and self.pool.idle() and self._wanted() and not self._exhausted():
+            in_time = self.in_time()
+            # Without a single network there is nothing to export.
+            while (in_time or self._nothing_yet()) and self.pool.idle() and self._wanted() and not self._exhausted():
                 check()
                 self._next()
             if not self._running:
                 break
-            for message in self.pool.messages(timeout=1.0):
+            if not in_time and self.progress.best is not None:
+                self._give_up()
+                break
+            for message in self.pool.messages(timeout=0.5):
                 self._hear(message)
             running = len(self._running)
             self.progress.show(trials.spent(self.study), running, self.halving.describe(), self._underway())
         self._say_why_it_ended(in_time)
+
+    def _nothing_yet(self) -> bool:
+        """Whether no candidate has been trained in full, and none is being trained."""
+        return self.progress.best is None and not self._running
+
+    def _give_up(self) -> None:
+        """End what is being trained; it is queued again, for when the run is resumed."""
+        for number in self._running:
+            self.pool.cancel(number)
+        self._running.clear()
+        return_unfinished(self.study, "the time for trying candidates was used up")
 
     def _wanted(self) -> bool:
         begun = sum(trials.CONTINUES not in trial.user_attrs for trial in self._running.values())
@@ -161,16 +179,23 @@ class Exploration:
             self.halving.rungs[-1],
             self.halving.rungs,
             self.settings.seed,
-            save=str(self.checkpoint(digest)),
+            save=None if self.folds else str(self.checkpoint(digest)),
             provenance={**self.provenance, "trial": trial.number},
             timed=self.settings.timed,
             paused=str(self._kept(digest)) if self.halving.promotes else None,
+            folds=self.folds,
         )
         self.pool.submit(Job(trial.number, task))
 
     def _kept(self, digest: str) -> Path:
         """Where the training of a candidate that was stopped is kept."""
         return self.checkpoint(digest).with_suffix(".state")
+
+    def _forget(self, digest: str) -> None:
+        """Remove the kept training of a candidate, that of each fold where there are folds."""
+        kept = self._kept(digest)
+        for file in kept.parent.glob(f"{kept.name}*"):
+            file.unlink(missing_ok=True)
 
     def _promote(self) -> None:
         """Queue the candidate that goes on after it was stopped, where there is one and nothing else is queued."""
@@ -217,7 +242,7 @@ class Exploration:
                 return True
             for name, value in self.cost_of(candidate).items():
                 trial.set_user_attr(name, value)
-        except Exception as error:  # a space may hold parts of anyone's making
+        except (Exception, SystemExit) as error:  # a space may hold parts of anyone's making
             self._failed(trial, f"it cannot be built: {error}", traceback.format_exc())
             return True
         return False
@@ -244,7 +269,7 @@ class Exploration:
             else:
                 trials.end(self.study, trial, "lost", reason=message.reason)
             if not isinstance(message, Done):
-                self._kept(trial.user_attrs["hash"]).unlink(missing_ok=True)
+                self._forget(trial.user_attrs["hash"])
             if isinstance(message, Lost) and self._lost >= LOST_LIMIT:
                 raise UserError(f"{LOST_LIMIT} candidates in a row took their worker down: {message.reason}")
 
@@ -278,7 +303,7 @@ class Exploration:
         values = (result["miou"], *costs(self.settings.objectives, {**trial.user_attrs, **attrs}))
         trials.end(self.study, trial, how, values, **attrs)
         if how == "complete":
-            self._kept(trial.user_attrs["hash"]).unlink(missing_ok=True)
+            self._forget(trial.user_attrs["hash"])
         for template, text in result["warnings"].items():
             if template not in self.warned:
                 self.warned.add(template)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import optuna
@@ -22,9 +23,14 @@ WINNERS = 5
 """Candidates that are taken over from an earlier run."""
 
 
-def queue_baselines(study: optuna.Study, space: Recipe) -> None:
-    """Have the declared baselines tried first; as points of the space where they are some."""
-    for i, baseline in enumerate(space.baselines):
+def queue_baselines(study: optuna.Study, space: Recipe, order: Sequence[int] | None = None) -> None:
+    """Have the declared baselines tried first; as points of the space where they are some.
+
+    Args:
+        order: their numbers in the order in which they are tried, by default the declared one.
+    """
+    for i in range(len(space.baselines)) if order is None else order:
+        baseline = space.baselines[i]
         genes = locate(space, baseline)
         attrs = {BASELINE: i, OUTSIDE: genes is None, trials.NAME: space.baseline_name(i)}
         study.enqueue_trial(genes or {}, user_attrs=attrs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from nas.search.work import Task
 from nas.space import Recipe, candidate_hash, to_json
 
 __all__ = ["Contender", "confidence_interval", "contenders", "pooled_variance", "rank", "repeat", "winner"]
+
+log = logging.getLogger("nas")
 
 KEPT = ("seconds", "peak_mb", "latency_ms")
 
@@ -94,8 +97,15 @@ def repeat(
     checkpoint: Callable[[str, int], Path],
     provenance: dict[str, Any],
     progress: Progress,
+    folds: int = 0,
+    in_time: Callable[[], bool] = lambda: True,
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Train every contender on every seed; results by hash and seed.
+
+    Args:
+        folds: folds that contenders are scored on, 0 for one validation split. Each seed divides the images anew, and
+            no weights are kept.
+        in_time: whether there is time left; trainings that have not ended then are given up.
 
     What was trained already, in the search or before a resume, is not trained again: a candidate, a seed
     and a device give the same numbers. What was lost, through no fault of its own, is, and so is what has lost its
@@ -103,24 +113,35 @@ def repeat(
     """
     results: dict[str, dict[str, dict[str, Any]]] = study.user_attrs.get(REPEATS, {})
     results = {
-        c.digest: {**_from_search(study, c, settings, checkpoint), **_kept(c, results.get(c.digest, {}), checkpoint)}
+        c.digest: {
+            **_from_search(study, c, settings, checkpoint, folds),
+            **_kept(c, results.get(c.digest, {}), checkpoint, folds),
+        }
         for c in entrants
     }
     seeds = range(settings.seed, settings.seed + settings.repeats)
     jobs = [
         Job(i, (c, seed))
-        for i, (c, seed) in enumerate((c, s) for c in entrants for s in seeds if str(s) not in results[c.digest])
+        # Seed by seed, so that seeds are common to all contenders where the time does not suffice for each.
+        for i, (c, seed) in enumerate((c, s) for s in seeds for c in entrants if str(s) not in results[c.digest])
     ]
     waiting = {job.id: job.payload for job in jobs}
     rungs = rungs_of(settings.full_steps)
     underway: dict[int, float] = {}
     for number, (contender, seed) in waiting.items():
-        path = str(checkpoint(contender.digest, seed))
-        task = Task(contender.candidate, settings.full_steps, rungs, seed, path, provenance, settings.timed)
+        path = None if folds else str(checkpoint(contender.digest, seed))
+        task = Task(
+            contender.candidate, settings.full_steps, rungs, seed, path, provenance, settings.timed, folds=folds
+        )
         pool.submit(Job(number, task))
     progress.total = len(jobs)
     while waiting:
-        for message in pool.messages(timeout=1.0):
+        if not in_time():
+            log.info("The time for the ranking is used up: %d trainings are given up.", len(waiting))
+            for number in waiting:
+                pool.cancel(number)
+            return _on_common_seeds(results)
+        for message in pool.messages(timeout=0.5):
             if isinstance(message, Done | Failed | Infeasible | Lost) and message.job.id in waiting:
                 contender, seed = waiting.pop(message.job.id)
                 underway.pop(message.job.id, None)
@@ -136,6 +157,18 @@ def repeat(
     return results
 
 
+def _on_common_seeds(results: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Results on the seeds that every contender has, since means over different seeds do not compare.
+
+    Where there is no such seed, those of each contender.
+    """
+    begun = [set(of_seed) for of_seed in results.values() if of_seed]
+    common = set.intersection(*begun) if begun else set()
+    if not common:
+        return results
+    return {digest: {s: r for s, r in of_seed.items() if s in common} for digest, of_seed in results.items()}
+
+
 def _plain(message: Ended) -> dict[str, Any]:
     if isinstance(message, Done):
         return {name: message.result[name] for name in ("miou", *KEPT)}
@@ -143,21 +176,21 @@ def _plain(message: Ended) -> dict[str, Any]:
 
 
 def _kept(
-    contender: Contender, results: dict[str, dict[str, Any]], checkpoint: Callable[[str, int], Path]
+    contender: Contender, results: dict[str, dict[str, Any]], checkpoint: Callable[[str, int], Path], folds: int
 ) -> dict[str, dict[str, Any]]:
     """Earlier results that need no new training."""
     return {
         seed: result
         for seed, result in results.items()
-        if not result.get(LOST) and ("error" in result or checkpoint(contender.digest, int(seed)).exists())
+        if not result.get(LOST) and ("error" in result or folds or checkpoint(contender.digest, int(seed)).exists())
     }
 
 
 def _from_search(
-    study: optuna.Study, contender: Contender, settings: Settings, checkpoint: Callable[[str, int], Path]
+    study: optuna.Study, contender: Contender, settings: Settings, checkpoint: Callable[[str, int], Path], folds: int
 ) -> dict[str, dict[str, Any]]:
     """The search's own training of a contender, which had the first seed."""
-    if contender.trial is None or not checkpoint(contender.digest, settings.seed).exists():
+    if contender.trial is None or not (folds or checkpoint(contender.digest, settings.seed).exists()):
         return {}
     trial = study.get_trials(deepcopy=False)[contender.trial]
     if trials.outcome(trial) != "complete":
@@ -194,6 +227,7 @@ def rank(entrants: list[Contender], results: dict[str, dict[str, dict[str, Any]]
             {
                 "name": contender.name,
                 "hash": contender.digest,
+                "baseline": contender.baseline is not None,
                 "miou": statistics.fmean(values.values()) if values else math.nan,
                 "interval": confidence_interval(list(values.values())),
                 "seeds": len(values),

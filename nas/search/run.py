@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.errors import UserError
 from nas.search.settings import Settings
+from nas.search.storage import sqlite_url, written_ahead
 from nas.wording import counted
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def check_name(name: str | None, root: Path = Path("runs"), studies: Collection[
     Raises:
         UserError: when that name is taken, or is no plain name, or the folder cannot be written.
     """
+    _check_path(root / (name or ""))
     if name is not None:
         if name in ("", ".", "..") or Path(name).name != name:
             raise UserError(f"--name {name!r}: give a plain name, the run is to be a folder in {root}/")
@@ -72,11 +74,25 @@ def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), s
     return folder
 
 
+def _check_path(folder: Path) -> None:
+    """See that the path is text, since safetensors opens no other.
+
+    Raises:
+        UserError: it holds bytes that are not UTF-8.
+    """
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError:
+        path = str(folder.absolute()).encode(errors="backslashreplace").decode()
+        raise UserError(f"{path}: the path of a run must be UTF-8 text: choose another folder, or rename it") from None
+
+
 class Run:
     """A run's folder. Nothing is read before it is asked for."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        _check_path(self.folder)
         if not self.folder.is_dir():
             raise UserError(f"{self.folder}: there is no such run")
         self.settings = Settings.read(self.folder)
@@ -85,7 +101,7 @@ class Run:
     @property
     def storage(self) -> str:
         """Optuna's storage URL, as `optuna-dashboard` takes it."""
-        return self.settings.storage or f"sqlite:///{self.folder / 'study.db'}"
+        return self.settings.storage or sqlite_url(self.folder / "study.db")
 
     def storage_exists(self) -> bool:
         """Whether there may be a study already: asking for it would make one."""
@@ -94,14 +110,14 @@ class Run:
 
     @property
     def study_name(self) -> str:
-        """The study's name in its storage: unique where several runs share one."""
-        return STUDY if self.settings.storage is None else self.folder.name
+        """The study's name in its storage: unique where several runs share one, and kept when the folder is renamed."""
+        if self.settings.storage is None:
+            return STUDY
+        return self.settings.study or self.folder.name
 
     @contextmanager
     def written(self) -> Iterator[None]:
         """Inside it much is written to the study, which a database of the user's own is not prepared for."""
-        from nas.search.storage import written_ahead
-
         if self.settings.storage is not None:
             yield
             return
@@ -160,7 +176,7 @@ class Run:
         return f"<Run {self.folder}: {what}, {state}>"
 
     def space(self) -> Recipe:
-        """The space, from the copy of its file that the run keeps."""
+        """The space, from the copies that the run keeps of its file and of the modules beside it."""
         from nas.space import load_space
 
         return load_space(self.folder / "space.py")
@@ -168,6 +184,10 @@ class Run:
     def checkpoint(self, digest: str, seed: int) -> Path:
         """Where the weights of a candidate trained in full with a seed are."""
         return self.folder / "checkpoints" / f"{digest}-{seed}.safetensors"
+
+    def final_checkpoint(self, digest: str) -> Path:
+        """Where the weights of a candidate's final training are."""
+        return self.folder / "checkpoints" / f"{digest}-final.safetensors"
 
     @property
     def best_checkpoint(self) -> Path:

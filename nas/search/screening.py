@@ -78,5 +78,5 @@ def _costs(space: Recipe, candidate: Recipe, cost_of: Callable[[Recipe], dict[st
     """The costs of a candidate, or None for one that breaks a constraint or cannot be built."""
     try:
         return cost_of(candidate) if broken_constraint(space, candidate) is None else None
-    except Exception:  # a space may hold parts of anyone's making
+    except (Exception, SystemExit):  # a space may hold parts of anyone's making
         return None

@@ -10,10 +10,26 @@ from typing import Any
 from nas.errors import UserError
 from nas.files import replacing
 from nas.search.objectives import checked_objectives
+from nas.search.storage import with_full_path
+from nas.sizes import parse_size
 
-__all__ = ["Settings", "settings_of"]
+__all__ = ["FEWEST_STEPS", "UNLIMITED", "Settings", "default_steps", "settings_of"]
 
-PASSES, SCENES_PASSES = 60, 5
+PASSES, BATCH = 60, 8
+"""Passes over the labelled images of a training, and labelled images a step."""
+
+UNLIMITED = 1_000_000
+"""The budget of a search that only its time limits."""
+
+FEWEST_STEPS = 400
+"""Steps of a training however few the labels: with 12 labels, networks trained for 320 steps have 93 % and more of
+what twice as many give, and those trained for 80 steps may not beat a class map by location
+(`benchmarks/results/learning_floor.md`)."""
+
+
+def default_steps(labelled: int) -> int:
+    """Optimizer steps of a full training in a search."""
+    return max(PASSES * labelled // BATCH, FEWEST_STEPS)
 
 
 def settings_of(**given: Any) -> Settings:
@@ -22,10 +38,15 @@ def settings_of(**given: Any) -> Settings:
     Raises:
         UserError: when there is no such setting, or a value is unusable.
     """
-    known = {f.name for f in fields(Settings)}
+    known = {f.name for f in fields(Settings)} - {"study"}
     unknown = [name for name in given if name not in known]
     if unknown:
         raise UserError(f"there is no setting {unknown[0]!r}: choose from {', '.join(sorted(known - {'space'}))}")
+    if given.get("budget") is None:
+        given.pop("budget", None)
+        # Time alone is a budget.
+        if given.get("max_time") is not None:
+            given["budget"] = UNLIMITED
     return Settings(**given).checked()
 
 
@@ -37,7 +58,8 @@ class Settings:
         space: the space file.
         budget: candidates to try.
         data, labels, unlabelled, size, group_classes, holdout: the data set, as `tasks.data.load_data` reads them; a
-            run keeps the grouping itself, not the name of its file.
+            run keeps the grouping itself, not the name of its file. The size may be written in any way that
+            `nas.sizes.parse_size` reads.
         seed: of the sampler, the draw of labels and every training.
         objectives: mIoU, and what it is weighed against, see `nas.search.objectives`.
         latency_on: "cpu" or "cuda", where latency is measured; None for the device that trains.
@@ -46,14 +68,18 @@ class Settings:
         warm_start: the folder of an earlier run whose best candidates are tried after the baselines, or None.
         screen: how many candidates are drawn before anything is trained, the most promising tenth being tried next;
             or None.
-        steps: optimizer steps of a full training; None for 60 passes over the labelled images at 8 a step,
-            or 5 on the embedded scenes, which are there to try things on.
+        steps: optimizer steps of a full training in the search; None for what `default_steps` gives.
+        final_steps: optimizer steps that the best contenders are trained for in the end, None for three times
+            `steps`; 0 for none, so that a network of the search is exported.
+        folds: folds of the labelled images that candidates are scored on; 0 for one validation split; None for what
+            the data calls for, see `tasks.data.load_data`.
         best: candidates that are trained again at the end, beside the baselines.
         repeats: seeds each of them is trained on.
         workers: processes on a machine without a GPU; None for one a core.
         workers_per_gpu: processes on each GPU.
-        max_time: seconds after which no new candidate is started, or None.
+        max_time: seconds that a sitting may take, with ranking, final training and export; or None.
         storage: an Optuna storage URL, or None for `study.db` in the run's folder.
+        study: the name of the run's study in `storage`, decided when the run begins.
         cache_gb: images above this live in a cache on disk.
         hang_after: seconds without a word after which a worker counts as hung and is replaced.
     """
@@ -74,12 +100,15 @@ class Settings:
     warm_start: str | None = None
     screen: int | None = None
     steps: int | None = None
+    final_steps: int | None = None
+    folds: int | None = None
     best: int = 3
     repeats: int = 3
     workers: int | None = None
     workers_per_gpu: int = 2
     max_time: float | None = None
     storage: str | None = None
+    study: str | None = None
     cache_gb: float = 4.0
     hang_after: float = 3600.0
 
@@ -90,11 +119,13 @@ class Settings:
             UserError: when a number is out of its range.
         """
         least = dict.fromkeys(("budget", "screen", "steps", "best", "repeats", "workers", "workers_per_gpu"), 1)
-        least |= dict.fromkeys(("seed", "cache_gb"), 0)
+        least |= dict.fromkeys(("seed", "cache_gb", "final_steps", "folds"), 0)
         for name, lowest in least.items():
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int | float) or value < lowest):
                 raise UserError(f"--{name.replace('_', '-')} {value}: give {lowest} or more")
+        if self.folds == 1:
+            raise UserError("--folds 1: give 2 or more, or 0 for one validation split")
         if self.seed >= 2**32:
             raise UserError(f"--seed {self.seed}: give less than 2^32")
         checked_objectives(self.objectives)
@@ -102,11 +133,6 @@ class Settings:
             raise UserError(f"--latency-on {self.latency_on}: use cpu or cuda")
         if self.latency_on and "latency" not in self.objectives:
             raise UserError("--latency-on says where latency is measured: add it to --objectives, as in miou,latency")
-        if self.size is not None:
-            if isinstance(self.size, str) or len(self.size) != 2:
-                raise UserError(f"size {self.size!r}: give a height and a width")
-            if min(self.size) < 8:
-                raise UserError(f"--size {self.size[0]}x{self.size[1]}: give 8 pixels or more each way")
         if not isinstance(self.labels, str | int | Path | None):
             raise UserError(f"labels {self.labels!r}: give it as text, like 1/8, 46, all or FILE.txt")
         for name in ("data", "unlabelled"):
@@ -116,7 +142,7 @@ class Settings:
             seconds = getattr(self, name)
             if seconds is not None and seconds <= 0:
                 raise UserError(f"--{name.replace('_', '-')} {seconds:g}s: give a positive time")
-        return self.anywhere()
+        return replace(self, size=None if self.size is None else parse_size(self.size)).anywhere()
 
     def anywhere(self) -> Settings:
         """The same settings with full paths: a run may be resumed from another folder than it was begun in."""
@@ -131,15 +157,14 @@ class Settings:
             unlabelled=None if self.unlabelled is None else resolved(self.unlabelled),
             labels=labels,
             warm_start=None if self.warm_start is None else str(Path(self.warm_start).resolve()),
-            storage=None if self.storage is None else _with_full_path(self.storage),
+            storage=None if self.storage is None else with_full_path(self.storage),
         )
 
     def with_steps(self, labelled: int) -> Settings:
         """The same settings with the number of steps decided, for that many labelled images."""
         if self.steps is not None:
             return self
-        passes = SCENES_PASSES if self.data.startswith("scenes") else PASSES
-        return replace(self, steps=max(passes * labelled // 8, 1))
+        return replace(self, steps=default_steps(labelled))
 
     @property
     def timed(self) -> str | None:
@@ -174,18 +199,3 @@ class Settings:
         # Another program's file may hold anything.
         except (OSError, ValueError, TypeError, AttributeError, LookupError):
             raise UserError(f"{folder} is not a run: it has no readable settings.json") from None
-
-
-def _with_full_path(storage: str) -> str:
-    """The URL of a storage, the file of an SQLite one with its full path; what is no URL as it is."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        url = make_url(storage)
-    except ArgumentError:
-        return storage
-    file = url.database or ":memory:"
-    if url.get_backend_name() != "sqlite" or file.startswith((":memory:", "file:")):
-        return storage
-    return url.set(database=str(Path(file).expanduser().resolve())).render_as_string(hide_password=False)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.errors import UserError
 from nas.files import replacing
 from nas.search.run import Run
-from nas.space import Recipe, space_to_data
+from nas.space import SpaceError, space_to_data
+from nas.space.neighbours import MODULES, imported_neighbours
 
 if TYPE_CHECKING:
     import optuna
@@ -18,31 +21,62 @@ __all__ = ["check_images", "check_space", "keep_space"]
 
 PARTS = ("labelled", "unlabelled", "validation", "test")
 
+FILES = "files"
+"""Key of `space.json`: a digest of each file of the space."""
+
 IMAGES = "images"
 """Study attribute: how many images each part held when the run began, and a digest of which."""
 
 
-def keep_space(run: Run, space: Recipe) -> None:
-    """Write the space down as data, for people and for `check_space`."""
-    with replacing(run.folder / "space.json") as path:
-        path.write_text(json.dumps(space_to_data(space), indent=1) + "\n")
+def keep_space(run: Run, path: Path) -> None:
+    """Copy a space file, and the modules beside it that it imports, into a new run; write the space down as data too.
+
+    Raises:
+        UserError: the copy does not load, so that no worker could; the run is removed.
+    """
+    copies = {run.folder / "space.py": path}
+    copies |= {run.folder / MODULES / name: file for name, file in imported_neighbours(path).items()}
+    for copy, file in copies.items():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    try:
+        data = {**space_to_data(run.space()), FILES: _digests(run)}
+    except SpaceError as error:
+        shutil.rmtree(run.folder)
+        raise UserError(
+            f"{path} loads where it is, but not from the copy that a run keeps ({error}): have it open files other "
+            "than modules beside it by their full paths"
+        ) from None
+    with replacing(run.folder / "space.json") as file:
+        file.write_text(json.dumps(data, indent=1) + "\n")
 
 
 def check_space(run: Run) -> None:
-    """Compare the run's space with the one it began with.
+    """Compare the run's space, and the code of its files, with what the run began with.
 
     Raises:
         UserError: they differ.
     """
     try:
         kept = json.loads((run.folder / "space.json").read_text())
-    except (OSError, ValueError):
+        digests = kept.pop(FILES, {})  # an earlier version kept none
+    except (OSError, ValueError, AttributeError):
         return
-    if json.loads(json.dumps(space_to_data(run.space()))) != kept:
+    found = _digests(run) if digests else {}
+    changed = [name for name in {**digests, **found} if digests.get(name) != found.get(name)]
+    if changed or json.loads(json.dumps(space_to_data(run.space()))) != kept:
+        name = changed[0] if changed else "space.py"
         raise UserError(
-            f"{run.folder}/space.py is not the space this run began with: undo the change, or start a new run with "
-            f"--space {run.folder}/space.py --warm-start {run.folder}"
+            f"{run.folder}/{name} is not {'' if name == 'space.py' else 'part of '}the space this run began with: "
+            f"undo the change, or start a new run with --space {run.folder}/space.py --warm-start {run.folder}"
         )
+
+
+def _digests(run: Run) -> dict[str, str]:
+    """A digest of each file of the run's space, by its path in the run."""
+    space = run.folder / "space.py"
+    files = {"space.py": space, **{f"{MODULES}/{name}": file for name, file in imported_neighbours(space).items()}}
+    return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
 
 
 def check_images(study: optuna.Study, data: Any) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import logging
+import statistics
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +17,20 @@ from nas.components import COMPONENTS, know_components
 from nas.errors import UserError
 from nas.pool import Report
 
-__all__ = ["DataHandle", "FinalTest", "Task", "TrainWork"]
+__all__ = ["DataHandle", "FinalTest", "Probe", "Task", "TrainWork"]
+
+PROBE_STEPS, PROBE_WARM = 8, 3
+"""Steps of a probe, and how many of them are left out, since they pay for what is set up once."""
+
+PROBE_SECONDS = 5.0
+"""Seconds after which a probe has seen enough."""
+
+BACKWARD = 3.0
+"""How many times the seconds of a prediction a training step takes."""
+
+
+class _Enough(Exception):  # noqa: N818 (it is no error)
+    """Ends the training of a probe."""
 
 
 class DataHandle(Protocol):
@@ -34,6 +50,10 @@ class Task:
         provenance: what else the checkpoint is to say of itself.
         timed: the device on which the network's latency is asked for, "training" for that of the training; or None.
         paused: where the training is kept when it is stopped, and taken up if it is there; or None.
+        folds: how many folds of the labelled images to train and score on; 0 for the data's own validation split.
+        stop: the step after which the training ends although its schedule spans `steps`; None for `steps`.
+        metrics: what the checkpoint says in place of the validation score, which counts for nothing where the
+            validation images are trained on.
     """
 
     candidate: str
@@ -44,6 +64,18 @@ class Task:
     provenance: dict[str, Any] = field(default_factory=dict)
     timed: str | None = None
     paused: str | None = None
+    folds: int = 0
+    stop: int | None = None
+    metrics: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A few steps of a candidate, to learn how long its training takes."""
+
+    candidate: str
+    seed: int
+    folds: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,8 +106,10 @@ class TrainWork:
         _try_out(device)
         self._data = self.data.open()
 
-    def run(self, task: Task | FinalTest, report: Report) -> dict[str, Any]:
+    def run(self, task: Task | Probe | FinalTest, report: Report) -> dict[str, Any]:
         """Run a task; the result is plain data."""
+        if isinstance(task, Probe):
+            return self._probe(task, report)
         return self._test(task, report) if isinstance(task, FinalTest) else self._train(task, report)
 
     def _train(self, task: Task, report: Report) -> dict[str, Any]:
@@ -83,14 +117,18 @@ class TrainWork:
 
         from nas.export import save_checkpoint
         from nas.space import from_json
-        from nas.training import Plan, latency_ms, train
+        from nas.training import Plan, latency_ms, train, train_folds
         from nas.training.compute import memory_layout
 
         candidate = from_json(task.candidate)
-        plan = Plan(task.steps, task.rungs, task.seed, self._device)
+        plan = Plan(task.steps, task.rungs, task.seed, self._device, task.stop)
         with _warnings() as warnings:
             paused = Path(task.paused) if task.paused else None
-            trained = train(candidate, self._data, plan, report, paused, report.alive)
+            if task.folds:
+                views = [self._data.fold(i, task.folds, task.seed) for i in range(task.folds)]
+                trained = train_folds(candidate, views, plan, report, paused, report.alive)
+            else:
+                trained = train(candidate, self._data, plan, report, paused, report.alive)
         latency = None
         if task.timed:
             device = torch.device(self._device if task.timed == "training" else task.timed)
@@ -98,8 +136,9 @@ class TrainWork:
             # Planar or not is the device's: what is quick on a GPU is slow on a CPU.
             network.to(device, memory_format=memory_layout(network, device))  # type: ignore[call-overload]
             latency = latency_ms(network, self._data.size, device)
-        if task.save and trained.steps == task.steps:
-            metrics = {"validation_miou": trained.scores.miou, "steps": trained.steps, "seconds": trained.seconds}
+        if task.save and trained.steps == plan.end:
+            scored = task.metrics if task.metrics is not None else {"validation_miou": trained.scores.miou}
+            metrics = {**scored, "steps": trained.steps, "seconds": trained.seconds}
             provenance = {**task.provenance, "seed": task.seed}
             save_checkpoint(Path(task.save), trained.network, candidate, self._data, metrics, provenance)
         return {
@@ -112,6 +151,33 @@ class TrainWork:
             "logs": trained.logs,
             "warnings": warnings,
         }
+
+    def _probe(self, task: Probe, report: Report) -> dict[str, Any]:
+        import torch
+
+        from nas.space import from_json
+        from nas.training import Plan, train
+        from nas.training.memory import peak_megabytes
+
+        data = self._data.fold(0, task.folds, task.seed) if task.folds else self._data
+        moments = [time.perf_counter()]
+
+        def note() -> None:
+            moments.append(time.perf_counter())
+            report.alive()
+            steps = min(len(moments) - 1, PROBE_STEPS)
+            if steps > PROBE_WARM and moments[-1] - moments[0] > PROBE_SECONDS:
+                raise _Enough
+
+        candidate = from_json(task.candidate)
+        peak = 0.0
+        with _warnings(), suppress(_Enough):
+            peak = train(candidate, data, Plan(PROBE_STEPS, (), task.seed, self._device), alive=note).peak_mb
+        steps = [after - before for before, after in pairwise(moments[: PROBE_STEPS + 1])]
+        step = statistics.median(steps[PROBE_WARM:])
+        images = len(data.validation.images)
+        seen = moments[-1] - moments[PROBE_STEPS] if peak else step / BACKWARD * images / candidate.labelled_batch
+        return {"step": step, "validation": seen, "peak_mb": peak or peak_megabytes(torch.device(self._device))}
 
     def _test(self, task: FinalTest, report: Report) -> dict[str, Any]:
         import torch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import traceback
 from dataclasses import replace
@@ -10,8 +11,9 @@ from pathlib import Path
 from types import ModuleType
 
 from nas.space.candidate import to_json
-from nas.space.component import Component, SpaceError
+from nas.space.component import SPACE_MODULE, Component, SpaceError
 from nas.space.domains import Choice, Domain, Float, Int
+from nas.space.neighbours import run_space_file
 from nas.space.recipe import Recipe
 from nas.space.walk import check, is_open
 
@@ -49,7 +51,7 @@ def _shipped() -> list[Path]:
 
 
 def load_space(name: str | Path) -> Recipe:
-    """The checked space that a file defines as `space`.
+    """The checked space that a file defines as `space`; it may import modules beside it, see `nas.space.neighbours`.
 
     Raises:
         SpaceError: when the file is missing, fails to run, defines no space, or the space is unusable.
@@ -90,27 +92,33 @@ def _check_parts(recipe: Recipe, where: str = "") -> None:
 
 
 def _run(path: Path) -> ModuleType:
-    # One name for every space file, since a run keeps a copy of its own under another name.
-    name = "nas_space_file"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise SpaceError(f"{path} is not a Python file: a space file ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses defined in the file look their module up here.
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        return run_space_file(path)
     except SpaceError as error:
         raise SpaceError(f"{path}: {error}") from None
     except (Exception, SystemExit) as error:
-        lines = [
-            f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == path.resolve()
-        ]
-        line = getattr(error, "lineno", None) or (lines[-1] if lines else None)
-        where = f"{path}:{line}" if line else str(path)
-        raise SpaceError(f"{where}: {type(error).__name__}: {_first_line(error)}") from None
-    return module
+        raise SpaceError(f"{_place(error, path)}: {_reason(error, path)}") from None
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "")
+def _place(error: BaseException, path: Path) -> str:
+    """The file and the line of the user's own that an error is to be looked for in."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return f"{error.filename}:{error.lineno}"
+    lines = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__", "").startswith(SPACE_MODULE)
+    ]
+    return lines[-1] if lines else str(path)
+
+
+def _reason(error: BaseException, path: Path) -> str:
+    if isinstance(error, SystemExit):
+        return "it calls sys.exit, which would end the search: remove that"
+    text = re.sub(rf"\b{SPACE_MODULE}[0-9a-f]+\.", "", next(iter(str(error).splitlines()), ""))
+    name = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if name in sys.stdlib_module_names and (path.parent / f"{name}.py").exists():
+        text += f"; {name}.py beside it is not read, since Python has a module of that name: rename the file"
+    return f"{type(error).__name__}: {text}"

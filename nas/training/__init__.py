@@ -5,10 +5,11 @@ from nas.training.batch import VOID, Batch
 from nas.training.cost import Cost, cost
 from nas.training.ema import ema_update
 from nas.training.evaluate import evaluate
+from nas.training.folds import train_folds
 from nas.training.latency import latency_ms
 from nas.training.metrics import Confusion, Scores
 from nas.training.optimizers import SGD, Adam, AdamW
-from nas.training.protocols import Data, Loss, Method, PretextTask, Split
+from nas.training.protocols import Data, Loss, Method, Optimizer, PretextTask, Schedule, Split
 from nas.training.schedules import Constant, Cosine, Poly
 from nas.training.trainer import Plan, Trained, TrainingError, class_pixels, train
 
@@ -26,9 +27,11 @@ __all__ = [
     "Data",
     "Loss",
     "Method",
+    "Optimizer",
     "Plan",
     "Poly",
     "PretextTask",
+    "Schedule",
     "Scores",
     "Split",
     "Trained",
@@ -40,4 +43,5 @@ __all__ = [
     "evaluate",
     "latency_ms",
     "train",
+    "train_folds",
 ]

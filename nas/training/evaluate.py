@@ -13,13 +13,12 @@ from nas.training.images import Images
 from nas.training.metrics import Confusion, Scores
 from nas.training.protocols import Split
 
-__all__ = ["evaluate", "in_batches"]
+__all__ = ["confusion", "evaluate", "in_batches"]
 
 BATCH, PIXELS = 16, 1 << 21
 """Images, and pixels of them, at once: large images in full precision are not to take more memory than training."""
 
 
-@torch.no_grad()
 def evaluate(
     network: Network,
     split: Split | Images,
@@ -32,17 +31,29 @@ def evaluate(
     Args:
         alive: called after every batch.
     """
+    return confusion(network, split, classes, device, alive).scores()
+
+
+@torch.no_grad()
+def confusion(
+    network: Network,
+    split: Split | Images,
+    classes: int,
+    device: torch.device,
+    alive: Callable[[], None] = lambda: None,
+) -> Confusion:
+    """The confusion matrix from which `evaluate` computes its scores; those of several splits may be added."""
     images = split if isinstance(split, Images) else Images(split, device)
-    confusion = Confusion(classes, device)
+    counted = Confusion(classes, device)
     was_training = network.training
     # The layout of training: convolutions then round alike, and the same network scores the same.
     layout = memory_layout(network, device)
     network.eval().to(memory_format=layout)  # type: ignore[call-overload]
     for pixels, masks in in_batches(images):
-        confusion.add(likeliest(network(pixels.contiguous(memory_format=layout))), masks)
+        counted.add(likeliest(network(pixels.contiguous(memory_format=layout))), masks)
         alive()
     network.train(was_training)
-    return confusion.scores()
+    return counted
 
 
 def in_batches(images: Images) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

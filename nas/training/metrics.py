@@ -34,6 +34,12 @@ class Confusion:
         pairs = labels[known].long() * self.classes + prediction[known].long()
         self.counts += torch.bincount(pairs, minlength=self.classes**2)
 
+    def __add__(self, other: Confusion) -> Confusion:
+        """The counts of both."""
+        both = Confusion(self.classes, self.counts.device)
+        both.counts = self.counts + other.counts
+        return both
+
     def scores(self) -> Scores:
         """The scores of all that was counted; mIoU is 0 when nothing was."""
         matrix = self.counts.reshape(self.classes, self.classes).cpu().numpy().astype(np.float64)

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,14 +22,14 @@ from nas.training.augment import colour_jitter
 from nas.training.batch import VOID, Batch, Logs
 from nas.training.compute import autocast, memory_layout
 from nas.training.ema import ema_update, young_decay
-from nas.training.evaluate import evaluate
+from nas.training.evaluate import confusion
 from nas.training.images import Epochs, Images
 from nas.training.memory import peak_megabytes, reset_peak
-from nas.training.metrics import Scores
+from nas.training.metrics import Confusion, Scores
 from nas.training.protocols import Data, Split
 from nas.training.state import TrainingState
 
-__all__ = ["Plan", "Trained", "TrainingError", "class_pixels", "train"]
+__all__ = ["Plan", "Trained", "Training", "TrainingError", "class_pixels", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +53,19 @@ class Plan:
             segmentation is trained at all says nothing, and is left out.
         seed: of initialisation, sampling, augmentation and every task.
         device: "cpu" or "cuda".
+        stop: the step after which the training ends although its schedule spans `steps`; None for `steps`.
     """
 
     steps: int
     rungs: tuple[int, ...]
     seed: int = 0
     device: str = "cpu"
+    stop: int | None = None
+
+    @property
+    def end(self) -> int:
+        """The last step that is trained."""
+        return self.steps if self.stop is None else self.stop
 
 
 @dataclass
@@ -94,10 +101,11 @@ def train(
         TrainingError: when a loss is no longer finite.
         torch.OutOfMemoryError: when the device has too little memory.
     """
-    return _Training(candidate, data, plan, paused).run(report, alive)
+    reset_peak(torch.device(plan.device))
+    return Training(candidate, data, plan, paused).run(report, alive)
 
 
-class _Training:
+class Training:
     """The state of one training."""
 
     def __init__(self, candidate: Recipe, data: Data, plan: Plan, paused: Path | None = None) -> None:
@@ -106,7 +114,6 @@ class _Training:
         self.candidate, self.plan, self.paused = candidate, plan, paused
         self.device = torch.device(plan.device)
         _make_deterministic(self.device, plan.seed)
-        reset_peak(self.device)
         self.classes = len(data.classes)
         self.generator = torch.Generator().manual_seed(plan.seed)
         self.labelled = Images(data.labelled, self.device)
@@ -131,6 +138,9 @@ class _Training:
         self.optimizer = candidate.optimizer.build(nn.ModuleList(m for m in (self.network, self.own) if m is not None))
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.logs: Logs = {}
+        self.step = self.begun = 0
+        self.seconds = self.validating = 0.0
+        self.confusion: Confusion | None = None
         self.epochs = Epochs(len(self.labelled), candidate.labelled_batch, self.generator)
         # Steps that train the pretext tasks alone.
         self.pretrain = 0
@@ -140,33 +150,51 @@ class _Training:
         self.unlabelled_epochs = Epochs(len(self.unlabelled), wanted, self.generator)
 
     def run(self, report: Report, alive: Callable[[], None]) -> Trained:
-        started = time.perf_counter()
-        validating = 0.0
-        scores: Scores | None = None
+        for counted in self.rungs(alive):
+            if not report(self.step, counted.scores().miou):
+                self.pause()
+                break
+        return self.trained()
+
+    def rungs(self, alive: Callable[[], None]) -> Generator[Confusion, None, None]:
+        """Train from rung to rung; yield the validation confusion matrix of each."""
         batches = self._batches()
-        step = begun = self._state().read(self.paused) if self.paused and self.paused.exists() else 0
+        if self.paused and self.paused.exists():
+            self.step = self.begun = self._state().read(self.paused)
         self.network.train()
-        for step in range(begun + 1, self.plan.steps + 1):
-            self._step(next(batches), step - 1)
+        while self.step < self.plan.end:
+            started = time.perf_counter()
+            self._step(next(batches), self.step)
+            self.step += 1
             alive()
-            if step == self.plan.steps or (step in self.plan.rungs and self._branches(step - 1)[1]):
-                self._check_finite(step)
-                before = time.perf_counter()
-                scores = evaluate(self._predictor(), self.validation, self.classes, self.device, alive)
-                validating += time.perf_counter() - before
-                if not report(step, scores.miou):
-                    if self.paused and step < self.plan.steps:
-                        self._state().write(self.paused, step)
-                    break
-        if scores is None:
+            self.seconds += time.perf_counter() - started
+            trained = self._branches(self.step - 1)[1]
+            if self.step == self.plan.end or (self.step in self.plan.rungs and trained):
+                started = time.perf_counter()
+                self._check_finite(self.step)
+                self.confusion = confusion(self._predictor(), self.validation, self.classes, self.device, alive)
+                self.validating += time.perf_counter() - started
+                yield self.confusion
+
+    def pause(self) -> None:
+        """Keep the state of a training that is stopped before its end, where that is asked for."""
+        if self.paused and self.step < self.plan.end:
+            self._state().write(self.paused, self.step)
+
+    def trained(self) -> Trained:
+        """What the training has led to at its last rung.
+
+        Raises:
+            TrainingError: it has reached no rung.
+        """
+        if self.confusion is None:
             raise TrainingError("a training needs at least one step")
-        seconds = time.perf_counter() - started
         return Trained(
             network=self._predictor(),
-            scores=scores,
-            steps=step,
-            seconds=seconds,
-            step_seconds=(seconds - validating) / (step - begun),
+            scores=self.confusion.scores(),
+            steps=self.step,
+            seconds=self.seconds + self.validating,
+            step_seconds=self.seconds / (self.step - self.begun),
             peak_mb=peak_megabytes(self.device),
             logs={name: float(value) for name, value in self.logs.items()},
         )

@@ -105,7 +105,7 @@ def group_classes(source: Source, groups: Groups) -> Source:
     firsts = (source.classes.index(groups[group][0]) for group in kept)
 
     def grouped(items: tuple[Item, ...]) -> tuple[Item, ...]:
-        return tuple(GroupedItem(item.name, item.sequence, item, table) for item in items)
+        return tuple(GroupedItem(item.name, item.sequence, item, table, item.group) for item in items)
 
     return replace(
         source,
@@ -126,6 +126,7 @@ class GroupedItem(Item):
     sequence: str | None
     item: Item
     table: Pixels
+    group: str | None = None
 
     @property
     def stems(self) -> tuple[str, ...]:

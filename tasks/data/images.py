@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,18 @@ def _size(item: Item) -> tuple[int, int] | None:
 
 
 def decode(
-    items: Sequence[Item], size: tuple[int, int], labelled: bool, allocate: Allocate, bar: tqdm[Any]
+    items: Sequence[Item],
+    size: tuple[int, int],
+    labelled: bool,
+    allocate: Allocate,
+    bar: tqdm[Any],
+    native: Counter[tuple[int, int]] | None = None,
 ) -> ImageSet:
     """Images of `items` at `size` (H, W), with their masks where `labelled`.
 
     Without labels an image that is broken or tiny is skipped, and a warning counts such images and names the first
     ones; so it does with those of another shape, which are squeezed, unless all the labelled ones are: that was asked.
+    Height and width of each image as its file has it are counted in `native`.
 
     Raises:
         UserError: with labels, the first file that is broken or does not fit.
@@ -80,13 +87,14 @@ def decode(
     images = allocate((len(items), *size, 3))
     masks = allocate((len(items), *size)) if labelled else None
     squeezed: list[str] = []
+    sizes: list[tuple[int, int]] = []
 
     def fill(place: int) -> str | None:
         try:
             if masks is None:
-                images[place] = _unlabelled(items[place], size, squeezed)
+                images[place] = _unlabelled(items[place], size, squeezed, sizes)
             else:
-                images[place], masks[place] = _labelled(items[place], size, squeezed)
+                images[place], masks[place] = _labelled(items[place], size, squeezed, sizes)
         except BrokenImageError as broken:
             if labelled:
                 raise
@@ -100,13 +108,15 @@ def decode(
         for to, place in enumerate(kept):
             images[to] = images[place]
         images = images[: len(kept)]
+    if native is not None:
+        native.update(sizes)
     if squeezed and not (labelled and len(squeezed) == len(items)):
         kind = "labelled" if labelled else "unlabelled"
         _warn(f"{kind} images of another shape, squeezed to {size[0]}x{size[1]}", sorted(squeezed))
     return ImageSet(images, masks, tuple(items[place].name for place in kept))
 
 
-def _unlabelled(item: Item, size: tuple[int, int], squeezed: list[str]) -> Pixels:
+def _unlabelled(item: Item, size: tuple[int, int], squeezed: list[str], sizes: list[tuple[int, int]]) -> Pixels:
     """An image at `size`; one of a file is measured before."""
     if item.file is None:
         return item.image(size)
@@ -115,15 +125,19 @@ def _unlabelled(item: Item, size: tuple[int, int], squeezed: list[str]) -> Pixel
     if min(height, width) < SMALLEST:
         raise BrokenImageError(f"{item.file} has {height}x{width} pixels, {SMALLEST} a side are needed")
     _note_shape(item, image, size, squeezed)
+    sizes.append((height, width))
     return resize(image, size)
 
 
-def _labelled(item: Item, size: tuple[int, int], squeezed: list[str]) -> tuple[Pixels, Pixels]:
+def _labelled(
+    item: Item, size: tuple[int, int], squeezed: list[str], sizes: list[tuple[int, int]]
+) -> tuple[Pixels, Pixels]:
     """An image and its mask at `size`; those of files are measured before."""
     if item.file is None:
         return item.pair(size)
     image, mask = item.pair()
     _note_shape(item, image, size, squeezed)
+    sizes.append((image.shape[0], image.shape[1]))
     return resize(image, size), resize(mask, size, labels=True)
 
 
@@ -139,8 +153,8 @@ def _warn(what: str, found: Sequence[str]) -> None:
     _log.warning("%s: %d: %s%s", what, len(found), "; ".join(found[:NAMED]), more)
 
 
-def present_classes(items: Sequence[Item], classes: int, size: tuple[int, int], bar: tqdm[Any]) -> np.ndarray:
-    """Which classes each item's mask shows at the working size, a bool matrix, items x classes.
+def present_classes(items: Sequence[Item], classes: int, size: tuple[int, int] | None, bar: tqdm[Any]) -> np.ndarray:
+    """Which classes each item's mask shows at `size` (None: its own), a bool matrix, items x classes.
 
     One that cannot be read shows none, and a warning names it: it may never be needed.
 

@@ -31,6 +31,7 @@ class FileItem(Item):
     mask_path: Path | None = None
     code: MaskCode | None = None
     sequence: str | None = None
+    group: str | None = None
     scale: PixelScale = EIGHT_BITS
     turn: int = 1
 

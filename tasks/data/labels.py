@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -38,12 +38,11 @@ def choose_labels(
     text = (labels if labels is not None else source.labels).strip()
     if text == "all":
         return source.pool
-    known = {item.name: item for item in (*source.pool, *source.validation, *source.spare)}
     if is_list(text):
-        return pick(known, read_stems(Path(text).expanduser()), text)
+        return _listed(source, read_stems(Path(text).expanduser()), text)
     declared = source.label_files.get(text.replace("/", "_"))
     if declared is not None:
-        return pick(known, declared, f"{source.name}: labelled_{text.replace('/', '_')}.txt")
+        return _listed(source, declared, f"{source.name}: labelled_{text.replace('/', '_')}.txt")
     count = _count(text, len(source.pool), source.name)
     if count == len(source.pool):
         return source.pool
@@ -51,6 +50,43 @@ def choose_labels(
     drawn = draw_stratified(there, count, seed)
     _report_missing(source, there, drawn)
     return tuple(item for place, item in enumerate(source.pool) if place in drawn)
+
+
+def _listed(source: Source, stems: tuple[str, ...], where: str) -> tuple[Item, ...]:
+    """The items that a list names, but for those to test on, where the set does not declare them, and their copies.
+
+    A list of all images that have masks is that of the whole pool.
+
+    Raises:
+        UserError: it names what is no image to learn from, or nothing that is.
+    """
+    cut = () if source.test_declared else source.test
+    learnt = (*source.pool, *source.validation, *source.spare)
+    known = {item.name: item for item in (*learnt, *source.copies, *cut)}
+    copies, tested = {item.name for item in source.copies}, {item.name for item in cut}
+    bare = {item.name: item for item in source.extra}
+    try:
+        named = pick(known, stems, where)
+    except UserError as error:
+        without = next((stem for stem in stems if _is_there(bare, stem) and not _is_there(known, stem)), None)
+        if without is None:
+            raise
+        raise UserError(f"{where}: {without} has no mask, so it cannot be labelled: take it out") from error
+    chosen = tuple(item for item in named if item.name not in copies | tested)
+    if not chosen:
+        raise UserError(f"{where}: it names nothing but images that are held out, or copies of them")
+    for what, some in (("held out to test on", tested), ("copies of images to rank or test on", copies)):
+        if count := sum(item.name in some for item in named):
+            _log.warning("%s: listed images that are not learnt from, being %s: %d", where, what, count)
+    whole = not source.ranking_declared and len(chosen) == len(learnt)
+    return source.pool if whole else chosen
+
+
+def _is_there(items: Mapping[str, Item], stem: str) -> bool:
+    try:
+        return bool(pick(items, (stem,), ""))
+    except UserError:
+        return False
 
 
 def is_list(labels: str | None) -> bool:

@@ -15,7 +15,7 @@ from tasks.data.masks import MaskCode, StoredMask, read_stored
 from tasks.data.palettes import Colour
 from tasks.data.parallel import progress_bar, threaded
 
-__all__ = ["MaskCount", "Tally", "count_masks", "count_stored", "naming", "tally"]
+__all__ = ["MaskCount", "Tally", "class_pixels", "count_masks", "count_stored", "naming", "tally"]
 
 MOST_COLOURS = 4096
 """Colours that are counted of one mask; one of more is a photo, or was compressed with loss."""
@@ -33,6 +33,7 @@ class MaskCount:
         palette: the colours of the indices that a palette mask uses; None of other masks.
         alpha: opacities; None of a mask without.
         lossy: whether the file is compressed with loss.
+        size: height and width.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class MaskCount:
     palette: Mapping[int, Colour] | None = None
     alpha: Mapping[int, int] | None = None
     lossy: bool = False
+    size: tuple[int, int] = (0, 0)
 
 
 def count_masks(masks: Sequence[Path], what: str, progress: bool) -> list[MaskCount]:
@@ -76,7 +78,8 @@ def count_stored(path: Path, stored: StoredMask) -> MaskCount:
     if stored.palette is not None:
         palette = {index: _colour(stored.palette[index]) for index in values}
     alpha = None if stored.alpha is None else _values(stored.alpha)
-    return MaskCount(path, values, colours, stored.step, palette, alpha, stored.lossy)
+    size = (stored.pixels.shape[0], stored.pixels.shape[1])
+    return MaskCount(path, values, colours, stored.step, palette, alpha, stored.lossy, size)
 
 
 def _values(pixels: np.ndarray) -> dict[int, int]:
@@ -101,6 +104,18 @@ def _colours(stored: StoredMask) -> dict[Colour, int]:
 
 def _colour(raw: Sequence[int] | np.ndarray) -> Colour:
     return int(raw[0]), int(raw[1]), int(raw[2])
+
+
+def class_pixels(count: MaskCount, code: MaskCode) -> np.ndarray:
+    """Pixels of each of 256 class indices in a mask, 255 for void; what means no class is not counted."""
+    values, colours = naming(count, code)
+    named = [(code.values.get(value), n) for value, n in values.items()]
+    named += [(code.colours.get(colour), n) for colour, n in colours.items()]
+    pixels = np.zeros(256, np.int64)
+    for index, n in named:
+        if index is not None:
+            pixels[index] += n
+    return pixels
 
 
 def naming(count: MaskCount, code: MaskCode) -> tuple[Mapping[int, int], Mapping[Colour, int]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import UserError
 from tasks.data import mask_words as words
-from tasks.data.mask_counts import Tally, count_masks
+from tasks.data.mask_counts import MaskCount, Tally, count_masks
 from tasks.data.mask_storage import how_stored
 from tasks.data.masks import LOSSY, MaskCode
 from tasks.data.palettes import Colour, distinct_colours
@@ -46,6 +46,7 @@ class MaskMeaning:
         levels: every value and colour of the masks, the most frequent first.
         notes: sentences on how the masks were understood.
         warnings: sentences on what may be misunderstood, each with the mend.
+        counts: what each mask that can be read stores.
     """
 
     names: tuple[str, ...]
@@ -54,6 +55,7 @@ class MaskMeaning:
     levels: tuple[Level, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    counts: tuple[MaskCount, ...] = field(default=(), repr=False)
 
 
 def understand_masks(masks: Sequence[Path], table: ClassTable | None, what: str, progress: bool = False) -> MaskMeaning:
@@ -80,7 +82,7 @@ def understand_masks(masks: Sequence[Path], table: ClassTable | None, what: str,
         raise
     if lossy is not None and not meaning.code.lossy:
         raise UserError(f"{lossy.path}: {LOSSY}")
-    return meaning
+    return replace(meaning, counts=tuple(counts))
 
 
 def _unnamed(masks: Tally) -> MaskMeaning:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,24 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.data.depth import EIGHT_BITS, PixelScale
+from tasks.data.joined import Joined
 
 if TYPE_CHECKING:
     from tasks.data.mask_meaning import MaskMeaning
+    from tasks.data.summary import Summary
 
-__all__ = ["VOID", "FewLabelData", "ImageSet", "Item", "Pixels", "Source", "fingerprint"]
+__all__ = [
+    "VOID",
+    "FewLabelData",
+    "ImageSet",
+    "Item",
+    "LeftOut",
+    "Pixels",
+    "Source",
+    "fingerprint",
+    "frame_order",
+    "units",
+]
 
 VOID = 255
 """The mask value of pixels that have no label; no loss and no metric counts them."""
@@ -69,6 +83,12 @@ class FewLabelData:
         shifted: whether all but the labelled images are of another set (domain adaptation).
         taken: names of images held out for ranking that are labelled instead, as a list asked.
         native: height and width of the first image of the set to be predicted, before it is resized.
+        groups: the group of each labelled image, in order; images of one group stay on one side of every split. An
+            image that stands alone is a group by its own name. Given none, all stand alone.
+        folds: how many folds of the labelled images candidates are ranked on (see `tasks.data.folds`); `validation`
+            is `labelled` then. 0 for a ranking split of its own.
+        scale: how images of more than 8 bits a channel were brought to 8; prediction does it alike.
+        summary: what was understood of the set; None of one made by hand, or in a worker.
     """
 
     name: str
@@ -81,6 +101,16 @@ class FewLabelData:
     shifted: bool = False
     taken: tuple[str, ...] = ()
     native: tuple[int, int] | None = None
+    groups: tuple[str, ...] = ()
+    folds: int = 0
+    scale: PixelScale = EIGHT_BITS
+    summary: Summary | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.groups:
+            object.__setattr__(self, "groups", self.labelled.names)
+        if len(self.groups) != len(self.labelled):
+            raise ValueError(f"{len(self.groups)} groups do not fit {len(self.labelled)} labelled images")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,8 +120,15 @@ class FewLabelData:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of pixels in all four sets."""
-        return sum(part.nbytes for part in (self.labelled, self.unlabelled, self.validation, self.test))
+        """Bytes of pixels in all four sets, of which some may be the same."""
+        parts = {id(part): part for part in (self.labelled, self.unlabelled, self.validation, self.test)}
+        return sum(part.nbytes for part in parts.values())
+
+    def fold(self, index: int, folds: int, seed: int) -> FewLabelData:
+        """See `tasks.data.folds.fold`."""
+        from tasks.data.folds import fold
+
+        return fold(self, index, folds, seed)
 
     @property
     def fingerprint(self) -> str:
@@ -109,11 +146,15 @@ class Item:
 
     Attributes:
         name: unique within the source; also what label and split files call it.
-        sequence: the film it is a frame of, in the order of the names; None for a photo of its own.
+        sequence: the film it is a frame of, in the order of the names; None for a photo of its own. A film may be cut
+            in time.
+        group: what it belongs to that must stay whole, such as a patient, a site or copies of one picture; None for
+            an image of its own.
     """
 
     name: str
     sequence: str | None
+    group: str | None = None
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -138,6 +179,42 @@ class Item:
         return self.image(size), self.mask(size)
 
 
+def frame_order(item: Item) -> tuple[tuple[int, str], ...]:
+    """A key that puts frame_2 before frame_10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", item.name)
+    return tuple((int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts)
+
+
+def units(items: Sequence[Item]) -> tuple[str, ...]:
+    """What each item belongs to and must not be parted from: its film and its group, and what these are linked to."""
+    joined = Joined(len(items))
+    first: dict[str, int] = {}
+    for place, item in enumerate(items):
+        for key in _keys(item):
+            joined.join(first.setdefault(key, place), place)
+    roots = [joined.root(place) for place in range(len(items))]
+    names: Mapping[int, str] = {root: _name(items[root]) for root in sorted(set(roots), reverse=True)}
+    return tuple(names[root] for root in roots)
+
+
+def _keys(item: Item) -> list[str]:
+    keys = [] if item.group is None else [f"group {item.group}"]
+    return keys if item.sequence is None else [*keys, f"film {item.sequence}"]
+
+
+def _name(item: Item) -> str:
+    return next(iter(_keys(item)), item.name)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Images that are not used: why, how many, and the first of them."""
+
+    reason: str
+    count: int
+    first: str
+
+
 @dataclass(frozen=True)
 class Source:
     """What a reader found on disk: items by split, nothing decoded yet.
@@ -152,6 +229,13 @@ class Source:
         label_files: names to label for a fraction written as "1_8", where the set declares them.
         size: the working size the set proposes, None for that of its first image.
         labels: which images are labelled when nobody says: few of a public set, all of somebody's own.
+        ranking_declared: whether the set says itself which images to rank on; else they were cut from the pool.
+        test_declared: the same of those to test on.
+        copies: labelled images of no split, since they show the pictures of images to rank or test on.
+        copied: how many labelled images show the picture of another.
+        left_out: what is not used, and why.
+        ranking_extra: images without any label that are not learnt from for the sake of those to rank on alone.
+        ranking_left_out: the same for `left_out`.
         scale: how images of more than 8 bits a channel are brought to 8; prediction does it alike.
         masks: what the values and colours of the masks were found to mean; None of a set that declares it.
         notes: sentences on how files were understood, which the reader has also logged.
@@ -168,6 +252,13 @@ class Source:
     label_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     labels: str = "1/8"
+    ranking_declared: bool = True
+    test_declared: bool = True
+    copies: tuple[Item, ...] = ()
+    copied: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+    ranking_extra: tuple[Item, ...] = ()
+    ranking_left_out: tuple[LeftOut, ...] = ()
     scale: PixelScale = EIGHT_BITS
     masks: MaskMeaning | None = None
     notes: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.data.depth import PixelScale
 from tasks.data.scratch import discard, map_pixels, scratch_file, scratch_folder
 from tasks.data.sets import FewLabelData, ImageSet, Pixels
 
@@ -54,10 +55,11 @@ class SharedData:
         """
         places: dict[str, Pixels] = {}
         text = json.loads(_view(self.text, places).tobytes())
-        parts = {
-            part: ImageSet(_view(images, places), None if masks is None else _view(masks, places), tuple(names))
-            for part, images, masks, names in zip(_PARTS, self.images, self.masks, text["names"], strict=True)
-        }
+        sets = [
+            ImageSet(_view(images, places), None if masks is None else _view(masks, places), tuple(names))
+            for images, masks, names in zip(self.images, self.masks, text["names"], strict=True)
+        ]
+        parts = {part: sets[place] for part, place in zip(_PARTS, text["parts"], strict=True)}
         palette = tuple((red, green, blue) for red, green, blue in text["palette"])
         return FewLabelData(
             text["name"],
@@ -67,6 +69,9 @@ class SharedData:
             shifted=text["shifted"],
             taken=tuple(text["taken"]),
             native=None if text["native"] is None else (text["native"][0], text["native"][1]),
+            groups=tuple(text["groups"]),
+            folds=text["folds"],
+            scale=PixelScale.from_json(text["scale"]),
         )
 
 
@@ -84,6 +89,8 @@ def shared(data: FewLabelData, cache_gb: float = 4.0, folder: Path | None = None
         cache_gb: the most memory to share, in gigabytes (1e9 bytes).
         folder: where files go, such as the run's own folder.
     """
+    # Two parts may be the same images, as those to learn from and to rank on are with folds.
+    sets = list({id(part): part for part in (getattr(data, name) for name in _PARTS)}.values())
     text = json.dumps(
         {
             "name": data.name,
@@ -92,13 +99,16 @@ def shared(data: FewLabelData, cache_gb: float = 4.0, folder: Path | None = None
             "taken": data.taken,
             "native": data.native,
             "palette": data.palette,
-            "names": [getattr(data, part).names for part in _PARTS],
+            "groups": data.groups,
+            "folds": data.folds,
+            "scale": data.scale.to_json(),
+            "parts": [next(i for i, each in enumerate(sets) if each is getattr(data, part)) for part in _PARTS],
+            "names": [part.names for part in sets],
         }
     ).encode()
     arrays: list[Pixels | None] = [np.frombuffer(text, np.uint8)]
-    for part in _PARTS:
-        images: ImageSet = getattr(data, part)
-        arrays += [images.images, images.masks]
+    for part in sets:
+        arrays += [part.images, part.masks]
     blocks: list[Block | None] = [None if array is None else _in_file(array) for array in arrays]
     loose = [place for place, array in enumerate(arrays) if array is not None and blocks[place] is None]
     size = 0

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from nas.errors import UserError
-from tasks.data.sets import Item, Source
+from nas.wording import counted
+from tasks.data.allot import spread
+from tasks.data.sets import Item, Source, frame_order, units
 
-__all__ = ["Division", "arrange", "check_disjoint", "common_end", "hold_out", "left_out", "sequence_of", "undivided"]
+__all__ = [
+    "Division",
+    "arrange",
+    "check_disjoint",
+    "common_end",
+    "hold_out",
+    "left_out",
+    "sequence_of",
+    "undivided",
+    "without_ranking",
+]
 
 GAP = 2
 """Frames left out between the two sides of a cut, since neighbours in a film are nearly the same image."""
@@ -23,14 +35,16 @@ SEED = 20
 SHORT = 9
 """A sequence of fewer frames is not cut but held out, or not, as a whole."""
 
+Presence = Callable[[Sequence[Item]], np.ndarray]
+"""From items to which classes each shows, items x classes, bool."""
+
 _FRAME = re.compile(r"(.*?)(\d+)\D*$", re.ASCII | re.DOTALL)
 
 
 def sequence_of(name: str) -> str | None:
     """The film a name belongs to: what stands before its last number ("0016E5_07959" -> "0016E5_").
 
-    None where the name holds no number. Photos that are merely numbered become one film, which does
-    no harm: they are cut in the order of their numbers.
+    None where the name holds no number. It is a guess: `tasks.data.films` tells films from photos that are numbered.
     """
     match = _FRAME.match(name)
     return (match.group(1) or "frames") if match else None
@@ -45,58 +59,103 @@ def common_end(names: Sequence[str]) -> str:
     return one[:same][::-1]
 
 
-def _frame_order(item: Item) -> tuple[tuple[int, str], ...]:
-    """A key that puts frame_2 before frame_10."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", item.name)
-    return tuple((int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts)
-
-
-def hold_out(items: Sequence[Item], share: float = 1 / 3, most: int = 500) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
+def hold_out(
+    items: Sequence[Item], share: float = 1 / 3, most: int = 500, presence: Presence | None = None
+) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
     """Cut `items` into what is kept and what is held out, the latter about `share` of them.
 
     The last `share` of every film is held out, with a gap of two frames that belong to neither side.
-    Films too short to be cut, and photos (each a film of one), are held out whole by a draw, at most
+    Groups, films too short to be cut, and photos are held out whole by a draw, at most
     `most` of their images, since a ranking split costs time for every candidate. The draw has a seed
     of its own: runs of different seeds must share their splits, or their scores do not compare.
+
+    Args:
+        items: images of any order.
+        share: of them to hold out.
+        most: images to hold out by the draw.
+        presence: which classes each item shows (items x classes, bool). With it both sides get every class if they
+            can, and the kept side two images of it, so that it can be cut again.
 
     Raises:
         UserError: there are too few images for both sides to get one.
     """
     films: dict[str, list[Item]] = {}
     for item in items:
-        films.setdefault(f"film {item.sequence}" if item.sequence else f"photo {item.name}", []).append(item)
-    short = [frames for frames in films.values() if len(frames) < SHORT]
-    drawn = len(short) >= 3
+        if item.sequence is not None:
+            films.setdefault(item.sequence, []).append(item)
+    long = {name: frames for name, frames in films.items() if len(frames) >= SHORT}
+    if len({*units(items)}) == 1 and len(films) == 1:
+        long = films  # all there is
     kept: list[Item] = []
     held: list[Item] = []
-    for frames in films.values():
-        if len(frames) < SHORT and drawn:
-            continue
-        frames.sort(key=_frame_order)
-        gap = GAP if len(frames) >= SHORT else 0
+    for frames in long.values():
+        frames.sort(key=frame_order)
         cut = len(frames) - max(1, round(len(frames) * share))
-        kept += frames[: max(0, cut - gap)]
+        kept += frames[: max(0, cut - (GAP if len(frames) >= SHORT else 0))]
         held += frames[cut:]
-    if drawn:
-        taken = _draw_whole(short, share, most)
-        for place, frames in enumerate(short):
-            (held if place in taken else kept).extend(frames)
+    rest = [item for item in items if item.sequence not in long]
+    if len({*units(rest)}) > 1:
+        taken = _draw(rest, share, most, presence, kept, held)
+        held += [item for item, out in zip(rest, taken, strict=True) if out]
+        kept += [item for item, out in zip(rest, taken, strict=True) if not out]
+    else:
+        kept += rest
     if not kept or not held:
-        raise UserError(f"too few images to hold some out, {len(items)}: at least 3 are needed")
+        of = len({*units(items)})
+        what = counted(len(items), "image") + (f" of {counted(of, 'group')}" if of < len(items) else "")
+        raise UserError(f"too few images to hold some out, {what}: at least 3 are needed, of 3 groups")
     return _in_order(items, kept), _in_order(items, held)
 
 
-def _draw_whole(films: Sequence[Sequence[Item]], share: float, most: int) -> set[int]:
-    """Places of the films to hold out: whole ones, in a seeded order, until the share is reached."""
-    wanted = min(most, max(1, round(share * sum(map(len, films)))))
-    taken: set[int] = set()
-    count = 0
-    for place in np.random.default_rng(SEED).permutation(len(films)):
-        if count >= wanted or len(taken) == len(films) - 1:
+def _draw(
+    items: Sequence[Item],
+    share: float,
+    most: int,
+    presence: Presence | None,
+    kept: Sequence[Item],
+    held: Sequence[Item],
+) -> np.ndarray:
+    """Which items to hold out: whole units in a seeded order until the share is reached, then swaps for classes."""
+    names, of_item = np.unique(units(items), return_inverse=True)
+    # In the order of the items, as draws were made since there are no groups.
+    first = np.array([np.flatnonzero(of_item == unit)[0] for unit in range(len(names))])
+    of_item = np.argsort(np.argsort(first))[of_item]
+    sizes = np.bincount(of_item)
+    wanted = min(most, max(1, round(share * len(items))))
+    part = _until(sizes, wanted).astype(np.int64)
+    if presence is not None:
+        shown = presence(items)
+        of_unit = np.zeros((len(sizes), shown.shape[1]), bool)
+        np.logical_or.at(of_unit, of_item, shown)
+        fixed = np.stack([presence(side).sum(0) for side in (kept, held)])
+        spread(part, of_unit, sizes, np.array([len(items) - wanted, wanted]), _one_sided(fixed), SEED)
+    chosen: np.ndarray = part[of_item] == 1
+    return chosen
+
+
+def _until(sizes: np.ndarray, wanted: int) -> np.ndarray:
+    """Units in a seeded order until they hold about `wanted` images; never none, and two are left where there are."""
+    taken = np.zeros(len(sizes), bool)
+    order = np.random.default_rng(SEED).permutation(len(sizes))
+    for unit in order:
+        count = int(sizes[taken].sum())
+        if count >= wanted or taken.sum() >= max(1, len(sizes) - 2):
             break
-        taken.add(int(place))
-        count += len(films[place])
+        taken[unit] = abs(count + int(sizes[unit]) - wanted) <= abs(count - wanted)
+    if not taken.any():
+        taken[order[sizes[order].argmin()]] = True
     return taken
+
+
+def _one_sided(fixed: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What is wrong with each class: not to be learnt, not to be held out, or to leave nothing for another cut."""
+
+    def wrong(counts: np.ndarray) -> np.ndarray:
+        kept, held = counts + fixed
+        faults: np.ndarray = (1000 * (kept == 0) + 10 * (held == 0) + 1 * (kept == 1)) * (kept + held > 0)
+        return faults
+
+    return wrong
 
 
 def _in_order(items: Sequence[Item], some: Sequence[Item]) -> tuple[Item, ...]:
@@ -105,12 +164,15 @@ def _in_order(items: Sequence[Item], some: Sequence[Item]) -> tuple[Item, ...]:
 
 
 class Division(NamedTuple):
-    """The splits of a set; `spare` are the images left out beside the cut between pool and validation."""
+    """The splits of a set, as `Source` has them."""
 
     pool: tuple[Item, ...]
     validation: tuple[Item, ...]
     test: tuple[Item, ...]
     spare: tuple[Item, ...] = ()
+    ranking_declared: bool = True
+    copies: tuple[Item, ...] = ()
+    test_declared: bool = True
 
 
 def arrange(
@@ -118,12 +180,14 @@ def arrange(
     search_val: Sequence[Item] | None = None,
     val: Sequence[Item] | None = None,
     test: Sequence[Item] | None = None,
+    presence: Presence | None = None,
 ) -> Division:
     """The splits of a set from whatever splits it declares.
 
     A declared test split is the test; where there is none, the declared validation split is, since
     sets keep the labels of their own test to themselves. What is missing is cut from the pool: a
-    quarter of it for the test, a third of the rest for ranking.
+    quarter of it for the test, a third of the rest for ranking; by `presence` (see `hold_out`) so that each
+    has every class if it can.
 
     Raises:
         UserError: there are too few images to cut.
@@ -134,13 +198,15 @@ def arrange(
         final = val
     elif ranking is None:
         ranking = val
+    test_declared = final is not None
     if final is None:
-        pool, final = hold_out(pool, share=1 / 4)
+        pool, final = hold_out(pool, share=1 / 4, presence=presence)
+    declared = ranking is not None
     if ranking is None:
         whole = pool
-        pool, ranking = hold_out(whole, share=1 / 3)
+        pool, ranking = hold_out(whole, share=1 / 3, presence=presence)
         spare = left_out(whole, pool, ranking)
-    return Division(tuple(pool), tuple(ranking), tuple(final), spare)
+    return Division(tuple(pool), tuple(ranking), tuple(final), spare, declared, test_declared=test_declared)
 
 
 def left_out(items: Sequence[Item], *splits: Sequence[Item]) -> tuple[Item, ...]:
@@ -152,7 +218,13 @@ def left_out(items: Sequence[Item], *splits: Sequence[Item]) -> tuple[Item, ...]
 def undivided(source: Source) -> Source:
     """The same set with all that was held out of its pool for ranking, and left out beside a cut, back in it."""
     everything = (*source.pool, *source.validation, *source.spare)
-    return replace(source, pool=tuple(sorted(everything, key=_frame_order)), validation=(), spare=())
+    return without_ranking(replace(source, pool=tuple(sorted(everything, key=frame_order)), spare=()))
+
+
+def without_ranking(source: Source) -> Source:
+    """The same set with no images to rank on, and with the unlabelled ones that were left out because of them."""
+    extra = (*source.extra, *source.ranking_extra)
+    return replace(source, validation=(), extra=extra, ranking_extra=(), ranking_left_out=())
 
 
 def check_disjoint(source: Source) -> None:

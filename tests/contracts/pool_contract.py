@@ -301,6 +301,19 @@ class PoolContract:
         with self.open(Behaviours(tmp_path), slots=1) as pool:
             assert pool.messages(0.0) == []
 
+    def test_a_cancelled_job_is_heard_of_no_more_and_its_slot_is_free(self, tmp_path: Path) -> None:
+        with self.open(Behaviours(tmp_path), slots=1) as pool:
+            pool.submit(Job(0, ("train_for_ever", "a")))
+            pool.submit(Job(1, ("square", 5)))
+            pool.submit(Job(2, ("square", 3)))
+            eventually(lambda: any(isinstance(m, Started) for m in pool.messages(0.1)))
+            pool.cancel(0)
+            pool.cancel(1)
+            pool.cancel(77)
+            seen = drain(pool, 1)
+            assert pool.idle() == 1
+        assert {m.job.id for m in seen} == {2}
+
     # Rungs
 
     def test_a_rung_answered_no_stops_the_work(self, tmp_path: Path) -> None:

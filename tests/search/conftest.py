@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import io
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +53,17 @@ space = replace(space, baselines=(first,)).where(lambda c: cost(c, (16, 24)).par
 SHORT = ("--data", "scenes", "--size", "16x24", "--steps", "9", "--best", "2", "--repeats", "2")
 
 
+# Restored, as a process that is started in the background ignores it and passes that on.
+COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from nas.cli.{} import main
+main()
+"""
+
+Ended = subprocess.CompletedProcess[str]
+
+
 @dataclass(frozen=True)
 class Shell:
     """A folder in which commands are typed."""
@@ -56,16 +71,50 @@ class Shell:
     folder: Path
     space: Path
 
+    def run(self, *args: str) -> Ended:
+        """Run a command in this process, which has loaded its libraries already."""
+        main = importlib.import_module(f"nas.cli.{args[0]}").main
+        out, err = io.StringIO(), io.StringIO()
+        streams = redirect_stdout(out), redirect_stderr(err)
+        with in_folder(self.folder), former_log(), streams[0], streams[1], pytest.raises(SystemExit) as ended:
+            main(args[1:])
+        return Ended(args, ended.value.code or 0, out.getvalue(), err.getvalue())
+
+    def run_process(self, *args: str, timeout: float = 240) -> Ended:
+        """Run a command in a process of its own, for seconds more than `run` takes."""
+        process = self.start(*args)
+        out, err = process.communicate(timeout=timeout)
+        return Ended(args, process.returncode, out, err)
+
     def start(self, *args: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", f"from nas.cli.{args[0]} import main; main()", *args[1:]]
+        command = [sys.executable, "-c", COMMAND.format(args[0]), *args[1:]]
         return subprocess.Popen(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
 
-    def run(self, *args: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-        process = self.start(*args)
-        out, err = process.communicate(timeout=timeout)
-        return subprocess.CompletedProcess(args, process.returncode, out, err)
+
+@contextmanager
+def in_folder(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextmanager
+def former_log() -> Iterator[None]:
+    """Take away afterwards the handlers that a command gives to the log."""
+    log = logging.getLogger("nas")
+    level, handlers = log.level, list(log.handlers)
+    try:
+        yield
+    finally:
+        for handler in set(log.handlers) - set(handlers):
+            log.removeHandler(handler)
+            handler.close()
+        log.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,12 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import nas
 from nas.errors import UserError
+from nas.export import load_checkpoint
 from nas.search import Run
 from nas.search.run import new_folder
 from nas.search.settings import settings_of
@@ -27,7 +31,7 @@ from tests.search.conftest import SHORT, Shell, alive_in_session, kill, wait_unt
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, shell_in: Callable[[Path], Shell]) -> tuple[Shell, Any]:
     shell = shell_in(tmp_path_factory.mktemp("finished"))
-    return shell, shell.run("search", "--space", "small.py", "--budget", "7", "--name", "one", *SHORT)
+    return shell, shell.run_process("search", "--space", "small.py", "--budget", "7", "--name", "one", *SHORT)
 
 
 def counted(run: Run) -> list[Any]:
@@ -55,6 +59,33 @@ def test_ends_with_a_table_a_checkpoint_and_the_next_commands(finished: tuple[Sh
     assert {"report.html", "search.log"} <= names
     assert "cache" not in names
     assert {p.name for p in shell.folder.iterdir()} == {"runs", "small.py"}
+
+
+def test_what_was_understood_of_the_images_is_in_the_log_the_report_and_the_checkpoint(shell: Shell) -> None:
+    """Warnings too, though the images are read before there is a log."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 8), ("val", 4), ("test", 4)):
+        for n in range(count):
+            mask = np.where(rng.random((16, 24)) < 0.5, 255, rng.integers(0, 2 if split == "train" else 3, (16, 24)))
+            for kind, pixels in (("images", rng.integers(0, 256, (16, 24, 3), np.uint8)), ("masks", mask)):
+                (shell.folder / "set" / kind / split).mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(shell.folder / "set" / kind / split / f"{n}.png"), pixels.astype(np.uint8))
+    once = ("--budget", "1", "--best", "1", "--repeats", "1", "--steps", "2", "--workers", "1")
+    ended = shell.run("search", "--space", "small.py", "--data", "folder:set", "--name", "told", *once)
+    assert ended.returncode == 0, ended.stderr
+    folder = shell.folder / "runs" / "told"
+    log, page = (folder / "search.log").read_text(), (folder / "report.html").read_text()
+    never = "class 2 is ranked on and tested on but no labelled image shows it"
+    for said in (
+        "16 labelled (8 to learn from, 4 to rank on, 4 to test on), 0 unlabelled",
+        never,
+        "255 is read as void",
+    ):
+        assert said in log and said in page
+        assert said in ended.stdout + ended.stderr
+    assert any(never in each for each in json.loads((folder / "data.json").read_text())["warnings"])
+    kept = load_checkpoint(folder / "best.safetensors").provenance["data"]["understood"]
+    assert kept["images"] == {"labelled": 8, "unlabelled": 0, "validation": 4, "test": 4}
 
 
 def test_the_study_says_what_was_tried(finished: tuple[Shell, Any]) -> None:
@@ -128,7 +159,7 @@ def test_one_worker_and_one_seed_give_the_same_ranking_twice(shell: Shell) -> No
     tables = []
     for name in ("a", "b"):
         options = ("--budget", "12", "--workers", "1", "--seed", "3", "--name", name)
-        ended = shell.run("search", "--space", "small.py", *options, *SHORT)
+        ended = shell.run_process("search", "--space", "small.py", *options, *SHORT)
         assert ended.returncode == 0, ended.stderr
         table = pd.read_csv(shell.folder / "runs" / name / "ranking.csv")
         tables.append(table[["rank", "name", "hash", "miou", "interval", "search_miou"]])
@@ -316,7 +347,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(
     [
         ({"bugdet": 3}, "there is no setting 'bugdet': choose from best, budget, "),
         ({"budget": "3"}, "--budget 3: give 1 or more"),
-        ({"size": "32x48"}, "size '32x48': give a height and a width"),
+        ({"size": (32, 48, 64)}, "(32, 48, 64) is not a size: write height x width"),
         ({"labels": ["a", "b"]}, "labels ['a', 'b']: give it as text, like 1/8, 46, all or FILE.txt"),
         ({"data": Path("photos")}, "give it as text, like scenes or folder:PATH"),
     ],

@@ -21,7 +21,7 @@ import torch
 import nas
 from nas.space import Recipe
 from nas.training import Plan
-from nas.training.trainer import _Training
+from nas.training.trainer import Training
 
 RECIPE = Recipe(
     encoder=nas.Encoder(stages=(nas.Stage(width=8), nas.Stage(width=16), nas.Stage(width=16))),
@@ -88,7 +88,7 @@ def test_a_step_keeps_to_its_device_and_reads_nothing_from_it(candidate: Recipe,
         validation=split(4, True),
         shifted=False,
     )
-    training = _Training(candidate, data, Plan(3, (3,), 0, "meta"))  # type: ignore[arg-type]
+    training = Training(candidate, data, Plan(3, (3,), 0, "meta"))  # type: ignore[arg-type]
     batches = training._batches()
     training.network.train()
     for step in range(3):

@@ -11,9 +11,22 @@ LATEST = 100
 """Candidates from which the agreement of two orders is learnt: the time it takes is quadratic in them."""
 
 
+EARLIEST = 80
+"""The step before which scores say little: by then a plain network predicts more than one class and beats a class map
+by location (`benchmarks/results/learning_floor.md`)."""
+
+
 def rungs_of(steps: int, eta: int = 3, count: int = 3) -> tuple[int, ...]:
-    """`count` rungs, each `eta` times the one before, the last one being `steps`."""
-    rungs = {max(round(steps / eta**i), 1) for i in range(count)}
+    """`count` rungs at equal ratios, the last one being `steps`.
+
+    The ratio is `eta`, and less where the first rung would come before EARLIEST. A training too short for that has
+    its rungs at `eta` all the same.
+    """
+    first = steps / eta ** (count - 1)
+    if steps >= eta * EARLIEST:
+        first = max(first, EARLIEST)
+    ratio = (steps / first) ** (1 / (count - 1))
+    rungs = {max(round(steps / ratio**i), 1) for i in range(count)}
     return tuple(sorted(rungs))
 
 

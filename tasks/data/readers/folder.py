@@ -7,22 +7,30 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from nas.errors import UserError
-from tasks.data.copies import without_copies
 from tasks.data.file_facts import understand_files
 from tasks.data.files import by_stem, describe_unread, unread_images, walk_images
 from tasks.data.items import FileItem, pair_up
+from tasks.data.mask_counts import class_pixels
 from tasks.data.mask_meaning import understand_masks
+from tasks.data.parallel import progress_bar
 from tasks.data.readers.class_table import find_class_table
-from tasks.data.sets import Item, Source
-from tasks.data.splits import arrange, common_end, sequence_of
+from tasks.data.sets import Item, LeftOut, Source
+from tasks.data.splits import arrange, common_end, left_out, sequence_of
 from tasks.data.stems import label_files, pick, read_stems
+from tasks.data.together import bring_together
 
 __all__ = ["read_folder"]
 
 _log = logging.getLogger(__name__)
 
 _MASKS = ("masks", "labels", "annotations")
+
+_UNLABELLED = ("unlabelled", "unlabeled")
+
+_GAP = "frames beside a cut through a film"
 
 _SPLITS = {
     "pool": ("pool", "train", "training"),
@@ -36,9 +44,10 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     """Read `folder:PATH`.
 
     images/ and masks/ hold files of the same stem (a mask may add `_mask` or `_L`), or the same
-    subfolders train/, val/, test/. splits/*.txt (pool or train, search_val, val, test,
-    labelled_1_8 ...) list stems instead. unlabelled/ holds images without masks. classes.json or classes.txt
-    names the classes, and their colours where masks are colour images. Links to folders are followed.
+    subfolders train/, val/, test/. Images without a mask are unlabelled ones, as those in unlabelled/ are. splits/*.txt
+    (pool or train, search_val, val, test, labelled_1_8 ...) list stems instead. classes.json or classes.txt names the
+    classes, and their colours where masks are colour images. groups.csv says which images belong together. Links to
+    folders are followed.
 
     Raises:
         UserError: something is missing, does not fit, or cannot be read; the file is named.
@@ -48,24 +57,53 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     table = find_class_table(path, _part(path, _MASKS) or path, images)
     meaning = understand_masks(list(masks.values()), table, f"folder:{path}", progress)
     end = common_end(list(images))
+    masked, bare = _by_mask(images, masks, path)
     items = pair_up(
-        images, masks, meaning.code, lambda name: sequence_of(name.removesuffix(end)), f"folder:{path}", _mask_stems
+        masked, masks, meaning.code, lambda name: sequence_of(name.removesuffix(end)), f"folder:{path}", _mask_stems
     )
-    extra = _tree(path, ("unlabelled", "unlabeled"), optional=True)
+    extra = bare | {f"unlabelled/{name}": image for name, image in _tree(path, _UNLABELLED, optional=True).items()}
     files = understand_files(items, list(extra.values()), f"folder:{path}", progress)
-    by_name: dict[str, Item] = {item.name: item for item in files.items}
-    splits = arrange(**_declared(path / "splits", by_name))
-    unlabelled = tuple(FileItem(f"unlabelled/{name}", image, scale=files.scale) for name, image in extra.items())
     for note in (notes := (*meaning.notes, *files.notes)):
         _log.info("folder:%s: %s", path.name, note)
     for warning in (*meaning.warnings, *files.warnings):
         _log.warning("%s", warning)
+    unlabelled = tuple(FileItem(name, image, scale=files.scale) for name, image in extra.items())
+    with progress_bar(len(items) + len(unlabelled), f"folder:{path.name} images", progress) as bar:
+        together = bring_together(files.items, unlabelled, path, bar)
+    by_name: dict[str, Item] = {item.name: item for item in together.labelled}
+    declared = _declared(path / "splits", by_name | {item.name: item for item in together.extra if item.name in bare})
+    cut = len(declared) == 1
+    untested = {item.name for split, some in declared.items() if split != "pool" for item in some if item.name in bare}
+    declared = {split: tuple(item for item in some if item.name in by_name) for split, some in declared.items()}
+
+    shown = {count.path: class_pixels(count, meaning.code)[: len(meaning.names)] > 0 for count in meaning.counts}
+    none = np.zeros(len(meaning.names), bool)
+    mask_of = {item.name: item.mask_path or path for item in together.labelled}
+
+    def presence(some: Sequence[Item]) -> np.ndarray:
+        return np.array([shown.get(mask_of[item.name], none) for item in some]).reshape(len(some), len(none))
+
+    splits, copies = together.apart(arrange(**declared, presence=presence))
+    beside_test, of_test = together.extra_beside(
+        [item for item in together.extra if item.name not in untested], splits.test, "test on"
+    )
+    learnt, of_ranking = together.extra_beside(beside_test, splits.validation, "rank on")
+    unused = (
+        *_told("images to rank or test on that have no mask", sorted(untested)),
+        *_told(_GAP if cut else "images in no split", _names(left_out(together.labelled, *splits[:4], splits.copies))),
+        *copies,
+        *of_test,
+    )
     return Source(
         f"folder:{path.name}",
         meaning.names,
         meaning.colours,
         **splits._asdict(),
-        extra=without_copies(unlabelled, (*splits.validation, *splits.test)),
+        extra=learnt,
+        ranking_extra=left_out(beside_test, learnt),
+        ranking_left_out=of_ranking,
+        copied=together.copies,
+        left_out=unused,
         label_files=label_files(path / "splits"),
         labels="all",
         scale=files.scale,
@@ -82,6 +120,24 @@ def _of_images(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Mapping
     if found and lone:
         _log.warning("masks without an image, not used: %d, the first is %s", len(lone), lone[0])
     return found or masks
+
+
+def _by_mask(
+    images: Mapping[str, Path], masks: Mapping[str, Path], path: Path
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The images that have a mask, and those that have none.
+
+    Raises:
+        UserError: none has one.
+    """
+    masked = {name: image for name, image in images.items() if any(stem in masks for stem in _mask_stems(name))}
+    if not masked:
+        first, mask = next(iter(images.values())), next(iter(masks.values()))
+        raise UserError(
+            f"folder:{path}: none of the {len(images)} images has a mask, and the first of {len(masks)} masks is "
+            f"{mask.name}: give a mask the name of its image, as {first.stem}.png, or add _mask to it"
+        )
+    return masked, {name: image for name, image in images.items() if name not in masked}
 
 
 def _mask_stems(name: str) -> tuple[str, ...]:
@@ -134,15 +190,15 @@ def _declared(splits: Path, items: Mapping[str, Item]) -> dict[str, tuple[Item, 
             members = tuple(item for name, item in items.items() if "/" in name and name.split("/")[0].lower() in names)
             if members:
                 declared[split] = members
-        _tell_of_folders(items, declared)
     if "pool" not in declared:
         taken = {item.name for members in declared.values() for item in members}
         declared["pool"] = tuple(item for name, item in items.items() if name not in taken)
     return declared
 
 
-def _tell_of_folders(items: Mapping[str, Item], declared: Mapping[str, Sequence[Item]]) -> None:
-    """Warn of images that lie beside the folders that are splits, and serve nothing."""
-    used = sum(map(len, declared.values()))
-    if "pool" in declared and used < len(items):
-        _log.warning("%d images lie in no folder that is a split, and are not used", len(items) - used)
+def _told(reason: str, names: Sequence[str]) -> tuple[LeftOut, ...]:
+    return (LeftOut(reason, len(names), names[0]),) if names else ()
+
+
+def _names(items: Sequence[Item]) -> list[str]:
+    return [item.name for item in items]

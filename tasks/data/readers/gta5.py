@@ -14,7 +14,7 @@ from tasks.data.palettes import CITYSCAPES, CITYSCAPES_TRAIN_IDS, Colour
 from tasks.data.parallel import progress_bar, threaded
 from tasks.data.readers.layout import find_root
 from tasks.data.sets import VOID, Source
-from tasks.data.splits import hold_out, left_out
+from tasks.data.splits import Division, hold_out, left_out
 
 __all__ = ["read_gta5"]
 
@@ -68,4 +68,5 @@ def read_gta5(path: Path, progress: bool = False) -> Source:
     rest, test = hold_out(items, share=0.1)
     pool, validation = hold_out(rest, share=0.1)
     spare = left_out(rest, pool, validation)
-    return Source("gta5", tuple(CITYSCAPES), tuple(CITYSCAPES.values()), pool, validation, test, spare=spare)
+    splits = Division(pool, validation, test, spare, ranking_declared=False, test_declared=False)
+    return Source("gta5", tuple(CITYSCAPES), tuple(CITYSCAPES.values()), **splits._asdict())

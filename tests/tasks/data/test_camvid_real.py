@@ -9,6 +9,7 @@ import pytest
 
 from nas.training import class_pixels
 from tasks.data import load_data, open_source
+from tasks.data.doctor import examine, findings
 from tasks.data.readers import camvid
 from tasks.data.splits import arrange
 
@@ -35,7 +36,7 @@ def test_a_count_is_drawn_with_every_class() -> None:
 
 
 def test_the_cut_without_declared_splits_is_the_declared_one() -> None:
-    pool, ranking, test, spare = arrange(camvid._split(ROOT, "train"), test=camvid._split(ROOT, "test"))
+    pool, ranking, test, spare = arrange(camvid._split(ROOT, "train"), test=camvid._split(ROOT, "test"))[:4]
     declared = open_source(f"camvid:{ROOT}")
     assert pool == declared.pool
     assert ranking == declared.validation
@@ -52,3 +53,16 @@ def test_the_official_split_by_name_is_the_tutorials() -> None:
     for split in ("train", "val", "test"):
         for path in (ROOT / split).iterdir():
             assert camvid._official_split(path.stem) == split
+
+
+def test_the_doctor_says_nothing_untrue() -> None:
+    seen = examine(f"camvid:{ROOT}")
+    assert findings(seen) == []
+    assert len(seen.images) == 600 and {look.size for look in seen.images.values()} == {(360, 480)}
+    assert {split: len(names) for split, names in seen.splits.items()} == {
+        "labelled": 46,
+        "unlabelled": 192,
+        "validation": 123,
+        "test": 233,
+    }
+    assert seen.suggested == (144, 192)

@@ -19,7 +19,8 @@ from tasks.data.files import decode_image
 
 
 def load(root: Path, labels: str = "all", **more):
-    return load_data(f"folder:{root}", labels, progress=False, **more)
+    """With a ranking split, however few the images are."""
+    return load_data(f"folder:{root}", labels, progress=False, **{"folds": 0, **more})
 
 
 def test_classes_are_found_by_scanning(make_folder) -> None:
@@ -33,7 +34,7 @@ def test_classes_are_found_by_scanning(make_folder) -> None:
 
 def test_without_a_word_on_labels_all_masks_are_used(make_folder) -> None:
     root = make_folder()
-    everything = load_data(f"folder:{root}", progress=False)
+    everything = load(root, None)
     assert len(everything.labelled) == 6
     assert len(load(root, "1/3").labelled) == 2
 
@@ -83,7 +84,7 @@ def test_masks_that_are_all_void_are_refused_and_classes_that_never_show_are_nam
     paint(root, 1)
     (root / "classes.json").write_text('["background", "car", "kerb"]')
     load(root)
-    assert "classes that no labelled and no validation image shows: kerb" in caplog.text
+    assert "no image shows the class kerb" in caplog.text
     others = [{"name": "background", "value": 2}, {"name": "car", "value": 3}]
     (root / "classes.json").write_text(json.dumps({"classes": others, "void": [0, 1]}))
     with pytest.raises(UserError, match="the labelled masks are void in every pixel"):
@@ -250,7 +251,7 @@ def test_a_value_beyond_the_named_classes(make_folder) -> None:
 def test_subfolders_are_splits(tmp_path: Path, write_image, write_mask) -> None:
     for split, count in (("train", 5), ("val", 2), ("test", 3)):
         for n in range(count):
-            write_image(tmp_path / "images" / split / f"{n}.webp")
+            write_image(tmp_path / "images" / split / f"{n}.webp", seed=10 * count + n)
             write_mask(tmp_path / "masks" / split / f"{n}_mask.png", np.indices((12, 16))[0] % 2)
     data = load(tmp_path)
     assert data.labelled.names == tuple(f"train/{n}" for n in range(5))
@@ -291,9 +292,15 @@ def test_unlabelled_copies_of_held_out_images_are_left_out(make_folder, write_im
     for split in ("pool", "validation", "test"):
         of = getattr(source, split)[0].name
         shutil.copy(root / "images" / f"{of}.png", root / "unlabelled" / f"{split}.png")
-    extra = [item.name for item in open_source(f"folder:{root}").extra]
-    assert extra == ["unlabelled/new", "unlabelled/pool"]
-    assert "unlabelled images that are copies of images to rank or test on, left out: 2" in caplog.text
+    again = open_source(f"folder:{root}")
+    assert [item.name for item in again.extra] == ["unlabelled/new", "unlabelled/pool"]
+    what = "unlabelled images that are copies of images to"
+    assert [(out.reason, out.count) for out in again.left_out] == [(f"{what} test on", 1)]
+    load(root)
+    assert f"left out: 1 {what} test on, the first is unlabelled/test" in caplog.text
+    assert f"left out: 1 {what} rank on, the first is unlabelled/validation" in caplog.text
+    # With folds there are no other images to rank on than the labelled ones.
+    assert set(load(root, folds=3).unlabelled.names) == {"unlabelled/new", "unlabelled/pool", "unlabelled/validation"}
 
 
 def test_what_tools_leave_beside_the_files_is_passed_over(make_folder, write_image, write_mask, caplog) -> None:

@@ -48,7 +48,7 @@ def test_lines_as_published(cityscapes: Path, tmp_path: Path, line: str) -> None
     stems = ("aachen_000000_000019", "ulm_000003_000019")
     file = tmp_path / "labelled.txt"
     file.write_text("\n".join(line.format(city=stem.split("_")[0], stem=stem) for stem in stems))
-    data = load_data(f"cityscapes:{cityscapes}", str(file), progress=False)
+    data = load_data(f"cityscapes:{cityscapes}", str(file), folds=0, progress=False)
     assert data.labelled.names == stems
     assert len(data.unlabelled) == 18 - 2 and len(data.validation) == 12
 
@@ -60,7 +60,7 @@ def test_a_list_may_take_from_ranking_and_from_the_gaps(cityscapes: Path, tmp_pa
     listed = (source.pool[0].name, source.spare[0].name, source.validation[0].name)
     file = tmp_path / "labelled.txt"
     file.write_text("\n".join(listed))
-    data = load_data(f"cityscapes:{cityscapes}", str(file), progress=False)
+    data = load_data(f"cityscapes:{cityscapes}", str(file), folds=0, progress=False)
     assert set(data.labelled.names) == set(listed)
     parts = (data.labelled, data.unlabelled, data.validation, data.test)
     assert [len(part) for part in parts] == [3, 17, 11, 2]
@@ -94,16 +94,16 @@ def test_the_test_split_stays_shut_and_ranking_is_not_emptied(cityscapes: Path, 
     file = tmp_path / "labelled.txt"
     file.write_text("val/lindau/lindau_000000_000019_leftImg8bit.png\n")
     with pytest.raises(UserError, match=r"lindau_000000_000019_leftImg8bit is no image"):
-        load_data(f"cityscapes:{cityscapes}", str(file), progress=False)
+        load_data(f"cityscapes:{cityscapes}", str(file), folds=0, progress=False)
     validation = open_source(f"cityscapes:{cityscapes}").validation
     file.write_text("\n".join(item.name for item in validation))
     with pytest.raises(UserError, match="all 12 images held out for ranking"):
-        load_data(f"cityscapes:{cityscapes}", str(file), progress=False)
+        load_data(f"cityscapes:{cityscapes}", str(file), folds=0, progress=False)
 
 
 @pytest.mark.parametrize(("labels", "count"), [("1/8", 2), ("1/4", 4), ("1/2", 9)])
 def test_fractions_count_the_pool(cityscapes: Path, labels: str, count: int) -> None:
-    data = load_data(f"cityscapes:{cityscapes}", labels, progress=False)
+    data = load_data(f"cityscapes:{cityscapes}", labels, folds=0, progress=False)
     assert (len(data.labelled), len(data.unlabelled)) == (count, 18 - count)
     assert len(data.classes) == 19
 

@@ -70,8 +70,8 @@ def test_sizes_that_differ_follow_the_first_image(make_folder, write_image, writ
 
 def test_the_disk_cache_holds_the_same_pixels_and_goes(make_folder, tmp_path: Path) -> None:
     root, cache = make_folder(), tmp_path / "run"
-    in_memory = load_data(f"folder:{root}", "2", progress=False)
-    on_disk = load_data(f"folder:{root}", "2", cache_gb=1e-6, folder=cache, progress=False)
+    in_memory = load_data(f"folder:{root}", "2", folds=0, progress=False)
+    on_disk = load_data(f"folder:{root}", "2", cache_gb=1e-6, folder=cache, folds=0, progress=False)
     assert isinstance(on_disk.labelled.images, np.memmap)
     assert len(list(cache.iterdir())) == 7
     for part in ("labelled", "unlabelled", "validation", "test"):
@@ -83,7 +83,7 @@ def test_the_disk_cache_holds_the_same_pixels_and_goes(make_folder, tmp_path: Pa
 def test_another_set_as_the_unlabelled_one(make_folder) -> None:
     source, target = make_folder(name="day"), make_folder(count=20, name="night", size=(24, 32))
     data = load_data(f"folder:{source}", "3", unlabelled=f"folder:{target}", progress=False)
-    alone = load_data(f"folder:{target}", "all", progress=False)
+    alone = load_data(f"folder:{target}", "all", folds=0, progress=False)
     assert data.name == "folder:day -> folder:night"
     assert (len(data.labelled), data.size) == (3, (12, 16))
     assert data.unlabelled.names == alone.labelled.names and data.unlabelled.masks is None
@@ -100,7 +100,7 @@ def test_classes_must_agree(make_folder) -> None:
 
 def test_the_set_itself_as_unlabelled_changes_nothing(make_folder) -> None:
     spec = f"folder:{make_folder()}"
-    data = load_data(spec, "2", unlabelled=spec, progress=False)
+    data = load_data(spec, "2", unlabelled=spec, folds=0, progress=False)
     assert (len(data.labelled), len(data.unlabelled)) == (2, 4)
     assert not set(data.labelled.names) & set(data.unlabelled.names)
 
@@ -117,8 +117,11 @@ def test_shapes_are_checked() -> None:
         ImageSet(images, None, ("a",))
     with pytest.raises(ValueError, match="masks"):
         ImageSet(images, np.zeros((2, 4, 5), np.uint8), ("a", "b"))
-    one = ImageSet(images, None, ("a", "b"))
-    assert FewLabelData("n", ("a",), ((0, 0, 0),), one, one, one, one).nbytes == 4 * images.nbytes
+    one, other = ImageSet(images, None, ("a", "b")), ImageSet(images, None, ("c", "d"))
+    data = FewLabelData("n", ("a",), ((0, 0, 0),), one, other, one, one)
+    assert data.nbytes == 2 * images.nbytes  # what two parts share lies in memory once
+    with pytest.raises(ValueError, match="3 groups do not fit 2 labelled images"):
+        FewLabelData("n", ("a",), ((0, 0, 0),), one, other, one, one, groups=("a", "b", "c"))
 
 
 def test_importing_does_not_load_opencv() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import UserError
@@ -69,7 +70,8 @@ def test_short_films_stay_whole() -> None:
 
 def test_missing_splits_are_cut_from_the_pool() -> None:
     film = items([f"a_{frame:03d}" for frame in range(100)])
-    pool, ranking, test, spare = arrange(film)
+    pool, ranking, test, spare, declared = arrange(film)[:5]
+    assert not declared
     assert names(test) == [f"a_{frame:03d}" for frame in range(75, 100)]
     assert names(ranking) == [f"a_{frame:03d}" for frame in range(49, 73)]
     assert names(pool) == [f"a_{frame:03d}" for frame in range(47)]
@@ -79,7 +81,8 @@ def test_missing_splits_are_cut_from_the_pool() -> None:
 def test_official_validation_stands_in_for_a_missing_test() -> None:
     film, val = items([f"a_{frame:03d}" for frame in range(30)]), items(["b_0", "b_1"])
     assert names(arrange(film, val=val)[2]) == ["b_0", "b_1"]
-    pool, ranking, test, spare = arrange(film, val=val, test=items(["c_0"]))
+    pool, ranking, test, spare, declared = arrange(film, val=val, test=items(["c_0"]))[:5]
+    assert declared
     assert (len(pool), names(ranking), names(test), spare) == (30, ["b_0", "b_1"], ["c_0"], ())
 
 
@@ -93,3 +96,45 @@ def test_an_overlap_is_named() -> None:
     check_disjoint(Source("s", ("x", "y"), ((0, 0, 0), (1, 1, 1)), one, two, three))
     with pytest.raises(UserError, match="a is in pool and test"):
         check_disjoint(Source("s", ("x", "y"), ((0, 0, 0), (1, 1, 1)), one, two, one))
+
+
+def shown(presence: np.ndarray, photos: list[FileItem]):
+    place = {item.name: n for n, item in enumerate(photos)}
+    return lambda some: presence[[place[item.name] for item in some]].reshape(len(some), presence.shape[1])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(12, 60), st.integers(1, 6), st.integers(0, 999))
+def test_every_split_holds_every_class_that_enough_photos_show(count: int, classes: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    presence = rng.random((count, classes)) < rng.uniform(0.1, 0.9, classes)
+    photos = items([f"p{n}" for n in range(count)], film=False)
+    pool, ranking, test, spare = arrange(photos, presence=shown(presence, photos))[:4]
+    assert sorted(names((*pool, *ranking, *test))) == sorted(names(tuple(photos))) and not spare
+    plain = arrange(photos)
+    assert [len(part) for part in plain[:3]] == [len(pool), len(ranking), len(test)]
+    parts = [shown(presence, photos)(part).any(0) for part in (pool, ranking, test)]
+    enough = presence.sum(0) >= 3 * classes
+    assert all(part[enough].all() for part in parts)
+    # What one photo alone shows is learnt.
+    assert parts[0][presence.any(0)].all()
+
+
+def test_photos_sorted_by_what_they_show_are_split_alike() -> None:
+    photos = items([f"IMG_{n}" for n in range(30)], film=False)
+    presence = np.array([[True, n >= 27] for n in range(30)])
+    pool, ranking, test = arrange(photos, presence=shown(presence, photos))[:3]
+    for part in (pool, ranking, test):
+        assert set(names(part)) & {"IMG_27", "IMG_28", "IMG_29"}
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=3, max_size=12))
+def test_groups_are_held_out_whole(sizes: list[int]) -> None:
+    photos = [
+        FileItem(f"{group}-{n}", Path(), group=f"g{group}") for group, size in enumerate(sizes) for n in range(size)
+    ]
+    pool, ranking, test = arrange(photos)[:3]
+    groups = [{item.group for item in part} for part in (pool, ranking, test)]
+    assert all(groups) and sum(map(len, groups)) == len(sizes)
+    assert len(pool) + len(ranking) + len(test) == len(photos)

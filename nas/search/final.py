@@ -1,0 +1,251 @@
+"""The final training: the best contenders are trained for longer, and the best of them is exported.
+
+The length of a search's trainings decides who wins, not what people take home. Where candidates were compared on
+folds, the winner is trained once more on all labelled images, for the steps that served it best on the folds.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+
+from nas.errors import UserError
+from nas.pool import Done, Ended, Failed, Infeasible, Job, Lost, Pool, Rung
+from nas.search.progress import Progress
+from nas.search.ranking import Contender
+from nas.search.settings import Settings
+from nas.search.timing import LAST, Clock
+from nas.search.work import Task
+from nas.wording import counted, duration
+
+__all__ = ["FINALISTS", "FinalTraining", "Outcome", "finalists", "longer", "with_final"]
+
+log = logging.getLogger("nas")
+
+FINALISTS = 3
+"""Contenders that are trained for longer."""
+
+LONGER = 3
+"""How many times the search's steps they are trained for unless told."""
+
+MARGIN = 1.25
+"""How much longer than expected a training may take before it would miss the limit of time."""
+
+WORTHWHILE = 1.3
+"""How many times the search's steps a longer training takes at least."""
+
+FINAL = "final"
+"""Study attribute: validation mIoU of each finalist by step, by hash."""
+
+ON_ALL = "trained on all labels"
+"""Study attribute: the hash, schedule and last step of the training on all labelled images."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is exported.
+
+    Attributes:
+        digest: the candidate's hash.
+        checkpoint: its weights.
+        steps: how many steps they were trained for.
+        miou: its validation mIoU at that length.
+    """
+
+    digest: str
+    checkpoint: Path
+    steps: int
+    miou: float
+
+
+def longer(settings: Settings) -> int:
+    """Steps that finalists are trained for; 0 where none is trained for longer."""
+    return LONGER * settings.full_steps if settings.final_steps is None else settings.final_steps
+
+
+def finalists(table: pd.DataFrame) -> list[str]:
+    """Hashes of the contenders to train for longer: the winner, those that tie with the first, and the best baseline.
+
+    Args:
+        table: as `nas.search.ranking.rank` gives it.
+    """
+    done = table[table["miou"].notna()]
+    wanted = [
+        *done.loc[done["winner"], "hash"],
+        *done["hash"].iloc[:1],
+        *done.loc[done["baseline"], "hash"].iloc[:1],
+        *done.loc[done["tie"], "hash"],
+    ]
+    return list(dict.fromkeys(wanted))[:FINALISTS]
+
+
+@dataclass
+class FinalTraining:
+    """Trains the finalists and says which checkpoint is exported.
+
+    Attributes:
+        folds: folds that candidates are compared on, 0 for one validation split.
+        checkpoint: where the weights of a candidate trained with a seed in the search are.
+        longest: where those of its final training go.
+        provenance: what a checkpoint says of the run.
+        clock: of this sitting.
+    """
+
+    study: optuna.Study
+    pool: Pool
+    settings: Settings
+    folds: int
+    entrants: list[Contender]
+    table: pd.DataFrame
+    checkpoint: Callable[[str, int], Path]
+    longest: Callable[[str], Path]
+    provenance: dict[str, Any]
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        # None of the seeds that ranked the contenders.
+        self.seed = self.settings.seed + self.settings.repeats
+        self.candidates = {contender.digest: contender.candidate for contender in self.entrants}
+
+    def run(self) -> Outcome:
+        """Train what is to be trained, and return what is exported.
+
+        Raises:
+            UserError: the final training of the winner failed.
+        """
+        winner = self.table[self.table["winner"]].iloc[0]
+        digest, steps, stop, miou = winner["hash"], self.settings.full_steps, self.settings.full_steps, winner["miou"]
+        curves = self._curves()
+        for finalist, curve in curves.items():
+            # Where the network is trained anew it may end at any rung, otherwise it is there at its end only.
+            for step in curve if self.folds else [max(curve)]:
+                if curve[step] > miou:
+                    digest, steps, stop, miou = finalist, max(curve), step, curve[step]
+        if self.folds:
+            return self._on_all_labels(digest, steps, stop, miou)
+        if steps > self.settings.full_steps:
+            return Outcome(digest, self.longest(digest), steps, miou)
+        scores = winner["values"]
+        # Without a split to choose by, the first seed is as good as any.
+        seed = max(scores, key=lambda s: scores[s]) if self.settings.holdout else min(scores, key=int)
+        return Outcome(digest, self.checkpoint(digest, int(seed)), steps, miou)
+
+    def _curves(self) -> dict[str, dict[int, float]]:
+        """Validation mIoU by step of each finalist that was trained for longer."""
+        steps = longer(self.settings)
+        if not steps or not self.settings.holdout:
+            return {}
+        kept: dict[str, dict[str, float]] = self.study.user_attrs.get(FINAL, {})
+        wanted = finalists(self.table)
+        steps = self._fitted(wanted, steps)
+        if not steps:
+            log.info("No time is left to train the best contenders for longer.")
+            return {}
+        missing = [digest for digest in wanted if str(steps) not in kept.get(digest, {}) or self._lacks_weights(digest)]
+        expected = self._seconds(missing, steps)
+        if missing:
+            log.info(
+                "Final training: %s for %d steps each, about %s.",
+                counted(len(missing), "contender"),
+                steps,
+                duration(expected),
+            )
+        self._train(missing, steps, kept)
+        return {d: {int(s): v for s, v in kept[d].items()} for d in wanted if str(steps) in kept.get(d, {})}
+
+    def _fitted(self, digests: list[str], steps: int) -> int:
+        """As many steps as the time left allows, 0 where that is hardly more than in the search."""
+        expected = self._seconds(digests, steps)
+        if self.folds:
+            # Then one of them is trained on all labelled images.
+            expected += max(self._seconds([digest], steps) / self.folds for digest in digests)
+        share = (self.clock.left() - LAST) / (MARGIN * expected)
+        fitting = steps if share >= 1 else int(max(share, 0.0) * steps)
+        return fitting if fitting >= WORTHWHILE * self.settings.full_steps else 0
+
+    def _lacks_weights(self, digest: str) -> bool:
+        return not self.folds and not self.longest(digest).exists()
+
+    def _seconds(self, digests: list[str], steps: int) -> float:
+        """Seconds of training these candidates for so many steps, on all workers."""
+        of_search = self.table.set_index("hash")["seconds"]
+        each = [float(np.nan_to_num(of_search[d])) * steps / self.settings.full_steps for d in digests]
+        return max(sum(each) / self.pool.slots, max(each, default=0.0))
+
+    def _train(self, digests: list[str], steps: int, kept: dict[str, dict[str, float]]) -> None:
+        """Train candidates for longer; their scores go into `kept` and the study."""
+        for number, digest in enumerate(digests):
+            save = None if self.folds else str(self.longest(digest))
+            task = Task(
+                self.candidates[digest], steps, self._rungs(steps), self.seed, save, self.provenance, folds=self.folds
+            )
+            self.pool.submit(Job(number, task))
+        progress = Progress(len(digests), "Final training")
+        curves: dict[int, dict[str, float]] = {number: {} for number in range(len(digests))}
+        running = set(curves)
+        try:
+            while running:
+                for message in self.pool.messages(timeout=0.5):
+                    number = message.job.id
+                    if isinstance(message, Rung):
+                        curves[number][str(message.step)] = message.value
+                        self.pool.answer(number, True)
+                    elif isinstance(message, Ended):
+                        running.discard(number)
+                        if isinstance(message, Done):
+                            kept[digests[number]] = {**curves[number], str(steps): message.result["miou"]}
+                            self.study.set_user_attr(FINAL, kept)
+                        progress.note("trained" if isinstance(message, Done) else "failed", _miou(message))
+                underway = sum(max(map(int, curves[n]), default=0) for n in running) / steps
+                progress.show(len(digests) - len(running), len(running), underway=underway)
+        finally:
+            progress.close()
+
+    def _rungs(self, steps: int) -> tuple[int, ...]:
+        """Steps at which a longer training is scored: some tenths of it."""
+        return tuple(sorted({max(round(share * steps), 1) for share in (0.2, 0.4, 0.6, 0.8, 1.0)}))
+
+    def _on_all_labels(self, digest: str, steps: int, stop: int, miou: float) -> Outcome:
+        """Train a candidate on every labelled image."""
+        target = self.longest(digest)
+        plan = [digest, steps, stop]
+        if self.study.user_attrs.get(ON_ALL) == plan and target.exists():
+            return Outcome(digest, target, stop, miou)
+        metrics = {"validation_miou": miou}
+        provenance = {**self.provenance, "scored on": f"{self.folds} folds of the labelled images"}
+        log.info("The winner is trained on all labelled images, %d steps.", stop)
+        task = Task(self.candidates[digest], steps, (), self.seed, str(target), provenance, stop=stop, metrics=metrics)
+        self.pool.submit(Job(0, task))
+        while True:
+            for message in self.pool.messages(timeout=0.5):
+                if isinstance(message, Rung):
+                    self.pool.answer(0, True)
+                elif isinstance(message, Done):
+                    self.study.set_user_attr(ON_ALL, plan)
+                    return Outcome(digest, target, stop, miou)
+                elif isinstance(message, Failed | Infeasible | Lost):
+                    raise UserError(f"the winner could not be trained on all labelled images: {message.reason}")
+
+
+def with_final(table: pd.DataFrame, study: optuna.Study, exported: Outcome) -> pd.DataFrame:
+    """The table with the score of each longer training, the steps it took, and what is exported as the winner."""
+    curves: dict[str, dict[str, float]] = study.user_attrs.get(FINAL, {})
+    last = {digest: max((int(step), miou) for step, miou in curve.items()) for digest, curve in curves.items()}
+    last[exported.digest] = exported.steps, exported.miou
+    return table.assign(
+        winner=table["hash"] == exported.digest,
+        final_miou=[last[d][1] if d in last else math.nan for d in table["hash"]],
+        final_steps=[last[d][0] if d in last else math.nan for d in table["hash"]],
+    )
+
+
+def _miou(message: Ended) -> float | None:
+    return message.result["miou"] if isinstance(message, Done) else None

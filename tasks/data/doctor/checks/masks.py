@@ -1,0 +1,163 @@
+"""What masks hold: values that are no class, soft edges, colours without a table, compression with loss."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nas.wording import counted
+from tasks.data.doctor.examined import Examined
+from tasks.data.doctor.finding import Finding, Severity
+from tasks.data.mask_counts import MaskCount, naming, tally
+from tasks.data.masks import MaskCode
+from tasks.data.palettes import Colour
+from tasks.data.sets import VOID
+from tasks.data.summary import void_told
+
+__all__ = ["check_masks", "histogram"]
+
+SOFT = 8
+"""Values between the outermost two from which a mask has soft edges rather than classes."""
+
+REGIONS = 0.5
+"""The least share of pixels that the two levels have between which edges are soft."""
+
+SHARP = "Export the masks without smoothing: nearest neighbour, no anti-aliasing, PNG."
+
+
+def check_masks(seen: Examined) -> list[Finding]:
+    """Masks that are compressed with loss, soft, of unknown colours or values, or whose 255 may be a class."""
+    counts = [look.count for look in seen.masks.values() if look.count is not None]
+    code = seen.members.code
+    lossy = [count for count in counts if count.lossy]
+    soft = [count for count in counts if not count.lossy and _soft(count, code)]
+    hard = [count for count in counts if not count.lossy and not _soft(count, code)]
+    untold = [count for count in hard if naming(count, code or MaskCode({}))[1] and not (code and code.colours)]
+    found = [*_smoothed(seen, lossy, soft), *_colours_untold(untold)]
+    if code is not None:
+        found += _unknown([count for count in hard if count not in untold], code)
+    return [*found, *_hidden_class(seen, hard)]
+
+
+def histogram(counts: Mapping[Any, int], most: int = 6) -> str:
+    """The most frequent values with their shares: `0 71%, 255 28%, 23 others 1.30%`."""
+    total = max(1, sum(counts.values()))
+    common = Counter(counts).most_common()
+    shown = sorted(common[:most]) if len(common) <= most else common[:most]
+    parts = [f"{value} {_percent(count / total)}" for value, count in shown]
+    if len(common) > most:
+        rest = sum(count for _, count in common[most:])
+        parts.append(f"{counted(len(common) - most, 'other')} {_percent(rest / total)}")
+    return ", ".join(parts)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.2%}"
+
+
+def _values(count: MaskCount, code: MaskCode | None) -> Mapping[int, int]:
+    """The values of a mask, of grey colours too."""
+    values, colours = naming(count, code or MaskCode({}))
+    if colours and all(len(set(colour)) == 1 for colour in colours):
+        return {colour[0]: pixels for colour, pixels in colours.items()}
+    return values
+
+
+def _soft(count: MaskCount, code: MaskCode | None) -> bool:
+    """Whether most pixels are of two levels far apart and there are many values between them."""
+    values = _values(count, code)
+    if len(values) < SOFT + 2:
+        return False
+    (one, n), (other, m) = max(
+        ((pair, other) for pair in values.items() for other in values.items() if abs(pair[0] - other[0]) >= 64),
+        key=lambda pairs: pairs[0][1] + pairs[1][1],
+        default=((0, 0), (0, 0)),
+    )
+    between = [value for value in values if min(one, other) < value < max(one, other)]
+    return len(between) >= SOFT and n + m >= REGIONS * sum(values.values())
+
+
+def _smoothed(seen: Examined, lossy: Sequence[MaskCount], soft: Sequence[MaskCount]) -> list[Finding]:
+    """Masks with values along their edges that no one drew; an error where a search cannot tell what they mean."""
+    code = seen.members.code
+    severity: Severity = "warning" if code is not None and code.lossy and not seen.members.refused else "error"
+    read_as = ", read as two classes" if severity == "warning" else ""
+    found = []
+    for counts, what in ((lossy, "compressed with loss (JPEG)"), (soft, "with soft edges")):
+        if counts:
+            values = histogram(_values(counts[0], code) or counts[0].colours, 3)
+            found.append(
+                Finding(
+                    severity,
+                    f"{counted(len(counts), 'mask')} {what}, such as {values}{read_as}",
+                    tuple(str(count.path) for count in counts),
+                    SHARP,
+                )
+            )
+    return found
+
+
+def _unknown(counts: Sequence[MaskCount], code: MaskCode) -> list[Finding]:
+    """Values or colours that are no class."""
+    strange: Counter[str] = Counter()
+    where = []
+    for count in counts:
+        values, colours = naming(count, code)
+        mine: dict[Any, int] = {value: n for value, n in values.items() if value not in code.values}
+        mine |= {colour: n for colour, n in colours.items() if colour not in code.colours}
+        if mine:
+            strange.update({str(value): n for value, n in mine.items()})
+            where.append(f"{count.path} ({', '.join(f'{value}: {n} pixels' for value, n in list(mine.items())[:3])})")
+    if not where:
+        return []
+    listed = ", ".join(value for value, _ in strange.most_common(5)) + (", ..." if len(strange) > 5 else "")
+    return [
+        Finding(
+            "error",
+            f"{counted(len(where), 'mask')} with values that are no class: {listed}",
+            tuple(where),
+            "Add them to classes.json, as a class or as void, or correct the masks.",
+        )
+    ]
+
+
+def _colours_untold(counts: Sequence[MaskCount]) -> list[Finding]:
+    if not counts:
+        return []
+    total: Counter[Colour] = Counter()
+    for count in counts:
+        total.update(count.colours)
+    entries = ", ".join(f'{{"name": "...", "colour": {list(colour)}}}' for colour, _ in total.most_common(12))
+    return [
+        Finding(
+            "error",
+            f"{counted(len(counts), 'colour mask')}, and nothing says which colour is which class ({histogram(total)})",
+            tuple(str(count.path) for count in counts),
+            f"Write classes.json beside the masks folder: [{entries}{', ...' if len(total) > 12 else ''}]",
+        )
+    ]
+
+
+def _hidden_class(seen: Examined, counts: Sequence[MaskCount]) -> list[Finding]:
+    """255 beside levels that are far apart, in a set without a table: void by custom, but perhaps the brightest class.
+
+    Where it is most of the masks, the reader warns of it.
+    """
+    code, source = seen.members.code, seen.members.source
+    if seen.members.table is not None or not seen.members.spec.startswith("folder:"):
+        return []
+    if code is None or code.values.get(VOID) != VOID or (source is not None and void_told(source)):
+        return []
+    values = tally(counts, code).values
+    levels = sorted(set(values) - {VOID})
+    if VOID not in values or len(levels) < 2 or max(levels) < 4 * len(levels):
+        return []
+    names = ", ".join(f'{{"name": "...", "value": {value}}}' for value in (*levels[:12], VOID))
+    return [
+        Finding(
+            "warning",
+            f"255 is read as void (no label), but beside {histogram(values)} it may be a class",
+            mend=f"If it is a class, say so in classes.json: [{names}]",
+        )
+    ]

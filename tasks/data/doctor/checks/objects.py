@@ -1,0 +1,84 @@
+"""Objects that are too small for the working size: they vanish when masks are resized."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from nas.errors import UserError
+from tasks.data.doctor.examined import Examined
+from tasks.data.doctor.finding import Finding
+from tasks.data.doctor.sizes import Size
+from tasks.data.masks import read_mask
+from tasks.data.parallel import progress_bar, threaded
+
+__all__ = ["check_objects"]
+
+LOOKED_AT = 24
+"""Masks that are looked at, spread over the set."""
+
+SPECK = 9
+"""Pixels under which a region is a slip of the pen and no object."""
+
+LOW = 4
+"""Pixels of height under which an object is hardly to be learnt."""
+
+ENOUGH = 5
+"""Objects of a class that are needed to speak of half of them."""
+
+
+def check_objects(seen: Examined) -> list[Finding]:
+    """Classes of which half the objects vanish or are under four pixels high at the working size."""
+    size = seen.size or seen.suggested
+    code = seen.members.code
+    paths = [look.path for look in seen.masks.values() if look.fault is None]
+    if size is None or code is None or not paths:
+        return []
+
+    def measure(place: float) -> list[tuple[int, float, bool]]:
+        try:
+            return list(_objects(read_mask(paths[int(place)], code), size))
+        except UserError:  # told by other checks
+            return []
+
+    places = np.linspace(0, len(paths) - 1, min(LOOKED_AT, len(paths))).tolist()
+    with progress_bar(len(places), "objects", False) as bar:
+        objects = [each for found in threaded(measure, places, bar) for each in found]
+    lost = []
+    for index, name in enumerate(seen.members.classes):
+        heights = [height for label, height, _ in objects if label == index]
+        gone = sum(vanished for label, _, vanished in objects if label == index)
+        if len(heights) < ENOUGH:
+            continue
+        if np.median(heights) < LOW or 2 * gone > len(heights):
+            lost.append(
+                f"{name} (half are {np.median(heights):.1f} pixels high or less, {gone / len(heights):.0%} vanish)"
+            )
+    if not lost:
+        return []
+    return [
+        Finding(
+            "note",
+            f"At {size[0]}x{size[1]} half of the objects of some classes are too small to be learnt",
+            tuple(lost),
+            "Work at a larger --size, or cut the images into tiles; what such classes score says little.",
+        )
+    ]
+
+
+def _objects(mask: np.ndarray, size: Size) -> Iterator[tuple[int, float, bool]]:
+    """Of each connected region: its class, its height at the working size, and whether it vanishes there."""
+    import cv2
+
+    rows, columns = (
+        ((np.arange(n) + 0.5) * length / n).astype(int) for n, length in zip(size, mask.shape, strict=True)
+    )
+    for label in np.unique(mask):
+        regions, of_pixel, stats, _ = cv2.connectedComponentsWithStats((mask == label).astype(np.uint8))
+        left = np.zeros(regions, bool)
+        left[np.unique(of_pixel[rows][:, columns])] = True
+        for region in range(1, regions):
+            if stats[region, cv2.CC_STAT_AREA] >= SPECK:
+                height = stats[region, cv2.CC_STAT_HEIGHT] * size[0] / mask.shape[0]
+                yield int(label), float(height), not left[region]

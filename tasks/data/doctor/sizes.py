@@ -1,0 +1,52 @@
+"""Which working size suits a set: its usual shape, affordable on the device, never above the photos' own."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from tasks.data.working_size import AREA, STEP, Size, affordable
+
+__all__ = ["AREA", "Size", "same_shape", "suggest_size", "usual_shape"]
+
+SAME_SHAPE = 1.1
+"""Ratios of width to height within this factor count as one shape."""
+
+
+def same_shape(one: float, other: float, within: float = SAME_SHAPE) -> bool:
+    """Whether two ratios of width to height are about the same."""
+    return max(one / other, other / one) <= within
+
+
+def usual_shape(sizes: Sequence[Size]) -> tuple[float, float]:
+    """The ratio of width to height that most images have, and the share of the images that have it."""
+    ratios = np.sort([math.log(width / height) for height, width in sizes])
+    near = math.log(SAME_SHAPE) + 1e-9
+    first = np.searchsorted(ratios, ratios - near, "left")
+    last = np.searchsorted(ratios, ratios + near, "right")
+    centre = int((last - first).argmax())
+    alike = ratios[first[centre] : last[centre]]
+    return float(np.exp(np.median(alike))), len(alike) / len(ratios)
+
+
+def suggest_size(sizes: Sequence[Size], device: str = "cpu") -> Size:
+    """A working size for images of these sizes: multiples of 16 of about the usual shape.
+
+    Args:
+        sizes: height and width of each image, at least one.
+        device: "cpu" or "cuda", which decides the area that can be afforded.
+    """
+    ratio, _ = usual_shape(sizes)
+    alike = [size for size in sizes if same_shape(size[1] / size[0], ratio)]
+    height, width = Counter(alike).most_common(1)[0][0]
+    if height * width <= AREA[device]:
+        return _whole(height), _whole(width)
+    return affordable((height, width), AREA[device])
+
+
+def _whole(length: int) -> int:
+    """The largest multiple of 16 that is not longer, or the length itself if that is under 16."""
+    return length // STEP * STEP or length

@@ -1,0 +1,133 @@
+"""The doctor's words on a terminal: what was understood, what is wrong, and what to type next."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nas.wording import counted
+from tasks.data.doctor.examined import Examined
+from tasks.data.doctor.finding import Finding, named
+from tasks.data.doctor.sizes import usual_shape
+from tasks.data.palettes import Colour
+
+__all__ = ["ClassRow", "class_rows", "class_table", "closing", "facts", "facts_text", "findings_text"]
+
+WIDTH = 100
+INDENT = 10
+
+MOST_CLASSES = 40
+"""Rows of a table of classes on a terminal; the page has all."""
+
+
+def facts(seen: Examined) -> list[tuple[str, str]]:
+    """What was understood of a set: a word and a sentence each."""
+    members = seen.members
+    masked = len(seen.masks)
+    rows = [("images", f"{len(members.members)}, {masked} with a mask")]
+    if seen.splits:
+        ranked = [("validation", f"ranked on {seen.folds} folds of the labelled")] if seen.folds else []
+        said = dict(ranked)
+        rows.append(("splits", ", ".join(said.get(split, f"{split} {len(n)}") for split, n in seen.splits.items())))
+    else:
+        rows.append(("splits", f"none, since a search refuses this set: {members.refused}"))
+    if members.source is not None:
+        rows += [("left out", f"{out.count} {out.reason}, the first is {out.first}") for out in members.source.left_out]
+    sizes = Counter(look.size for look in seen.readable.values())
+    if sizes:
+        common = ", ".join(f"{h}x{w} ({count})" for (h, w), count in sizes.most_common(3))
+        more = f" and {len(sizes) - 3} more" if len(sizes) > 3 else ""
+        ratio, share = usual_shape([look.size for look in seen.readable.values()])
+        shape = (
+            f"all {ratio:.2f} times as wide as high"
+            if share == 1
+            else f"{share:.0%} about {ratio:.2f} times as wide as high"
+        )
+        rows.append(("sizes", f"{common}{more}, {shape}"))
+    if seen.suggested is not None:
+        height, width = seen.suggested
+        rows.append(("resizing", f"to {height}x{width} is suggested (--size); without, to that of the first image"))
+    rows += [("read", note) for note in (members.source.notes if members.source is not None else ())]
+    return rows
+
+
+def facts_text(rows: Sequence[tuple[str, str]]) -> str:
+    """Facts in two columns."""
+    return "\n".join(_wrapped(fact, f"{word:<{INDENT}}", " " * INDENT) for word, fact in rows)
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A class, the colour it is shown in (None for void), and its share in each split."""
+
+    name: str
+    colour: Colour | None
+    shares: tuple[str, ...]
+
+
+def class_rows(seen: Examined) -> tuple[list[str], list[ClassRow]]:
+    """Splits that have labels, and for each class its share of their labelled pixels; void's is of all pixels."""
+    if seen.shares is None:
+        return [], []
+    shares = seen.shares
+    splits = [split for split, counts in shares.pixels.items() if counts.sum()]
+    rows = [
+        ClassRow(name, colour, tuple(_percent(shares.share(split)[index]) for split in splits))
+        for index, (name, colour) in enumerate(zip(shares.classes, seen.members.palette, strict=True))
+    ]
+    void = tuple(_percent(shares.void(split)) for split in splits)
+    return splits, [*rows, ClassRow("void", None, void)]
+
+
+def class_table(seen: Examined) -> str:
+    """`class_rows` as a table, empty where classes are not known."""
+    splits, rows = class_rows(seen)
+    if not splits:
+        return ""
+    shown = rows if len(rows) <= MOST_CLASSES else [*rows[: MOST_CLASSES - 2], rows[-1]]
+    wide = min(40, max(len("class"), *(len(row.name) for row in shown)))
+    lines = [f"{'class':<{wide}}" + "".join(f"  {split:>10}" for split in splits)]
+    for row in shown:
+        name = row.name if len(row.name) <= wide else f"{row.name[: wide - 3]}..."
+        lines.append(f"{name:<{wide}}" + "".join(f"  {share:>10}" for share in row.shares))
+    if len(shown) < len(rows):
+        lines.insert(-1, f"and {len(rows) - len(shown)} more classes")
+    return textwrap.indent("\n".join(lines), " " * INDENT)
+
+
+def findings_text(found: Sequence[Finding]) -> str:
+    """A paragraph a finding, errors first."""
+    return "\n\n".join(_paragraph(finding) for finding in found)
+
+
+def closing(found: Sequence[Finding], command: str) -> str:
+    """How many findings there are, and what to type next."""
+    counts = Counter(finding.severity for finding in found)
+    wrong = [counted(counts[kind], kind) for kind in ("error", "warning") if counts[kind]]
+    if not wrong:
+        return f"Nothing is wrong. Next:  {command}"
+    return f"{' and '.join(wrong)}. {'Once mended' if counts['error'] else 'Next'}:  {command}"
+
+
+def _paragraph(finding: Finding) -> str:
+    lines = [_wrapped(finding.what, f"{finding.severity:<{INDENT}}", " " * INDENT)]
+    if finding.where:
+        lines.append(_wrapped(named(finding.where), " " * INDENT, " " * INDENT))
+    if finding.mend:
+        lines.append(_wrapped(finding.mend, " " * INDENT, " " * INDENT))
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, first: str, rest: str) -> str:
+    # Paths stay whole, so that they can be copied.
+    return textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _percent(share: float) -> str:
+    if share == 0:
+        return "-"
+    return f"{share:.1%}" if share >= 0.001 else "<0.1%"

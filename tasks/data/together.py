@@ -1,0 +1,156 @@
+"""Which images of a folder belong together, by groups.csv, as frames of a film or as copies, and keeping them so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from nas.errors import UserError
+from nas.wording import counted
+from tasks.data.copies import count_copies, group_copies, near_copies
+from tasks.data.films import find_films
+from tasks.data.image_groups import GROUPS_FILE, in_groups, read_image_groups
+from tasks.data.items import FileItem
+from tasks.data.sets import Item, LeftOut, Pixels
+from tasks.data.splits import Division
+from tasks.data.thumbnails import thumbnails
+
+__all__ = ["Together", "bring_together"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Together:
+    """Images with masks and images without, each with its film (`sequence`) and `group`.
+
+    Attributes:
+        labelled, extra: the items.
+        pictures: a thumbnail of each by name.
+        given: the group that groups.csv gives, by name of the image.
+        copies: how many images with masks show the picture of another.
+    """
+
+    labelled: tuple[FileItem, ...]
+    extra: tuple[FileItem, ...]
+    pictures: dict[str, Pixels]
+    given: dict[str, str]
+    copies: int
+
+    def apart(self, splits: Division) -> tuple[Division, tuple[LeftOut, ...]]:
+        """The splits without images to learn from that are copies of those to rank or test on, and with what is out.
+
+        Copies within splits that are cut here are together anyway; declared splits and films may part them. A group of
+        groups.csv that declared splits part stays so, and a warning names it.
+
+        Raises:
+            UserError: nothing is left to learn from or to rank on.
+        """
+        self._tell_of_parted_groups(splits)
+        validation = self._without_copies(splits.validation, splits.test)
+        held = (*validation, *splits.test)
+        pool, spare = (self._without_copies(part, held) for part in (splits.pool, splits.spare))
+        lost = {item.name for item in (*splits.pool, *splits.validation, *splits.spare)}
+        lost -= {item.name for item in (*pool, *validation, *spare)}
+        if not lost:
+            return splits, ()
+        if not pool or not validation:
+            sides = ("rank on", "test on") if pool else ("learn from", "rank or test on")
+            raise UserError(
+                f"every image to {sides[0]} is a copy of one to {sides[1]}, the first is {min(lost)}: "
+                "give the splits other images"
+            )
+        copies = tuple(item for item in self.labelled if item.name in lost)
+        note = LeftOut("copies of images to rank or test on", len(lost), min(lost))
+        return splits._replace(pool=pool, validation=validation, spare=spare, copies=copies), (note,)
+
+    def extra_beside(
+        self, extra: Sequence[FileItem], held: Sequence[Item], purpose: str
+    ) -> tuple[tuple[FileItem, ...], tuple[LeftOut, ...]]:
+        """Of images without masks those that are no copies of the held-out ones and of no group of theirs.
+
+        Args:
+            extra: some of `self.extra`.
+            held: images that are held out.
+            purpose: what for, such as "test on".
+        """
+        groups = {self.given[item.name] for item in held if item.name in self.given}
+        kin = [item for item in extra if self.given.get(item.name) in groups]
+        others = tuple(item for item in extra if self.given.get(item.name) not in groups)
+        kept = self._without_copies(others, held)
+        names = {item.name for item in kept}
+        copied = [item for item in others if item.name not in names]
+        notes = [
+            (f"unlabelled images that are copies of images to {purpose}", copied),
+            (f"unlabelled images of the same group as images to {purpose}", kin),
+        ]
+        return kept, tuple(LeftOut(reason, len(some), some[0].name) for reason, some in notes if some)
+
+    def _without_copies(self, some: Sequence[Any], held: Sequence[Item]) -> tuple[Any, ...]:
+        """The items that show no picture of the held ones; frames of one film do not count as copies."""
+        pairs = near_copies(_stack(self.pictures, some), _stack(self.pictures, held))
+        lost = {one for one, other in pairs if not _related(some[one], held[other])}
+        return tuple(item for place, item in enumerate(some) if place not in lost)
+
+    def _tell_of_parted_groups(self, splits: Division) -> None:
+        sides = {"learn from": splits.pool, "rank on": splits.validation, "test on": splits.test}
+        of: dict[str, set[str]] = {}
+        for side, items in sides.items():
+            for item in items:
+                if item.name in self.given:
+                    of.setdefault(self.given[item.name], set()).add(side)
+        parted = [group for group, where in of.items() if len(where) > 1]
+        if parted:
+            more = f" and {len(parted) - 5} more" if len(parted) > 5 else ""
+            _log.warning(
+                "%s of %s are on both sides of the splits that the set declares: %s%s",
+                counted(len(parted), "group"),
+                GROUPS_FILE,
+                ", ".join(parted[:5]),
+                more,
+            )
+
+
+def bring_together(labelled: Sequence[FileItem], extra: Sequence[FileItem], folder: Path, bar: tqdm[Any]) -> Together:
+    """See which images belong together.
+
+    Args:
+        labelled: images with masks; their `sequence` is a guess by name.
+        extra: images without.
+        folder: where groups.csv may be.
+        bar: moved on by one an image.
+
+    Raises:
+        UserError: groups.csv cannot be read or does not fit the images.
+    """
+    every = (*labelled, *extra)
+    given: dict[str, str] = {}
+    if (folder / GROUPS_FILE).is_file():
+        every = in_groups(every, read_image_groups(folder / GROUPS_FILE), str(folder / GROUPS_FILE))
+        given = {item.name: item.group for item in every if item.group is not None}
+    pictures = thumbnails(every, bar)
+    count = len(labelled)
+    known = find_films(every[:count], pictures[:count])
+    grouped = group_copies(known, pictures[:count])
+    return Together(
+        grouped,
+        tuple(replace(item, sequence=None) for item in every[count:]),
+        dict(zip((item.name for item in every), pictures, strict=True)),
+        given,
+        count_copies(known, pictures[:count]),
+    )
+
+
+def _stack(pictures: dict[str, Pixels], items: Sequence[Item]) -> Pixels:
+    return np.stack([pictures[item.name] for item in items]) if items else np.zeros((0, 32, 32), np.uint8)
+
+
+def _related(one: Item, other: Item) -> bool:
+    """Whether two items are the same, or frames of one film."""
+    return one.name == other.name or (one.sequence is not None and one.sequence == other.sequence)

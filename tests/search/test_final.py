@@ -1,0 +1,180 @@
+"""The final training with a pool that trains in no time: who takes part, what is exported, what is not done twice."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+
+from nas.pool import Done, Job, Message, Rung
+from nas.search.final import FinalTraining, Outcome, finalists, with_final
+from nas.search.naive import unbeaten, with_naive
+from nas.search.ranking import Contender, rank
+from nas.search.settings import Settings
+from nas.search.timing import Clock
+
+STEPS = 10
+
+
+@dataclass
+class Instant:
+    """A pool that answers each task at once with the score that `curves` has for its steps, by candidate."""
+
+    curves: dict[str, dict[int, float]]
+    slots: int = 2
+    tasks: list[Any] = field(default_factory=list)
+    waiting: list[Job] = field(default_factory=list)
+
+    def submit(self, job: Job) -> None:
+        self.tasks.append(job.payload)
+        self.waiting.append(job)
+
+    def answer(self, job_id: int, go_on: bool) -> None:
+        assert go_on
+
+    def messages(self, timeout: float) -> list[Message]:
+        jobs, self.waiting = self.waiting, []
+        found: list[Message] = []
+        for job in jobs:
+            task = job.payload
+            curve = self.curves[task.candidate]
+            found += [Rung(job, step, curve.get(step, 0.0)) for step in task.rungs]
+            if task.save:
+                Path(task.save).touch()
+            found.append(Done(job, {"miou": curve.get(task.steps, 0.0)}))
+        return found
+
+
+def table_of(scores: dict[str, list[float]], baselines: tuple[str, ...] = ()) -> tuple[list[Contender], pd.DataFrame]:
+    entrants = [
+        Contender(f"recipe {name}", name, None if name in baselines else i, i if name in baselines else None)
+        for i, name in enumerate(scores)
+    ]
+    results = {
+        name: {str(seed): {"miou": miou, "seconds": 2.0, "peak_mb": 1.0} for seed, miou in enumerate(values)}
+        for name, values in scores.items()
+    }
+    return entrants, rank(entrants, results, optuna.create_study(direction="maximize"))
+
+
+SCORES = {"a": [0.50, 0.52, 0.54], "b": [0.51, 0.51, 0.52], "c": [0.30, 0.31, 0.32], "d": [0.20, 0.21, 0.22]}
+
+
+def final(
+    folder: Path, pool: Instant, folds: int = 0, limit: float | None = None, study: Any = None, **settings: Any
+) -> tuple[FinalTraining, Outcome]:
+    entrants, table = table_of(SCORES, baselines=("c", "d"))
+    training = FinalTraining(
+        study or optuna.create_study(direction="maximize"),
+        pool,  # type: ignore[arg-type]
+        Settings(space="any.py", steps=STEPS, **settings),
+        folds,
+        entrants,
+        table,
+        lambda digest, seed: folder / f"{digest}-{seed}",
+        lambda digest: folder / f"{digest}-final",
+        {},
+        Clock(limit, time.monotonic()),
+    )
+    return training, training.run()
+
+
+def test_finalists_are_the_winner_the_ties_and_the_best_baseline() -> None:
+    _, table = table_of(SCORES, baselines=("c", "d"))
+    assert finalists(table) == ["a", "c", "b"] or finalists(table) == ["b", "a", "c"]
+
+
+def test_the_best_after_the_longer_training_is_exported(tmp_path: Path) -> None:
+    pool = Instant({"recipe a": {30: 0.55}, "recipe b": {30: 0.60}, "recipe c": {30: 0.58}})
+    _, exported = final(tmp_path, pool)
+    assert exported == Outcome("b", tmp_path / "b-final", 30, 0.60)
+    assert {task.steps for task in pool.tasks} == {30}
+    # A seed that ranked nobody.
+    assert {task.seed for task in pool.tasks} == {3}
+
+
+def test_where_longer_is_no_better_the_search_s_own_network_is_exported(tmp_path: Path) -> None:
+    pool = Instant({f"recipe {name}": {30: 0.1} for name in "abc"})
+    training, exported = final(tmp_path, pool)
+    winner = training.table[training.table["winner"]].iloc[0]
+    best = max(winner["values"], key=winner["values"].get)
+    assert exported == Outcome(winner["hash"], tmp_path / f"{winner['hash']}-{best}", STEPS, winner["miou"])
+
+
+def test_final_steps_of_zero_train_nothing(tmp_path: Path) -> None:
+    pool = Instant({})
+    _, exported = final(tmp_path, pool, final_steps=0)
+    assert not pool.tasks
+    assert exported.steps == STEPS
+
+
+def test_with_folds_the_winner_is_trained_on_all_labels_as_long_as_served_it_best(tmp_path: Path) -> None:
+    curve = {6: 0.5, 12: 0.55, 18: 0.65, 24: 0.64, 30: 0.60}
+    pool = Instant({"recipe a": curve, "recipe b": {30: 0.6}, "recipe c": {30: 0.4}})
+    _, exported = final(tmp_path, pool, folds=3)
+    assert exported == Outcome("a", tmp_path / "a-final", 18, 0.65)
+    last = pool.tasks[-1]
+    assert (last.steps, last.stop, last.folds) == (30, 18, 0)
+    assert last.metrics == {"validation_miou": 0.65}
+    assert all(task.folds == 3 and task.save is None for task in pool.tasks[:-1])
+
+
+def test_nothing_is_trained_twice(tmp_path: Path) -> None:
+    study = optuna.create_study(direction="maximize")
+    curves = {"recipe a": {30: 0.7}, "recipe b": {30: 0.6}, "recipe c": {30: 0.4}}
+    for folds in (0, 3):
+        _, first = final(tmp_path, Instant(curves), folds=folds, study=study)
+        again = Instant(curves)
+        _, second = final(tmp_path, again, folds=folds, study=study)
+        assert (first, again.tasks) == (second, [])
+        (tmp_path / "a-final").unlink()
+        repeated = Instant(curves)
+        assert final(tmp_path, repeated, folds=folds, study=study)[1] == first
+        assert [task.candidate for task in repeated.tasks] == ["recipe a"]
+        study = optuna.create_study(direction="maximize")
+
+
+def test_a_limit_on_time_shortens_the_longer_training_or_leaves_it_out(tmp_path: Path) -> None:
+    curves = {f"recipe {name}": {} for name in "abc"}
+    # Trainings of 2 s for 10 steps: three of 30 steps take 9 s on two workers, a quarter more in the worst case.
+    whole, short = Instant(curves), Instant(curves)
+    final(tmp_path, whole, limit=10 + 12.0)
+    assert {task.steps for task in whole.tasks} == {30}
+    final(tmp_path, short, limit=10 + 8.0)
+    assert {task.steps < 30 and task.steps >= 13 for task in short.tasks} == {True}
+    none = Instant(curves)
+    final(tmp_path, none, limit=10 + 2.0)
+    assert not none.tasks
+
+
+def test_naive_baselines_stand_in_the_table_and_unbeaten_ones_are_told() -> None:
+    study = optuna.create_study(direction="maximize")
+    _, table = table_of(SCORES, baselines=("c", "d"))
+    table = with_final(table, study, Outcome("a", Path("a"), 30, 0.55))
+    whole = with_naive(table, {"location map": {"validation": 0.4, "test": 0.3}}, 0.5)
+    assert whole["name"].tolist().index("location map") == 2
+    assert whole["winner"].sum() == 1
+    assert not unbeaten(whole)
+    beaten = with_naive(table, {"Otsu's threshold": {"validation": 0.4, "test": 0.55}}, 0.5)
+    assert unbeaten(beaten) == ["Otsu's threshold has 0.550 on the test split, it 0.500"]
+    assert len(unbeaten(with_naive(table, {"location map": {"validation": 0.6, "test": 0.1}}, 0.5))) == 1
+
+
+@pytest.mark.parametrize("scores", [{"a": [0.5]}, SCORES])
+def test_the_table_is_read_again_as_it_was_written(tmp_path: Path, scores: dict[str, list[float]]) -> None:
+    study = optuna.create_study(direction="maximize")
+    _, table = table_of(scores)
+    table = with_naive(
+        with_final(table, study, Outcome("a", Path("a"), 10, 0.5)),
+        {"location map": {"validation": 0.4, "test": 0.3}},
+        0.5,
+    )
+    table.drop(columns="values").to_csv(tmp_path / "ranking.csv")
+    again = pd.read_csv(tmp_path / "ranking.csv", index_col="rank", dtype={"hash": str})
+    assert again["winner"].dtype == bool
+    assert again["name"].tolist() == table["name"].tolist()

@@ -1,0 +1,113 @@
+"""How long a search takes: the arithmetic of the estimate, and what a limit on time leaves of a search."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+
+import pytest
+
+from nas.search.settings import UNLIMITED, Settings, settings_of
+from nas.search.stopping import AsyncHalving, NoStopping, rungs_of
+from nas.search.timing import (
+    EXPLORING,
+    Clock,
+    Pace,
+    Paces,
+    estimate,
+    expected_share,
+    fitted,
+    plan_text,
+)
+
+SETTINGS = Settings(space="any.py", steps=90, budget=20, repeats=3, best=3, final_steps=0)
+PACE = Pace(step=0.1, validation=1.0, peak_mb=300.0)
+PACES = Paces((PACE,), (PACE,))
+
+
+def clock(limit: float | None, spent: float = 0.0) -> Clock:
+    return Clock(limit, time.monotonic() - spent)
+
+
+def test_a_training_takes_its_steps_and_evaluations_on_each_fold() -> None:
+    assert PACE.training(90, 3, 0) == pytest.approx(12.0)
+    assert PACE.training(90, 3, 4) == pytest.approx(48.0)
+
+
+def test_without_stopping_every_candidate_is_trained_in_full() -> None:
+    assert expected_share(NoStopping((10, 30, 90)), 50, 0) == 1.0
+
+
+def test_halving_trains_the_share_that_its_rungs_let_through() -> None:
+    """Two thirds stop at 1/9, two thirds of the others at 1/3: (6/9 + 2/9 x 3 + 1/9 x 9) / 9 = .26, and the first
+    candidates go on whatever they score."""
+    ideal = (6 / 9 * 10 + 2 / 9 * 30 + 1 / 9 * 90) / 90
+    assert expected_share(AsyncHalving(rungs_of(90)), 2000, 0) == pytest.approx(ideal, rel=0.1)
+    assert expected_share(AsyncHalving(rungs_of(90)), 3, 0) > 0.5
+
+
+def test_the_estimate_is_the_work_over_the_workers() -> None:
+    rule = NoStopping(rungs_of(90))
+    found = estimate(SETTINGS, PACES, 2, rule, 0, 20, False, clock(None))
+    assert found.candidates == 20
+    assert found.exploring == pytest.approx(20 * 12.0 / 2, rel=0.1)  # and what a candidate takes beside its training
+    # The baseline and the three best, each on two seeds more.
+    assert found.ranking == pytest.approx(4 * 2 * 12.0 / 2)
+    assert found.final == 0.0
+    longer = estimate(replace(SETTINGS, final_steps=180), PACES, 2, rule, 0, 20, False, clock(None))
+    assert longer.final == pytest.approx(3 * 24.0 / 2)
+
+
+def test_with_folds_the_winner_is_trained_once_more() -> None:
+    found = estimate(SETTINGS, PACES, 2, NoStopping(rungs_of(90)), 3, 20, False, clock(None))
+    assert found.final == pytest.approx(12.0)
+
+
+def test_a_closed_recipe_is_one_candidate() -> None:
+    found = estimate(SETTINGS, Paces((), (PACE,)), 2, NoStopping(rungs_of(90)), 0, 20, True, clock(None))
+    assert found.candidates == 1
+
+
+@pytest.mark.parametrize("limit", [60.0, 600.0, 36000.0])
+def test_a_limit_on_time_holds_for_everything(limit: float) -> None:
+    settings = replace(SETTINGS, budget=UNLIMITED, final_steps=None)
+    ticking = clock(limit, spent=5.0)
+    found = estimate(settings, PACES, 2, AsyncHalving(rungs_of(90)), 0, UNLIMITED, False, ticking)
+    assert found.total <= limit + 1
+    assert found.exploring_ends(ticking) >= EXPLORING * limit
+    assert found.exploring_ends(ticking) <= found.ranking_ends(ticking) <= limit
+    assert 1 <= found.candidates < UNLIMITED
+
+
+def test_without_a_limit_nothing_ends_early() -> None:
+    found = estimate(SETTINGS, PACES, 2, NoStopping(rungs_of(90)), 0, 20, False, clock(None))
+    assert found.exploring_ends(clock(None)) == found.ranking_ends(clock(None)) == math.inf
+
+
+def test_a_short_limit_takes_folds_then_steps_but_only_what_was_left_open() -> None:
+    enough = fitted(SETTINGS, PACES, 2, 3, clock(3600.0), open_steps=True)
+    assert (enough[0].steps, enough[1]) == (90, 3)
+    # Three trainings of 36 s each on three folds, 24 s on two; two fifths of 2 x 100 s are there.
+    fewer_folds = fitted(SETTINGS, PACES, 2, 3, clock(100.0), open_steps=True)
+    assert (fewer_folds[0].steps, fewer_folds[1]) == (90, 2)
+    shorter, folds = fitted(SETTINGS, PACES, 2, 3, clock(60.0), open_steps=True)
+    assert folds == 2
+    assert 60 <= shorter.full_steps < 90
+    asked = fitted(replace(SETTINGS, folds=3), PACES, 2, 3, clock(30.0), open_steps=False)
+    assert (asked[0].steps, asked[1]) == (90, 3)
+    assert fitted(SETTINGS, PACES, 2, 3, clock(None), open_steps=True) == (SETTINGS, 3)
+
+
+def test_the_plan_is_said_in_words() -> None:
+    found = estimate(SETTINGS, PACES, 2, NoStopping(rungs_of(90)), 3, 20, False, clock(None))
+    text = plan_text(SETTINGS, PACES, found, 2, 3, clock(None))
+    assert "90 steps on each of 3 folds, about 36.0 s" in text
+    assert "20 candidates" in text
+    assert "0.6 GB" in text
+
+
+def test_time_alone_is_a_budget() -> None:
+    assert settings_of(space="unet.py", max_time=60.0).budget == UNLIMITED
+    assert settings_of(space="unet.py", max_time=60.0, budget=7).budget == 7
+    assert settings_of(space="unet.py").budget == 200

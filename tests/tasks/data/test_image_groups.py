@@ -1,0 +1,108 @@
+"""groups.csv: which images belong together, in the tables that spreadsheets write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nas.errors import UserError
+from tasks.data import load_data
+from tasks.data.image_groups import in_groups, read_image_groups
+from tasks.data.items import FileItem
+
+ROWS = (("aa.png", "patient 7"), ("ab.png", "patient 7"), ("ac.png", "Żółw"))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("head", ["image{}group", "File{}Patient", "filename{}site", None])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_tables_as_people_save_them(tmp_path: Path, separator: str, encoding: str, head: str | None, end: str) -> None:
+    lines = [separator.join(row) for row in ROWS]
+    if head is not None:
+        lines.insert(0, head.format(separator))
+    (tmp_path / "groups.csv").write_bytes((end.join(lines) + end).encode(encoding))
+    assert read_image_groups(tmp_path / "groups.csv") == ROWS
+
+
+def test_the_header_says_which_columns_count(tmp_path: Path) -> None:
+    file = tmp_path / "groups.csv"
+    file.write_text('age,patient,image\n61,"Doe, J.",aa\n58,Roe,ab\n')
+    assert read_image_groups(file) == (("aa", "Doe, J."), ("ab", "Roe"))
+    file.write_text("image,age,doctor\naa,61,x\n")
+    with pytest.raises(UserError, match="which column is the group"):
+        read_image_groups(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "is empty"),
+        (b"image,group\naa.png\n", "row 2 .* lacks an image or a group"),
+        (b"image,group\naa.png,\n", "row 2 .* lacks an image or a group"),
+        (b"image,group\n\xff\xe9,x\n", "no text in UTF-8 or UTF-16"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_a_line(tmp_path: Path, content: bytes, why: str) -> None:
+    (tmp_path / "groups.csv").write_bytes(content)
+    with pytest.raises(UserError, match=why):
+        read_image_groups(tmp_path / "groups.csv")
+
+
+def test_images_are_named_as_in_lists() -> None:
+    items = [FileItem(name, Path(f"{name}.png")) for name in ("train/aa", "train/ab", "test/aa", "test/é")]
+
+    def grouped(*rows: tuple[str, str]) -> list[str | None]:
+        return [item.group for item in in_groups(items, rows, "groups.csv")]
+
+    assert grouped(("train\\aa.png", "p"), ("ab", "q")) == ["p", "q", None, None]
+    assert grouped(("C:\\data\\images\\test\\aa.PNG", "p"), ("e\u0301.png", "q")) == [None, None, "p", "q"]
+    with pytest.raises(UserError, match="aa is in several folders"):
+        grouped(("aa", "p"))
+    with pytest.raises(UserError, match=r"ab\.png is in p and in q"):
+        grouped(("ab", "p"), ("ab.png", "q"))
+    with pytest.raises(UserError, match="no row names an image of this set; the first of 1 names zz"):
+        grouped(("zz", "p"))
+
+
+def test_groups_stay_on_one_side_and_their_unlabelled_images_too(make_folder, write_image) -> None:
+    root = make_folder(24)
+    for n in range(8):
+        write_image(root / "unlabelled" / f"u{n}.png", seed=100 + n)
+    names = sorted(path.stem for path in (root / "images").iterdir())
+    rows = [f"{name},site {place % 8}" for place, name in enumerate(names)]
+    rows += [f"unlabelled/u{n}.png,site {n}" for n in range(8)]
+    (root / "groups.csv").write_text("\n".join(["image,site", *rows]))
+    data = load_data(f"folder:{root}", progress=False)
+    of = dict(row.rsplit(",", 1) for row in rows)
+    tested = {of[name] for name in data.test.names}
+    assert len(data.test) == 6 and len(tested) == 2
+    assert not tested & {of[name] for name in data.labelled.names}
+    assert {of[f"{name}.png"] for name in data.unlabelled.names} == set(of.values()) - tested
+    assert data.summary is not None and data.summary.groups == 6
+    assert ("unlabelled images of the same group as images to test on", 2) in [
+        (out.reason, out.count) for out in data.summary.left_out
+    ]
+
+
+def test_a_group_that_declared_splits_part_is_named(make_folder, caplog) -> None:
+    root = make_folder()
+    names = sorted(path.stem for path in (root / "images").iterdir())
+    (root / "splits").mkdir()
+    (root / "splits" / "train.txt").write_text("\n".join(names[:8]))
+    (root / "splits" / "test.txt").write_text("\n".join(names[8:]))
+    (root / "groups.csv").write_text("\n".join(f"{name},p{place // 3}" for place, name in enumerate(names)))
+    data = load_data(f"folder:{root}", progress=False)
+    assert data.test.names == tuple(names[8:])
+    warning = "1 group of groups.csv are on both sides"
+    assert f"{warning} of the splits that the set declares: p2" in caplog.text
+    assert data.summary is not None and any(warning in each for each in data.summary.warnings)
+
+
+def test_one_group_cannot_be_split(make_folder) -> None:
+    root = make_folder()
+    names = sorted(path.stem for path in (root / "images").iterdir())
+    (root / "groups.csv").write_text("\n".join(f"{name},p" for name in names))
+    with pytest.raises(UserError, match="too few images to hold some out, 12 images of 1 group: at least 3 are needed"):
+        load_data(f"folder:{root}", progress=False)
