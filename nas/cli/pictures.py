@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nas.cli.inputs import Input
 from nas.errors import UserError
+from nas.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,7 +128,6 @@ def _write(path: Path, picture: np.ndarray) -> None:
     """Write class indices H x W or RGB H x W x 3."""
     import cv2
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     _, data = cv2.imencode(path.suffix, picture if picture.ndim == 2 else picture[..., ::-1])
-    path.unlink(missing_ok=True)  # a link of the old name leads elsewhere
-    path.write_bytes(data.tobytes())
+    with replacing(path) as temporary:  # not through a link of that name
+        temporary.write_bytes(data.tobytes())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nas import interrupt
 from nas.cli.errors import run
 from nas.cli.inputs import Input, find_inputs
 from nas.cli.pictures import KINDS, Pictures
@@ -87,7 +88,8 @@ def command(
     pictures.prepare(inputs, [checkpoint] if space is None else [checkpoint, space])
     for line in left_out:
         click.echo(f"skipped: {line}", err=True)
-    done, shapes = _segment(inputs, predictor, pictures)
+    with interrupt.heeded():
+        done, shapes = _segment(inputs, predictor, pictures)
     skipped = len(inputs) - len(done) + sum(left_out.values())
     click.echo(f"{out}: {_counted(done)} segmented" + (f", {skipped} skipped" if skipped else ""))
     if done:
@@ -107,6 +109,7 @@ def _segment(
     done: list[Input] = []
     shapes: list[tuple[int, ...]] = []
     for source in tqdm(inputs, unit="photo", leave=False, disable=None):
+        interrupt.check()
         with _skipping(source):
             if source.video:
                 film = VideoReader.open(source.path)
@@ -138,6 +141,7 @@ def _frames(film: VideoReader, predictor: Predictor) -> Iterator[tuple[np.ndarra
 
     count = 0
     for image in tqdm(film, film.path.name, total=film.frames, unit="frame", leave=False, disable=None):
+        interrupt.check()
         yield image, predictor.predict(image)
         count += 1
     if film.frames and count < 0.9 * film.frames:

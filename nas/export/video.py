@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nas import interrupt
 from nas.errors import UserError
 
 __all__ = ["VIDEO_SUFFIXES", "VideoReader", "VideoWriter"]
@@ -108,6 +109,7 @@ class VideoWriter:
 
         for suffix, codec in CONTAINERS:
             self.path = Path(f"{self._stem}{suffix}")
+            interrupt.unfinished.add(self._temporary)
             with _quiet():
                 fourcc = cv2.VideoWriter.fourcc(*codec)
                 writer = cv2.VideoWriter(str(self._temporary), fourcc, self._rate, (width, height))
@@ -126,6 +128,7 @@ class VideoWriter:
         if self._writer is not None:
             self._writer.release()
             self._temporary.replace(self.path)
+            interrupt.unfinished.discard(self._temporary)
 
 
 @contextmanager
