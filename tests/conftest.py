@@ -1,10 +1,26 @@
-"""One math thread: what the tests compute is tiny, and threads would only wait for each other."""
+"""What makes small computations quick in one large process: one math thread, and little to search for garbage."""
 
 from __future__ import annotations
+
+import gc
+import sys
 
 import scipy.linalg  # noqa: F401 - its BLAS must be there when the threads are limited
 import torch
 from threadpoolctl import threadpool_limits
 
+# Threads would only wait for each other: on a busy machine a sampler took ten times as long.
 threadpool_limits(1)
 torch.set_num_threads(1)
+
+MANY_MODULES = 100
+_modules_frozen = 0
+
+
+def pytest_runtest_setup() -> None:
+    """Keep loaded modules out of garbage collections, with one of which every training begins."""
+    global _modules_frozen
+    if len(sys.modules) > _modules_frozen + MANY_MODULES:
+        _modules_frozen = len(sys.modules)
+        gc.collect()
+        gc.freeze()

@@ -457,7 +457,7 @@ class PoolContract:
 
     def test_a_job_that_is_alive_does_not_hang_however_long_it_takes(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=1, hang_after=4.0) as pool:
-            pool.submit(Job(0, ("work_in_silence", 7.0)))
+            pool.submit(Job(0, ("work_in_silence", 5.0)))
             seen = drain(pool, 1)
         assert kinds(seen, 0) == ["Started", "Done"]
 

@@ -73,8 +73,10 @@ def test_a_pool_without_slots_is_refused(tmp_path: Path) -> None:
         LocalPool(Behaviours(tmp_path), slots=0, gpus=())
 
 
+# A process that is started in the background ignores SIGINT, and passes that on.
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path[:0] = {path!r}
 from pathlib import Path
 from nas.pool import Job, LocalPool, PoolError

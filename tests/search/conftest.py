@@ -15,6 +15,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 SMALL = """
@@ -51,6 +53,8 @@ space = replace(space, baselines=(first,)).where(lambda c: cost(c, (16, 24)).par
 """
 
 SHORT = ("--data", "scenes", "--size", "16x24", "--steps", "9", "--best", "2", "--repeats", "2")
+ALONE = (*SHORT, "--workers", "1")
+"""A worker takes three seconds to start."""
 
 
 # Restored, as a process that is started in the background ignores it and passes that on.
@@ -75,8 +79,13 @@ class Shell:
         """Run a command in this process, which has loaded its libraries already."""
         main = importlib.import_module(f"nas.cli.{args[0]}").main
         out, err = io.StringIO(), io.StringIO()
-        streams = redirect_stdout(out), redirect_stderr(err)
-        with in_folder(self.folder), former_log(), streams[0], streams[1], pytest.raises(SystemExit) as ended:
+        with (
+            in_folder(self.folder),
+            own_log(),
+            redirect_stdout(out),
+            redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
             main(args[1:])
         return Ended(args, ended.value.code or 0, out.getvalue(), err.getvalue())
 
@@ -104,16 +113,16 @@ def in_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def former_log() -> Iterator[None]:
-    """Take away afterwards the handlers that a command gives to the log."""
+def own_log() -> Iterator[None]:
+    """Give a command a log without handlers, as a new process has, and take away afterwards those it has added."""
     log = logging.getLogger("nas")
-    level, handlers = log.level, list(log.handlers)
+    level, log.handlers, before = log.level, [], log.handlers
     try:
         yield
     finally:
-        for handler in set(log.handlers) - set(handlers):
-            log.removeHandler(handler)
+        for handler in log.handlers:
             handler.close()
+        log.handlers = before
         log.setLevel(level)
 
 
@@ -130,6 +139,16 @@ def shell_in() -> Callable[[Path], Shell]:
 @pytest.fixture
 def shell(tmp_path: Path, shell_in: Callable[[Path], Shell]) -> Shell:
     return shell_in(tmp_path)
+
+
+def draw_set(root: Path, names: str) -> None:
+    """A `folder:` set of small images with masks of two classes."""
+    for name in names:
+        for kind in ("images", "masks"):
+            (root / kind).mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(ord(name))
+        cv2.imwrite(str(root / "images" / f"{name}.png"), rng.integers(0, 255, (16, 24, 3), np.uint8))
+        cv2.imwrite(str(root / "masks" / f"{name}.png"), rng.integers(0, 2, (16, 24), np.uint8))
 
 
 def alive_in_session(session: int) -> Iterator[int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from nas.search import Run
-from tests.search.conftest import SHORT, SMALL, Shell
+from tests.search.conftest import ALONE, SHORT, SMALL, Shell
 
 FUSED = SMALL.replace("Choice(Supervised(), CutMix())", "Fusion(S4GAN(threshold=1.0), MLMT())")
 
 
 def test_without_unlabelled_images_it_is_said_once_that_training_is_supervised(shell: Shell) -> None:
-    ended = shell.run("search", "--space", "small.py", "--budget", "4", "--name", "one", "--labels", "all", *SHORT)
+    ended = shell.run("search", "--space", "small.py", "--budget", "2", "--name", "one", "--labels", "all", *ALONE)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("No unlabelled images: supervised training stands in for CutMix.") == 1
     assert "unlabelled images" not in ended.stderr

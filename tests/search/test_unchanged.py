@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from nas.search import Run
-from tests.search.conftest import Shell
+from tests.search.conftest import Shell, draw_set
 
 TINY = ("--budget", "1", "--size", "16x24", "--steps", "3", "--best", "1", "--repeats", "1", "--workers", "1")
-
-
-def draw(root: Path, names: str) -> None:
-    """A `folder:` set of small images with masks of two classes."""
-    for name in names:
-        for kind in ("images", "masks"):
-            (root / kind).mkdir(parents=True, exist_ok=True)
-        rng = np.random.default_rng(ord(name))
-        cv2.imwrite(str(root / "images" / f"{name}.png"), rng.integers(0, 255, (16, 24, 3), np.uint8))
-        cv2.imwrite(str(root / "masks" / f"{name}.png"), rng.integers(0, 2, (16, 24), np.uint8))
 
 
 @pytest.fixture
 def begun(shell: Shell) -> Shell:
     """A finished run on a set beside it."""
-    draw(shell.folder / "set", "abcdefghi")
+    draw_set(shell.folder / "set", "abcdefghi")
     ended = shell.run("search", "--space", "small.py", "--data", "folder:set", "--name", "one", *TINY)
     assert ended.returncode == 0, ended.stderr
     return shell
@@ -44,7 +31,7 @@ def test_other_images_or_another_space_are_refused_and_moved_ones_are_not(begun:
     folder, run = begun.folder, begun.folder / "runs" / "one"
     assert Run(run).settings.data == f"folder:{folder / 'set'}"
 
-    draw(folder / "set", "x")
+    draw_set(folder / "set", "x")
     code, error = resumed(begun, "--repeats", "2")
     assert code == 2 and len(error.splitlines()) == 1
     assert "folder:set does not hold the images this run began with (5 labelled, 0 unlabelled, 2 validation, " in error

@@ -25,7 +25,7 @@ from nas.search import Run
 from nas.search.run import new_folder
 from nas.search.settings import settings_of
 from nas.search.trials import costs_budget, outcome
-from tests.search.conftest import SHORT, Shell, alive_in_session, kill, wait_until
+from tests.search.conftest import ALONE, SHORT, Shell, alive_in_session, draw_set, kill, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_the_winner_loads_and_evaluate_repeats_the_ranked_number(finished: tuple
 
 def test_a_finished_run_is_extended(finished: tuple[Shell, Any]) -> None:
     shell, _ = finished
-    ended = shell.run("search", "--resume", "runs/one", "--budget", "9")
+    ended = shell.run("search", "--resume", "runs/one", "--budget", "9", "--workers", "1")
     assert ended.returncode == 0, ended.stderr
     assert_budget_spent_once(Run(shell.folder / "runs" / "one"), 9)
 
@@ -206,7 +206,10 @@ def command_of(pid: int) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+SLOW_SIGNALS = [pytest.param(sign, marks=pytest.mark.slow) for sign in (signal.SIGKILL, signal.SIGTERM)]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, *SLOW_SIGNALS])
 def test_a_stopped_controller_leaves_no_process_and_a_run_that_resumes(shell: Shell, sign: int) -> None:
     # More than it can have tried before the signal is given, however busy the machine.
     process = start(shell, 60)
@@ -219,7 +222,7 @@ def test_a_stopped_controller_leaves_no_process_and_a_run_that_resumes(shell: Sh
         assert err.splitlines()[-1] == "nas-search: interrupted"
     wait_until(lambda: not list(alive_in_session(process.pid)), seconds=20)
     budget = len(counted(Run(folder))) + 2
-    ended = shell.run("search", "--resume", "runs/one", "--budget", str(budget))
+    ended = shell.run("search", "--resume", "runs/one", "--budget", str(budget), "--workers", "1")
     assert ended.returncode == 0, ended.stderr
     assert_budget_spent_once(Run(folder), budget)
 
@@ -268,12 +271,19 @@ def test_failures_keep_their_traceback_and_an_exhausted_space_ends_the_search(sh
     assert all("out of memory" in t.user_attrs["reason"] for t in by_outcome["infeasible"])
 
 
-def test_a_space_whose_constraints_nothing_meets_is_said_in_one_line(shell: Shell) -> None:
-    text = shell.space.read_text().replace("params < 1_000_000", "params < 1").replace("baselines=(first,)", "")
-    (shell.folder / "strict.py").write_text(text)
-    ended = shell.run("search", "--space", "strict.py", "--budget", "2", *SHORT)
+def test_a_space_whose_constraints_nothing_meets_is_said_in_one_line(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.search.explore.FRUITLESS", 20)
+    (shell.folder / "strict.py").write_text(
+        f"{shell.space.read_text()}\nspace = replace(space, baselines=()).where(lambda c: False)"
+    )
+    ended = shell.run("search", "--space", "strict.py", "--budget", "2", *ALONE)
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1].startswith("nas-search: error: no candidate passed the space's constraints")
+
+
+SET = ("--data", "folder:set")
 
 
 @pytest.mark.parametrize(
@@ -299,27 +309,23 @@ def test_a_space_whose_constraints_nothing_meets_is_said_in_one_line(shell: Shel
         (["--space", "small.py", "--hang-after", "0"], "--hang-after 0s: give a positive time"),
         (["--space", "small.py", "--storage", "foo"], "--storage foo cannot be opened"),
         (["--space", "small.py", "--storage", "sqlite:////nowhere/x.db"], "cannot be opened"),
-        (["--space", "small.py", "--name", "../x"], "--name '../x': give a plain name"),
-        (["--space", "small.py", "--name", ""], "--name '': give a plain name"),
+        (["--space", "small.py", *SET, "--name", "../x"], "--name '../x': give a plain name"),
+        (["--space", "small.py", *SET, "--name", ""], "--name '': give a plain name"),
         (["--space", "small.py", "--format", "nni"], "add --describe"),
         (["--resume", "runs/none", "--describe"], "give RUN/space.py"),
         (["--space", "exits.py"], "exits.py:1: SystemExit: 3"),
         (["--space", "nowhere.py"], "where: True is no function of a candidate"),
-        (["--space", "closed.py"], "the recipe cannot be built: Norms.encoder is 'bacth'"),
+        (["--space", "closed.py", *SET], "the recipe cannot be built: Norms.encoder is 'bacth'"),
         (["--space", "small.py", "--latency-on", "cpu"], "add it to --objectives"),
         (["--space", "small.py", "--objectives", "miou,latency", "--latency-on", "tpu"], "use cpu or cuda"),
         (["--space", "wide.py", "--sampler", "gp"], "looks at every whole number of a range: labelled_batch has"),
-        (["--space", "method.py"], "the recipe cannot be built: method: threshold is 2, it must be from 0 to 1"),
+        (["--space", "method.py", *SET], "the recipe cannot be built: method: threshold is 2, it must be from 0 to 1"),
         (["--space", "small.py", "--no-holdout"], "give a closed recipe without baselines"),
-        (["--space", "baseline.py"], "baselines.0 cannot be built: Norms.encoder is 'bacth'"),
+        (["--space", "baseline.py", *SET], "baselines.0 cannot be built: Norms.encoder is 'bacth'"),
     ],
 )
-def test_bad_input_gets_one_line_and_exit_code_2(
-    shell: Shell, options: list[str], message: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from nas.cli.search import main
-
-    monkeypatch.chdir(shell.folder)
+def test_bad_input_gets_one_line_and_exit_code_2(shell: Shell, options: list[str], message: str) -> None:
+    draw_set(shell.folder / "set", "abcdefghi")
     small = shell.space.read_text()
     misspelt = "replace(first, norm='bacth')"
     for name, text in {
@@ -331,14 +337,12 @@ def test_bad_input_gets_one_line_and_exit_code_2(
         "baseline": f"{small}\nspace = replace(space, baselines=({misspelt},))",
     }.items():
         (shell.folder / f"{name}.py").write_text(text)
-    with pytest.raises(SystemExit) as ended:
-        main(options)
-    shown = capfd.readouterr()
-    assert ended.value.code == 2
-    last = shown.err.strip().splitlines()[-1]
+    ended = shell.run("search", *options)
+    assert ended.returncode == 2
+    last = ended.stderr.strip().splitlines()[-1]
     assert last.startswith("nas-search: error: ")
     assert message in last
-    assert "Traceback" not in shown.err
+    assert "Traceback" not in ended.stderr
     assert not (shell.folder / "runs").exists()
 
 
@@ -366,7 +370,7 @@ def test_a_count_of_labels_may_be_a_number_and_a_list_a_path() -> None:
 
 def test_a_closed_recipe_may_learn_from_all_that_is_there(shell: Shell) -> None:
     (shell.folder / "closed.py").write_text(f"{shell.space.read_text()}\nspace = first")
-    ended = shell.run("search", "--space", "closed.py", "--budget", "1", "--no-holdout", "--name", "one", *SHORT)
+    ended = shell.run("search", "--space", "closed.py", "--budget", "1", "--no-holdout", "--name", "one", *ALONE)
     assert ended.returncode == 0, ended.stderr
     assert "scored on the test split's" in ended.stdout
     assert "Ranking by mIoU on the test split" in ended.stdout and "nothing else" not in ended.stdout
@@ -380,11 +384,11 @@ def test_a_closed_recipe_may_learn_from_all_that_is_there(shell: Shell) -> None:
 
 
 def test_runs_that_share_a_storage_have_studies_of_their_own(shell: Shell) -> None:
-    storage = ("--storage", f"sqlite:///{shell.folder / 'shared.db'}")
-    first = shell.run("search", "--space", "small.py", "--budget", "1", "--name", "one", *storage, *SHORT)
+    storage = ("--storage", f"sqlite:///{shell.folder / 'shared.db'}", *ALONE)
+    first = shell.run("search", "--space", "small.py", "--budget", "1", "--name", "one", *storage)
     assert first.returncode == 0, first.stderr
     shutil.rmtree(shell.folder / "runs" / "one")
-    again = shell.run("search", "--space", "small.py", "--budget", "1", "--name", "one", *storage, *SHORT)
+    again = shell.run("search", "--space", "small.py", "--budget", "1", "--name", "one", *storage)
     assert again.returncode == 2
     assert "--storage holds a study one of another run: choose another --name" in again.stderr
     assert not (shell.folder / "runs" / "one").exists()
