@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from nas.errors import UserError
 from tasks.data.files import IMAGE_SUFFIXES
 from tasks.data.items import FileItem
+from tasks.data.texts import one_form, read_text
 
 __all__ = ["GROUPS_FILE", "in_groups", "read_image_groups"]
 
@@ -51,7 +51,7 @@ def read_image_groups(path: Path) -> tuple[tuple[str, str], ...]:
     Raises:
         UserError: the file cannot be read, or a row has no group.
     """
-    lines = [line for line in _text(path).splitlines() if line.strip()]
+    lines = [line for line in read_text(path, "a table of groups").splitlines() if line.strip()]
     if not lines:
         raise UserError(f"{path} is empty: write a line an image, such as 0001.png,patient 7")
     separator = max("\t;,", key=lines[0].count)
@@ -71,17 +71,6 @@ def read_image_groups(path: Path) -> tuple[tuple[str, str], ...]:
             raise UserError(f"{path}: {what} lacks an image or a group: write 0001.png,patient 7")
         found.append((row[image], row[group]))
     return tuple(found)
-
-
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        return data.decode(encoding)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no text in UTF-8 or UTF-16: save it as UTF-8") from None
 
 
 class _Finder:
@@ -117,7 +106,7 @@ class _Finder:
 
 
 def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+    return one_form(name.replace("\\", "/"))
 
 
 def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

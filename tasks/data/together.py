@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from nas.errors import UserError
 from nas.wording import counted
 from tasks.data.copies import count_copies, group_copies, near_copies
 from tasks.data.films import find_films
 from tasks.data.image_groups import GROUPS_FILE, in_groups, read_image_groups
 from tasks.data.items import FileItem
-from tasks.data.sets import Item, LeftOut, Pixels
+from tasks.data.sets import Item, LeftOut, Pixels, units
 from tasks.data.splits import Division
 from tasks.data.thumbnails import thumbnails
 
 __all__ = ["Together", "bring_together"]
 
 _log = logging.getLogger(__name__)
+
+FEWEST = 3
+"""Groups that splits need: one to learn from, one to rank on and one to test on."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,8 @@ class Together:
         """The splits without images to learn from that are copies of those to rank or test on, and with what is out.
 
         Copies within splits that are cut here are together anyway; declared splits and films may part them. A group of
-        groups.csv that declared splits part stays so, and a warning names it.
-
-        Raises:
-            UserError: nothing is left to learn from or to rank on.
+        groups.csv that declared splits part stays so, and a warning names it. Where nothing would be left, all stays,
+        with a warning.
         """
         self._tell_of_parted_groups(splits)
         validation = self._without_copies(splits.validation, splits.test)
@@ -62,10 +62,13 @@ class Together:
             return splits, ()
         if not pool or not validation:
             sides = ("rank on", "test on") if pool else ("learn from", "rank or test on")
-            raise UserError(
-                f"every image to {sides[0]} is a copy of one to {sides[1]}, the first is {min(lost)}: "
-                "give the splits other images"
+            _log.warning(
+                "every image to %s is a copy of one to %s, the first is %s: scores say nothing until the splits get "
+                "other images",
+                *sides,
+                min(lost),
             )
+            return splits, ()
         copies = tuple(item for item in self.labelled if item.name in lost)
         note = LeftOut("copies of images to rank or test on", len(lost), min(lost))
         return splits._replace(pool=pool, validation=validation, spare=spare, copies=copies), (note,)
@@ -138,6 +141,13 @@ def bring_together(labelled: Sequence[FileItem], extra: Sequence[FileItem], fold
     count = len(labelled)
     known = find_films(every[:count], pictures[:count])
     grouped = group_copies(known, pictures[:count])
+    if len({*units(grouped)}) < FEWEST <= len({*units(known)}):
+        _log.warning(
+            "the images show %s only, so copies of one picture are on both sides of splits and scores say nothing: "
+            "give the set other images",
+            counted(len({*units(grouped)}), "picture"),
+        )
+        grouped = known
     return Together(
         grouped,
         tuple(replace(item, sequence=None) for item in every[count:]),

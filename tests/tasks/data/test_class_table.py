@@ -92,7 +92,7 @@ def test_a_file_that_looks_like_one_and_is_not_read_is_named(make_folder, caplog
 )
 def test_other_files_are_none_of_it(make_folder, caplog, name: str) -> None:
     root = make_folder()
-    (root / name).write_text("aa.png\n")
+    (root / name).write_text("aa.png,ab\n")
     open_source(f"folder:{root}")
     assert "looks like" not in caplog.text
 

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from nas.errors import UserError
 from tasks.data import load_data
 from tasks.data.copies import near_copies
 
@@ -87,12 +86,18 @@ def test_copies_in_declared_splits_are_not_learnt_from(tmp_path: Path, caplog) -
     assert load_data(f"folder:{tmp_path}", str(tmp_path / "few.txt"), progress=False).labelled.names == ("train/a",)
 
 
-def test_splits_that_are_copies_of_each_other_are_refused(tmp_path: Path) -> None:
+def test_splits_and_sets_of_nothing_but_copies_are_warned_of(tmp_path: Path, caplog) -> None:
     for split in ("train", "test"):
         for seed in range(4):
             write(tmp_path, f"{split}/{chr(97 + seed)}", seed)
-    with pytest.raises(UserError, match=r"every image to learn from is a copy of one to rank or test on"):
-        load_data(f"folder:{tmp_path}", progress=False)
+    data = load_data(f"folder:{tmp_path}", progress=False)
+    assert (len(data.labelled), len(data.test)) == (4, 4)
+    assert "every image to learn from is a copy of one to rank or test on, the first is train/a: scores" in caplog.text
+    for n in range(6):
+        write(tmp_path / "same", f"photo{chr(97 + n)}", 1)
+    data = load_data(f"folder:{tmp_path / 'same'}", progress=False)
+    assert len(data.labelled) + len(data.test) == 6
+    assert "the images show 1 picture only" in caplog.text
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -41,7 +41,7 @@ def test_the_header_says_which_columns_count(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"image,group\naa.png\n", "row 2 .* lacks an image or a group"),
         (b"image,group\naa.png,\n", "row 2 .* lacks an image or a group"),
-        (b"image,group\n\xff\xe9,x\n", "no text in UTF-8 or UTF-16"),
+        (b"image,group\n\xff\xe9,x\n", "cannot be read as a table of groups: save it in UTF-8"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_a_line(tmp_path: Path, content: bytes, why: str) -> None:
