@@ -47,8 +47,8 @@ class Summary:
 
     Attributes:
         name: of the set.
-        images: how many, by split: labelled, unlabelled, validation (what is ranked on, where that is apart from the
-            others) and test.
+        images: how many, by split: labelled, unlabelled, validation (what is ranked on, where that is apart)
+            and test.
         folds: of the labelled images that candidates are ranked on, 0 for none.
         left_out: images that are not used.
         classes: the classes in order.
