@@ -7,7 +7,6 @@ import logging
 import random
 import re
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from nas.errors import UserError
 from nas.pool.worker import is_out_of_memory, one_line
 from nas.search.explore import broken_constraint
 from nas.space import Choice, Joint, Recipe, close, draw, parameters
-from nas.space.component import SPACE_MODULE
+from nas.space.neighbours import own_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,13 +68,9 @@ def take_a_step(candidate: Recipe, data: Any) -> None:
 
 def reason_of(error: BaseException) -> str:
     """What an error says, in a line, with the place in the user's own files where it arose."""
-    lines = [
-        f"{frame.f_code.co_filename}:{line}"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if frame.f_globals.get("__name__", "").startswith(SPACE_MODULE)
-    ]
+    line = own_line(error)
     text = "it calls sys.exit" if isinstance(error, SystemExit) else one_line(error)
-    return f"{text} ({lines[-1]})" if lines and not isinstance(error, UserError) else text
+    return f"{text} ({line})" if line and not isinstance(error, UserError) else text
 
 
 def check_options(space: Recipe, try_out: Callable[[Recipe], object]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-import traceback
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +12,7 @@ from types import ModuleType
 from nas.space.candidate import to_json
 from nas.space.component import SPACE_MODULE, Component, SpaceError
 from nas.space.domains import Choice, Domain, Float, Int
-from nas.space.neighbours import run_space_file
+from nas.space.neighbours import own_line, run_space_file
 from nas.space.recipe import Recipe
 from nas.space.walk import check, is_open
 
@@ -106,18 +105,13 @@ def _place(error: BaseException, path: Path) -> str:
     """The file and the line of the user's own that an error is to be looked for in."""
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return f"{error.filename}:{error.lineno}"
-    lines = [
-        f"{frame.f_code.co_filename}:{line}"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if frame.f_globals.get("__name__", "").startswith(SPACE_MODULE)
-    ]
-    return lines[-1] if lines else str(path)
+    return own_line(error) or str(path)
 
 
 def _reason(error: BaseException, path: Path) -> str:
-    if isinstance(error, SystemExit):
-        return "it calls sys.exit, which would end the search: remove that"
     text = re.sub(rf"\b{SPACE_MODULE}[0-9a-f]+\.", "", next(iter(str(error).splitlines()), ""))
+    if isinstance(error, SystemExit):
+        text += "; a space file must not call sys.exit"
     name = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     if name in sys.stdlib_module_names and (path.parent / f"{name}.py").exists():
         text += f"; {name}.py beside it is not read, since Python has a module of that name: rename the file"

@@ -13,6 +13,7 @@ import builtins
 import hashlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 from nas.space.component import SPACE_MODULE, Component
 
-__all__ = ["MODULES", "find_neighbour", "imported_neighbours", "run_space_file"]
+__all__ = ["MODULES", "find_neighbour", "imported_neighbours", "own_line", "run_space_file"]
 
 MODULES = "space_modules"
 """The folder beside a run's space file that holds copies of what was beside the original."""
@@ -95,6 +96,16 @@ def imported_neighbours(path: Path) -> dict[str, Path]:
                     found[below.as_posix()] = part
                     left.append((part, len(below.parts) - 1))
     return dict(sorted(found.items()))
+
+
+def own_line(error: BaseException) -> str | None:
+    """The last line of a space's own files that an error passed through, as `FILE:LINE`, or None."""
+    lines = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__", "").startswith(SPACE_MODULE)
+    ]
+    return lines[-1] if lines else None
 
 
 def _folder(path: Path) -> Path:
