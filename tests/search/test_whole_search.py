@@ -166,6 +166,9 @@ def test_one_worker_and_one_seed_give_the_same_ranking_twice(shell: Shell) -> No
     pd.testing.assert_frame_equal(tables[0], tables[1])
 
 
+SET = ("--data", "folder:set")
+
+
 def study_has(run_folder: Path, trials: int) -> Callable[[], bool]:
     """Whether a run that another process writes has that many trials that ended."""
 
@@ -278,12 +281,10 @@ def test_a_space_whose_constraints_nothing_meets_is_said_in_one_line(
     (shell.folder / "strict.py").write_text(
         f"{shell.space.read_text()}\nspace = replace(space, baselines=()).where(lambda c: False)"
     )
-    ended = shell.run("search", "--space", "strict.py", "--budget", "2", *ALONE)
+    draw_set(shell.folder / "set", "abcdefghi")
+    ended = shell.run("search", "--space", "strict.py", "--budget", "2", *ALONE, *SET)
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1].startswith("nas-search: error: no candidate passed the space's constraints")
-
-
-SET = ("--data", "folder:set")
 
 
 @pytest.mark.parametrize(
