@@ -355,6 +355,7 @@ class _Searching:
 
         self._log_to_file()
         tell_data(self.data, self.run.folder)
+        self._warn_of_dull_images()
         for left in (self.run.folder / "checkpoints").glob(".*.tmp"):  # by a worker that was stopped while it wrote
             left.unlink()
         settings, folder = self.run.settings, self.run.folder
@@ -410,6 +411,15 @@ class _Searching:
         )
         log.info("%s", plan_text(self.run.settings, paces, self.estimate, pool.slots, self.folds, self.clock))
         return paces
+
+    def _warn_of_dull_images(self) -> None:
+        """Log what the quick check of the data finds beside the warnings of its summary."""
+        from tasks.data.doctor import quick_check
+
+        told = () if self.data.summary is None else self.data.summary.warnings
+        for finding in quick_check(self.data):
+            if finding.what not in told:
+                log.warning("%s: %s. %s", finding.what, ", ".join(finding.where[:3]), finding.mend)
 
     def _warn_of_few_steps(self) -> None:
         steps = self.run.settings.full_steps
@@ -594,7 +604,7 @@ class _Searching:
         from nas.search.final import FinalTraining, with_final
         from nas.search.naive import with_naive
         from nas.search.progress import Progress
-        from nas.search.ranking import contenders, rank, repeat
+        from nas.search.ranking import affordable, contenders, rank, repeat
         from tasks.naive import naive_baselines
 
         entrants = contenders(study, space, self.run.settings.best)
@@ -607,6 +617,8 @@ class _Searching:
             0, "Ranking over seeds", self.estimate.ranking or None, self.estimate.final + LAST, self.clock.left
         )
         ends = self.estimate.ranking_ends(self.clock)
+        entrants, seeds = affordable(study, entrants, settings.repeats, ends - self.clock.spent(), pool.slots)
+        settings = replace(settings, repeats=seeds)
         try:
             results = repeat(
                 study,

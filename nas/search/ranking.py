@@ -24,7 +24,16 @@ from nas.search.stopping import rungs_of
 from nas.search.work import Task
 from nas.space import Recipe, candidate_hash, to_json
 
-__all__ = ["Contender", "confidence_interval", "contenders", "pooled_variance", "rank", "repeat", "winner"]
+__all__ = [
+    "Contender",
+    "affordable",
+    "confidence_interval",
+    "contenders",
+    "pooled_variance",
+    "rank",
+    "repeat",
+    "winner",
+]
 
 log = logging.getLogger("nas")
 
@@ -77,6 +86,48 @@ def contenders(study: optuna.Study, space: Recipe, best: int) -> list[Contender]
         digest = trial.user_attrs["hash"]
         found[digest] = Contender(trials.candidate_of(trial), digest, trial.number, None, trials.name(trial))
     return list(found.values())
+
+
+def affordable(
+    study: optuna.Study, entrants: list[Contender], repeats: int, seconds: float, slots: int
+) -> tuple[list[Contender], int]:
+    """The contenders and the number of seeds that a limited time suffices for, since means over other seeds mislead.
+
+    Args:
+        repeats: seeds that are wanted, that of the search included.
+        seconds: the time that is left for the ranking, infinity for no limit.
+        slots: workers.
+
+    Returns:
+        All contenders on as many seeds as fit, else the best of the search on one seed more than it had, else those
+        that the search has trained in full on its seed alone.
+    """
+    trained = study.get_trials(deepcopy=False)
+    score = {
+        c.digest: trained[c.trial].values[0]
+        for c in entrants
+        if c.trial is not None and trials.outcome(trained[c.trial]) == "complete"
+    }
+    if math.isinf(seconds) or not score:
+        return entrants, repeats
+    lengths = {
+        c.digest: trained[c.trial].user_attrs["seconds"] for c in entrants if c.digest in score and c.trial is not None
+    }
+    usual = statistics.fmean(lengths.values())
+    best = sorted((c for c in entrants if c.digest in score), key=lambda c: -score[c.digest])
+
+    def takes(some: list[Contender], seeds: int) -> float:
+        # A contender that the search has not trained lacks its seed too.
+        work = [(seeds + (c.digest not in score)) * lengths.get(c.digest, usual) for c in some]
+        return max(sum(work) / slots, max(lengths.get(c.digest, usual) for c in some))
+
+    for seeds in range(repeats - 1, 0, -1):
+        if takes(entrants, seeds) <= seconds:
+            return entrants, seeds + 1
+    for count in range(len(best), 1, -1):
+        if repeats > 1 and takes(best[:count], 1) <= seconds:
+            return best[:count], 2
+    return best, 1
 
 
 def best_of_front(complete: list[optuna.trial.FrozenTrial], count: int) -> list[optuna.trial.FrozenTrial]:

@@ -12,8 +12,9 @@ import pytest
 from scipy import stats
 
 from nas.pool import Done, Job, Lost, Message
+from nas.search import trials
 from nas.search.progress import Progress
-from nas.search.ranking import Contender, confidence_interval, pooled_variance, rank, repeat, winner
+from nas.search.ranking import Contender, affordable, confidence_interval, pooled_variance, rank, repeat, winner
 from nas.search.settings import Settings
 
 
@@ -165,3 +166,28 @@ def test_a_network_that_is_surely_worse_does_not_win_for_its_size() -> None:
 def test_without_seeds_to_compare_the_first_wins() -> None:
     assert winner(final((9e5, [0.4]), (1e5, [0.4]))) == 0
     assert winner(final((9e5, []), (1e5, []))) == 0
+
+
+def test_a_limited_time_takes_seeds_then_contenders() -> None:
+    study = optuna.create_study(direction="maximize")
+    for digest, miou in (("a", 0.3), ("b", 0.5), ("c", 0.4)):
+        trial = study.ask()
+        trial.set_user_attr("candidate", "{}")
+        trial.set_user_attr("hash", digest)
+        trials.end(study, trial, "complete", miou, seconds=10.0)
+    entrants = [Contender("{}", name, i, None) for i, name in enumerate("abc")]
+    untrained = [*entrants, Contender("{}", "d", None, 0)]
+
+    def found(some: list[Contender], seconds: float, repeats: int = 3) -> tuple[str, int]:
+        chosen, seeds = affordable(study, some, repeats, seconds, slots=1)
+        return "".join(c.digest for c in chosen), seeds
+
+    assert found(untrained, math.inf) == ("abcd", 3)
+    assert found(entrants, 60.0) == ("abc", 3)  # two seeds more of three trainings of 10 s
+    assert found(entrants, 59.0) == ("abc", 2)
+    assert found(entrants, 29.0) == ("bc", 2)  # the best two of the search
+    assert found(entrants, 19.0) == ("bca", 1)  # no ranking over seeds at all
+    # One that the search has not trained has two seeds to catch up with.
+    assert found(untrained, 50.0) == ("abcd", 2)
+    assert found(untrained, 49.0) == ("bca", 2)
+    assert found(entrants, 5.0, repeats=1) == ("bca", 1)

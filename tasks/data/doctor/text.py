@@ -48,7 +48,7 @@ def facts(seen: Examined) -> list[tuple[str, str]]:
         rows.append(("sizes", f"{common}{more}, {shape}"))
     if seen.suggested is not None:
         height, width = seen.suggested
-        rows.append(("resizing", f"to {height}x{width} is suggested (--size); without, to that of the first image"))
+        rows.append(("resizing", f"to {height}x{width} is suggested, or smaller where --max-time is short"))
     rows += [("read", note) for note in (members.source.notes if members.source is not None else ())]
     return rows
 
