@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,18 @@ from nas.sizes import parse_size
 
 __all__ = ["FEWEST_STEPS", "UNLIMITED", "Settings", "default_steps", "settings_of"]
 
-PASSES, BATCH = 60, 8
-"""Passes over the labelled images of a training, and labelled images a step."""
-
 UNLIMITED = 1_000_000
 """The budget of a search that only its time limits."""
 
-FEWEST_STEPS = 400
-"""Steps of a training however few the labels: with 12 labels, networks trained for 320 steps have 93 % and more of
-what twice as many give, and those trained for 80 steps may not beat a class map by location
-(`benchmarks/results/learning_floor.md`)."""
+FEWEST_STEPS, FEW = 400, 12
+"""Steps of a training with so many labels or fewer: with 12 of them, networks trained for 320 steps have 93 % and more
+of what twice as many give, and those trained for 80 steps may not beat a class map by location. With 50 labels
+trainings gain for longer (`benchmarks/results/learning_floor.md`)."""
 
 
 def default_steps(labelled: int) -> int:
-    """Optimizer steps of a full training in a search."""
-    return max(PASSES * labelled // BATCH, FEWEST_STEPS)
+    """Optimizer steps of a full training in a search: as the square root of the number of labelled images."""
+    return round(FEWEST_STEPS * math.sqrt(max(labelled, FEW) / FEW))
 
 
 def settings_of(**given: Any) -> Settings:
