@@ -52,7 +52,7 @@ from dataclasses import replace
 space = replace(space, baselines=(first,)).where(lambda c: cost(c, (16, 24)).params < 1_000_000)
 """
 
-SHORT = ("--data", "scenes", "--size", "16x24", "--steps", "9", "--best", "2", "--repeats", "2")
+SHORT = ("--data", "scenes", "--size", "16x24", "--steps", "9", "--final-steps", "0", "--best", "2", "--repeats", "2")
 ALONE = (*SHORT, "--workers", "1")
 """A worker takes three seconds to start."""
 
