@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from nas.search.data_record import tell_data
 from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, check_name, new_folder
 from nas.search.settings import FEWEST_STEPS, Settings, settings_of
-from nas.search.timing import LAST, Clock, Estimate, Paces, plan_text
+from nas.search.timing import LAST, NOTHING, Clock, Estimate, Paces, plan_text
 from nas.search.unchanged import check_images, check_space, keep_space
 from nas.space import Choice, Int, Recipe, find_space_file, is_open, load_space, parameters, priors
 from nas.wording import counted
@@ -340,19 +340,18 @@ class _Searching:
 
     run: Run
     data: Any
-    clock: Clock
+    clock: Clock = field(default_factory=Clock)
     open_steps: bool = False
     """Whether the steps of a training may still be shortened to fit a limit on time."""
-
-    def __post_init__(self) -> None:
-        self.folds = self.data.folds
-        self.estimate = Estimate(0.0, 0.0, 0.0, self.run.settings.budget)
+    folds: int = 0
+    estimate: Estimate = NOTHING
 
     def through(self) -> Run:
         """Explore, rank, test the winner once, and write everything down."""
         from nas.pool import LocalPool
         from nas.search.work import TrainWork
 
+        self.folds = self.data.folds
         self._log_to_file()
         tell_data(self.data, self.run.folder)
         self._warn_of_dull_images()
@@ -550,7 +549,7 @@ class _Searching:
         for line in outside_constraints(space):
             log.warning("%s.", line)
         progress = Progress(
-            min(settings.budget, trials.spent(study) + self.estimate.candidates),
+            min(settings.budget, trials.spent(study) + (self.estimate.candidates or settings.budget)),
             "Searching",
             self.estimate.exploring or None,
             self.estimate.ranking + self.estimate.final + LAST,

@@ -12,7 +12,19 @@ from nas.search.settings import Settings
 from nas.search.stopping import StoppingRule
 from nas.wording import counted, duration
 
-__all__ = ["Clock", "Estimate", "Pace", "Paces", "estimate", "expected_share", "final_seconds", "fitted", "plan_text"]
+__all__ = [
+    "LAST",
+    "NOTHING",
+    "Clock",
+    "Estimate",
+    "Pace",
+    "Paces",
+    "estimate",
+    "expected_share",
+    "final_seconds",
+    "fitted",
+    "plan_text",
+]
 
 EXPLORING, RANKING = 0.4, 0.25
 """Least shares of a limited time for trying candidates and for the ranking over seeds."""
@@ -120,6 +132,10 @@ class Estimate:
         if clock.limit is None:
             return float("inf")
         return max((EXPLORING + RANKING) * clock.limit, clock.limit - self.final - LAST)
+
+
+NOTHING = Estimate(0.0, 0.0, 0.0, 0)
+"""Of a search whose pace was not measured."""
 
 
 def estimate(

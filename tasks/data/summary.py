@@ -14,8 +14,8 @@ from tasks.data.sets import VOID, FewLabelData, ImageSet, LeftOut, Source
 
 __all__ = ["ClassFacts", "Summary", "class_warnings", "summarize", "void_told"]
 
-LARGE_VOID = 0.2
-"""Share of void pixels above which 255 may well be a class."""
+LARGE_VOID, LARGE_DECLARED_VOID = 0.2, 0.5
+"""Share of void pixels above which 255 may well be a class, in masks of one's own and in those of a public set."""
 
 NEARLY_ALL = 0.99
 """Share of one class above which there may be nothing to learn."""
@@ -280,7 +280,7 @@ def _void(counts: Mapping[str, np.ndarray], own: bool) -> list[str]:
     """A large share of void pixels; `own` where the user says what the masks mean."""
     every = sum(counts.values(), np.zeros(256, np.int64))
     share = every[VOID] / max(1, every.sum())
-    if share <= LARGE_VOID:
+    if share <= (LARGE_VOID if own else LARGE_DECLARED_VOID):
         return []
     mend = ": does classes.json, or the grouping of classes, name every class?" if own else ""
     return [f"{_percent(share)} of all pixels are void (no label) and count for nothing{mend}"]

@@ -71,7 +71,7 @@ def test_what_was_understood_of_the_images_is_in_the_log_the_report_and_the_chec
                 (shell.folder / "set" / kind / split).mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(shell.folder / "set" / kind / split / f"{n}.png"), pixels.astype(np.uint8))
     once = ("--budget", "1", "--best", "1", "--repeats", "1", "--steps", "2", "--workers", "1")
-    ended = shell.run("search", "--space", "small.py", "--data", "folder:set", "--name", "told", *once)
+    ended = shell.run_process("search", "--space", "small.py", "--data", "folder:set", "--name", "told", *once)
     assert ended.returncode == 0, ended.stderr
     folder = shell.folder / "runs" / "told"
     log, page = (folder / "search.log").read_text(), (folder / "report.html").read_text()
@@ -109,10 +109,12 @@ def test_the_ranking_holds_the_baseline_and_the_best(finished: tuple[Shell, Any]
     table = run.ranking
     assert "first" in table["name"].tolist()  # the variable of the space file
     assert table["miou"].is_monotonic_decreasing
-    assert (table["seeds"] == 2).all()
+    assert table.loc[table["naive"], "name"].tolist() == ["location map"]
+    trained = table[~table["naive"]]
+    assert (trained["seeds"] == 2).all()
     kept = {p.stem.split("-")[0] for p in (run.folder / "checkpoints").iterdir()}
-    assert kept <= set(table["hash"])
-    for digest in table["hash"]:
+    assert kept <= set(trained["hash"])
+    for digest in trained["hash"]:
         assert all(run.checkpoint(digest, seed).exists() for seed in (0, 1))
 
 
