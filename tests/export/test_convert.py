@@ -38,18 +38,17 @@ def test_by_default_a_run_gets_its_card_and_keeps_its_checkpoint(checkpoint) -> 
     assert "| 1 | car | #00008e |" in done.card.read_text()
 
 
-def test_pt2_takes_any_batch_and_any_multiple_of_the_stride(checkpoint, images) -> None:
-    done = export(checkpoint, "pt2")
-    model = torch.export.load(done.file).module()
+def test_pt2_takes_any_batch_and_any_multiple_of_the_stride(pt2, checkpoint, images) -> None:
+    model = torch.export.load(pt2.file).module()
     network = load(checkpoint)
-    assert "multiples of 4, from 8 up" in done.note
+    assert "multiples of 4, from 8 up" in pt2.note
     for batch in (images, images[:1], images[:, :, :8, :20], torch.rand(1, 3, 8, 8)):
         torch.testing.assert_close(model(batch), network(batch), rtol=1e-4, atol=1e-4)
 
 
-def test_pt2_describes_itself(checkpoint) -> None:
+def test_pt2_describes_itself(pt2) -> None:
     extra = {"metadata.json": ""}
-    torch.export.load(export(checkpoint, "pt2").file, extra_files=extra)
+    torch.export.load(pt2.file, extra_files=extra)
     described = json.loads(extra["metadata.json"])
     assert json.loads(described["classes"]) == ["road", "car", "sky"]
 
@@ -137,11 +136,11 @@ def test_an_export_that_computes_something_else_is_refused(checkpoint, images) -
 
 
 @pytest.mark.parametrize("format", ["safetensors", "pt2"])
-def test_the_card_shows_code_that_runs(checkpoint, images, format, monkeypatch) -> None:
-    done = export(checkpoint, format)
+def test_the_card_shows_code_that_runs(checkpoint, pt2, images, format, monkeypatch) -> None:
+    done = pt2 if format == "pt2" else export(checkpoint, format)
     code = re.search(r"```python\n(.*?)```", done.card.read_text(), re.DOTALL)
     assert code is not None
-    monkeypatch.chdir(checkpoint.parent)
+    monkeypatch.chdir(done.file.parent)
     names: dict = {}
     exec(code[1], names)
     torch.testing.assert_close(names["model"](images), load(checkpoint)(images), rtol=1e-4, atol=1e-4)
