@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nas.export import save_checkpoint
+from nas.export import Exported, export, save_checkpoint
 from nas.models import Encoder, Network, Plain, Stage, UNet, build_network
 from nas.space import Recipe
 from tasks import Supervised
@@ -42,8 +42,7 @@ def recipe() -> Recipe:
     return Recipe(encoder=Encoder(stages), decoder=UNet(block=Plain(convs=1)), norm="switch", method=Supervised())
 
 
-@pytest.fixture
-def network(recipe: Recipe) -> Network:
+def trained_network(recipe: Recipe) -> Network:
     """As training leaves it: with running statistics of its own and a pretext head; no class prevails."""
     torch.manual_seed(0)
     network = build_network(recipe, len(CLASSES))
@@ -58,7 +57,22 @@ def network(recipe: Recipe) -> Network:
 
 
 @pytest.fixture
-def checkpoint(tmp_path: Path, network: Network, recipe: Recipe, data: TinyData) -> Path:
-    path = tmp_path / "best.safetensors"
+def network(recipe: Recipe) -> Network:
+    return trained_network(recipe)
+
+
+def saved(folder: Path, network: Network, recipe: Recipe, data: TinyData) -> Path:
+    path = folder / "best.safetensors"
     save_checkpoint(path, network, recipe, data, {"validation_miou": 0.1 + 0.2}, {"seed": 3})
     return path
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, network: Network, recipe: Recipe, data: TinyData) -> Path:
+    return saved(tmp_path, network, recipe, data)
+
+
+@pytest.fixture(scope="session")
+def pt2(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, data: TinyData) -> Exported:
+    """The checkpoint as pt2, to be read only."""
+    return export(saved(tmp_path_factory.mktemp("pt2"), trained_network(recipe), recipe, data), "pt2")

@@ -40,18 +40,17 @@ def test_by_default_a_run_gets_its_card_and_keeps_its_checkpoint(checkpoint) -> 
     assert "| 1 | car | #00008e |" in done.card.read_text()
 
 
-def test_pt2_takes_any_batch_and_any_multiple_of_the_stride(checkpoint, images) -> None:
-    done = export(checkpoint, "pt2")
-    model = torch.export.load(done.file).module()
+def test_pt2_takes_any_batch_and_any_multiple_of_the_stride(pt2, checkpoint, images) -> None:
+    model = torch.export.load(pt2.file).module()
     network = load(checkpoint)
-    assert "multiples of 4, from 8 up" in done.note
+    assert "multiples of 4, from 8 up" in pt2.note
     for batch in (images, images[:1], images[:, :, :8, :20], torch.rand(1, 3, 8, 8)):
         torch.testing.assert_close(model(batch), network(batch), rtol=1e-4, atol=1e-4)
 
 
-def test_pt2_describes_itself(checkpoint) -> None:
+def test_pt2_describes_itself(pt2) -> None:
     extra = {"metadata.json": ""}
-    torch.export.load(export(checkpoint, "pt2").file, extra_files=extra)
+    torch.export.load(pt2.file, extra_files=extra)
     described = json.loads(extra["metadata.json"])
     assert json.loads(described["classes"]) == ["road", "car", "sky"]
     assert json.loads(described["preprocessing"])["resize"] == "squeeze"
