@@ -199,7 +199,6 @@ class SamplerContract:
         if self.goes_on_exactly:
             assert [t.params for t in parts.trials] == [t.params for t in whole.trials]
 
-    @pytest.mark.slow
     def test_copes_with_many_stored_trials(self) -> None:
         study = self.study()
         study.add_trials(stored_trials(self.many))

@@ -171,7 +171,6 @@ def plain(trial: optuna.Trial) -> float:
     return 3.0 * x + 1.5 * (2.0 * y - 1.0) ** 2 + 0.5 * "abc".index(kind)
 
 
-@pytest.mark.slow
 def test_effects_agree_with_another_evaluator_where_nothing_is_conditional() -> None:
     study = tried(plain, 200, "minimize")
     other = FanovaImportanceEvaluator(seed=0).evaluate(study)

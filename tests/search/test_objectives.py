@@ -114,7 +114,6 @@ def valley(trial: optuna.Trial) -> tuple[float, float]:
     return x * (1 + harm), (1 - np.sqrt(x)) * (1 + harm)
 
 
-@pytest.mark.slow
 def test_a_front_is_found_sooner_than_at_random() -> None:
     volumes = {}
     for sampler in ("surrogate", "random"):

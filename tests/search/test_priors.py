@@ -30,7 +30,6 @@ def mean_best(beliefs: dict[str, object], trials: int, seeds: int = 4) -> float:
     return float(np.mean(found))
 
 
-@pytest.mark.slow
 def test_a_right_belief_saves_evaluations_and_a_wrong_one_is_forgotten() -> None:
     right = {f"gene{i}": "c" for i in range(6)} | {"x": 0.7}
     wrong = {f"gene{i}": "h" for i in range(6)} | {"x": 0.0}
