@@ -25,7 +25,7 @@ from nas.search.settings import FEWEST_STEPS, Settings, settings_of
 from nas.search.timing import LAST, NOTHING, Clock, Estimate, Paces, plan_text
 from nas.search.unchanged import check_images, check_space, keep_space
 from nas.space import Choice, Int, Recipe, find_space_file, is_open, load_space, parameters, priors
-from nas.wording import counted
+from nas.wording import counted, duration
 
 __all__ = ["resume", "search"]
 
@@ -33,6 +33,9 @@ log = logging.getLogger("nas")
 
 WIDE = 100_000
 """Whole numbers in a range beyond which a sampler that looks at each of them is refused."""
+
+TIMES = "times"
+"""Study attribute: seconds that the last sitting took, and that were expected before its first candidate."""
 
 MAY_CHANGE = (
     *("budget", "max_time", "workers", "workers_per_gpu", "best", "repeats", "cache_gb", "hang_after"),
@@ -345,6 +348,8 @@ class _Searching:
     """Whether the steps of a training may still be shortened to fit a limit on time."""
     folds: int = 0
     estimate: Estimate = NOTHING
+    expected: float | None = None
+    """Seconds that the sitting was expected to take, from its start to its end."""
 
     def through(self) -> Run:
         """Explore, rank, test the winner once, and write everything down."""
@@ -375,6 +380,7 @@ class _Searching:
                 except KeyboardInterrupt:
                     log.info("%s", stopped)
                     raise
+            self._tell_time(study)
         shutil.rmtree(folder / "cache", ignore_errors=True)
         return self.run
 
@@ -409,7 +415,15 @@ class _Searching:
             self.run.settings, paces, pool.slots, rule, self.folds, budget, not is_open(space), self.clock
         )
         log.info("%s", plan_text(self.run.settings, paces, self.estimate, pool.slots, self.folds, self.clock))
+        self.expected = self.clock.spent() + min(self.estimate.total, self.clock.left())
         return paces
+
+    def _tell_time(self, study: Any) -> None:
+        """Say how long the sitting took beside how long it was expected to take."""
+        taken = self.clock.spent()
+        beside = "" if self.expected is None else f"; {duration(self.expected)} were expected"
+        log.info("Done in %s%s.", duration(taken), beside)
+        study.set_user_attr(TIMES, {"taken": taken, "expected": self.expected})
 
     def _warn_of_dull_images(self) -> None:
         """Log what the quick check of the data finds beside the warnings of its summary."""
