@@ -188,7 +188,9 @@ class FinalTraining:
                 self.candidates[digest], steps, self._rungs(steps), self.seed, save, self.provenance, folds=self.folds
             )
             self.pool.submit(Job(number, task))
-        progress = Progress(len(digests), "Final training")
+        after = self._seconds(digests[:1], steps) / self.folds if self.folds else 0.0
+        expected = self._seconds(digests, steps)
+        progress = Progress(len(digests), "Final training", expected, after + LAST, self.clock.left)
         curves: dict[int, dict[str, float]] = {number: {} for number in range(len(digests))}
         running = set(curves)
         try:
