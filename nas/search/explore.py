@@ -22,7 +22,7 @@ from nas.search.objectives import costs, estimated_costs
 from nas.search.progress import Progress
 from nas.search.promotion import promotable
 from nas.search.ranking import best_of_front
-from nas.search.settings import Settings
+from nas.search.settings import UNLIMITED, Settings
 from nas.search.stopping import StoppingRule
 from nas.search.work import Task
 from nas.space import Recipe, candidate_hash, close, draw, from_trial, genes_of, is_open, to_json
@@ -149,7 +149,8 @@ class Exploration:
                 f"no candidate passed the space's constraints in {FRUITLESS} draws: loosen them, or widen the space"
             )
         if not in_time and tried < self.settings.budget:
-            log.info("The time given is used up: %d of %d candidates were tried.", tried, self.settings.budget)
+            of = "" if self.settings.budget == UNLIMITED else f" of {self.settings.budget}"
+            log.info("The time for trying candidates is used up: %d%s were tried.", tried, of)
         elif tried < self.settings.budget:
             log.info("The space holds nothing new: %d of %d candidates were tried.", tried, self.settings.budget)
 
