@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -178,38 +178,58 @@ class FinalTraining:
         """Seconds of training these candidates for so many steps, on all workers."""
         of_search = self.table.set_index("hash")["seconds"]
         each = [float(np.nan_to_num(of_search[d])) * steps / self.settings.full_steps for d in digests]
-        return max(sum(each) / self.pool.slots, max(each, default=0.0))
+        # The folds of a candidate are trained apart.
+        return max(sum(each) / self.pool.slots, max(each, default=0.0) / max(self.folds, 1))
 
     def _train(self, digests: list[str], steps: int, kept: dict[str, dict[str, float]]) -> None:
-        """Train candidates for longer; their scores go into `kept` and the study."""
-        for number, digest in enumerate(digests):
+        """Train candidates for longer, each fold by itself; their scores go into `kept` and the study."""
+        parts = [(digest, fold) for digest in digests for fold in (range(self.folds) if self.folds else [None])]
+        for number, (digest, fold) in enumerate(parts):
             save = None if self.folds else str(self.longest(digest))
-            task = Task(
-                self.candidates[digest], steps, self._rungs(steps), self.seed, save, self.provenance, folds=self.folds
-            )
-            self.pool.submit(Job(number, task))
+            task = Task(self.candidates[digest], steps, self._rungs(steps), self.seed, save, self.provenance)
+            self.pool.submit(Job(number, replace(task, folds=self.folds, fold=fold)))
         after = self._seconds(digests[:1], steps) / self.folds if self.folds else 0.0
         expected = self._seconds(digests, steps)
-        progress = Progress(len(digests), "Final training", expected, after + LAST, self.clock.left)
-        curves: dict[int, dict[str, float]] = {number: {} for number in range(len(digests))}
-        running = set(curves)
+        progress = Progress(len(parts), "Final training", expected, after + LAST, self.clock.left)
+        reached = dict.fromkeys(range(len(parts)), 0)
+        curves: dict[int, dict[str, float]] = {number: {} for number in reached}
+        ended: dict[int, Ended] = {}
         try:
-            while running:
+            while len(ended) < len(parts):
                 for message in self.pool.messages(timeout=0.5):
                     number = message.job.id
                     if isinstance(message, Rung):
-                        curves[number][str(message.step)] = message.value
+                        curves[number][str(message.step)], reached[number] = message.value, message.step
                         self.pool.answer(number, True)
                     elif isinstance(message, Ended):
-                        running.discard(number)
-                        if isinstance(message, Done):
-                            kept[digests[number]] = {**curves[number], str(steps): message.result["miou"]}
-                            self.study.set_user_attr(FINAL, kept)
-                        progress.note("trained" if isinstance(message, Done) else "failed", _miou(message))
-                underway = sum(max(map(int, curves[n]), default=0) for n in running) / steps
-                progress.show(len(digests) - len(running), len(running), underway=underway)
+                        ended[number] = message
+                        progress.note("trained" if isinstance(message, Done) else "failed", None)
+                        self._keep(parts, ended, curves, steps, kept)
+                running = [number for number in reached if number not in ended]
+                underway = sum(reached[number] for number in running) / steps
+                progress.show(len(ended), min(len(running), self.pool.slots), underway=underway)
         finally:
             progress.close()
+
+    def _keep(
+        self,
+        parts: list[tuple[str, int | None]],
+        ended: dict[int, Ended],
+        curves: dict[int, dict[str, float]],
+        steps: int,
+        kept: dict[str, dict[str, float]],
+    ) -> None:
+        """Note the scores of the candidates of which every part has been trained."""
+        for digest in dict(parts):
+            numbers = [number for number, (of, _) in enumerate(parts) if of == digest]
+            done = [message for number in numbers if isinstance(message := ended.get(number), Done)]
+            if str(steps) in kept.get(digest, {}) or len(done) < len(numbers):
+                continue
+            if self.folds:
+                kept[digest] = _pooled([message.result["confusions"] for message in done])
+            else:
+                kept[digest] = {**curves[numbers[0]], str(steps): done[0].result["miou"]}
+            self.study.set_user_attr(FINAL, kept)
 
     def _rungs(self, steps: int) -> tuple[int, ...]:
         """Steps at which a longer training is scored: some tenths of it."""
@@ -249,5 +269,8 @@ def with_final(table: pd.DataFrame, study: optuna.Study, exported: Outcome) -> p
     )
 
 
-def _miou(message: Ended) -> float | None:
-    return message.result["miou"] if isinstance(message, Done) else None
+def _pooled(folds: list[dict[int, list[int]]]) -> dict[str, float]:
+    """The mIoU of all folds together by step."""
+    from nas.training import pooled_miou
+
+    return {str(step): pooled_miou([counts[step] for counts in folds]) for step in folds[0]}

@@ -30,7 +30,7 @@ EXPLORING, RANKING = 0.4, 0.25
 """Least shares of a limited time for trying candidates and for the ranking over seeds."""
 
 AT_LEAST = 3
-"""Full trainings of cheap candidates that a limited time should suffice for."""
+"""Full trainings of the cheapest candidate that the time for trying candidates should suffice for."""
 
 FEWEST_FOLDS, FEWEST_STEPS = 2, 60
 """What folds and steps are never reduced below."""
@@ -187,7 +187,8 @@ def final_seconds(settings: Settings, training: float, slots: int, folds: int, c
 
     longest = longer(settings) / settings.full_steps
     whole = longest * training
-    ladder = _in_parallel([whole] * min(contenders, FINALISTS), slots) if longest else 0.0
+    parts = max(folds, 1)
+    ladder = _in_parallel([whole / parts] * min(contenders, FINALISTS) * parts, slots) if longest else 0.0
     # With folds the chosen candidate is trained once more, on all labelled images.
     return ladder + (max(longest, 1.0) * training / folds if folds else 0.0)
 
@@ -232,8 +233,7 @@ def fitted(
     if clock.limit is None:
         return settings, folds
     there = EXPLORING * clock.limit * slots
-    cheap = sorted([*paces.baselines, paces.candidate], key=lambda pace: pace.step)
-    wanted = (cheap * AT_LEAST)[:AT_LEAST]
+    wanted = [min([*paces.baselines, paces.candidate], key=lambda pace: pace.step)] * AT_LEAST
 
     def needed(steps: int, folds: int) -> float:
         return sum(pace.training(steps, EVALUATIONS, folds) for pace in wanted)

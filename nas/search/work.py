@@ -51,6 +51,7 @@ class Task:
         timed: the device on which the network's latency is asked for, "training" for that of the training; or None.
         paused: where the training is kept when it is stopped, and taken up if it is there; or None.
         folds: how many folds of the labelled images to train and score on; 0 for the data's own validation split.
+        fold: the only one of the folds to train, whose confusion counts at each rung are returned; None for all.
         stop: the step after which the training ends although its schedule spans `steps`; None for `steps`.
         metrics: what the checkpoint says in place of the validation score, which counts for nothing where the
             validation images are trained on.
@@ -65,6 +66,7 @@ class Task:
     timed: str | None = None
     paused: str | None = None
     folds: int = 0
+    fold: int | None = None
     stop: int | None = None
     metrics: dict[str, Any] | None = None
 
@@ -117,14 +119,18 @@ class TrainWork:
 
         from nas.export import save_checkpoint
         from nas.space import from_json
-        from nas.training import Plan, latency_ms, train, train_folds
+        from nas.training import Plan, latency_ms, train, train_fold, train_folds
         from nas.training.compute import memory_layout
 
         candidate = from_json(task.candidate)
         plan = Plan(task.steps, task.rungs, task.seed, self._device, task.stop)
         with _warnings() as warnings:
             paused = Path(task.paused) if task.paused else None
-            if task.folds:
+            counts: dict[int, list[int]] = {}
+            if task.fold is not None:
+                view = self._data.fold(task.fold, task.folds, task.seed)
+                trained, counts = train_fold(candidate, view, plan, report, report.alive)
+            elif task.folds:
                 views = [self._data.fold(i, task.folds, task.seed) for i in range(task.folds)]
                 trained = train_folds(candidate, views, plan, report, paused, report.alive)
             else:
@@ -143,6 +149,7 @@ class TrainWork:
             save_checkpoint(Path(task.save), trained.network, candidate, self._data, metrics, provenance)
         return {
             "miou": trained.scores.miou,
+            "confusions": counts,
             "steps": trained.steps,
             "seconds": trained.seconds,
             "step_seconds": trained.step_seconds,

@@ -5,7 +5,7 @@ from nas.training.batch import VOID, Batch
 from nas.training.cost import Cost, cost
 from nas.training.ema import ema_update
 from nas.training.evaluate import evaluate
-from nas.training.folds import train_folds
+from nas.training.folds import pooled_miou, train_fold, train_folds
 from nas.training.latency import latency_ms
 from nas.training.metrics import Confusion, Scores
 from nas.training.optimizers import SGD, Adam, AdamW
@@ -42,6 +42,8 @@ __all__ = [
     "ema_update",
     "evaluate",
     "latency_ms",
+    "pooled_miou",
     "train",
+    "train_fold",
     "train_folds",
 ]

@@ -18,7 +18,7 @@ from nas.training.metrics import Confusion
 from nas.training.protocols import Data
 from nas.training.trainer import Plan, Report, Trained, Training
 
-__all__ = ["train_folds"]
+__all__ = ["pooled_miou", "train_fold", "train_folds"]
 
 
 def train_folds(
@@ -65,6 +65,27 @@ def train_folds(
         peak_mb=peak_megabytes(device),
         logs={name: statistics.fmean(t.logs[name] for t in ended) for name in ended[0].logs},
     )
+
+
+def train_fold(
+    candidate: Recipe, data: Data, plan: Plan, report: Report, alive: Callable[[], None]
+) -> tuple[Trained, dict[int, list[int]]]:
+    """Train a closed recipe on one fold to its end; return also the confusion counts of each rung, for `pooled_miou`."""
+    reset_peak(torch.device(plan.device))
+    training = Training(candidate, data, plan)
+    counts: dict[int, list[int]] = {}
+    for counted in training.rungs(alive):
+        counts[training.step] = counted.counts.tolist()
+        report(training.step, counted.scores().miou)
+    return training.trained(), counts
+
+
+def pooled_miou(counts: Sequence[Sequence[int]]) -> float:
+    """The mIoU of the confusion counts of several folds together, each K x K in one row."""
+    pooled = Confusion(math.isqrt(len(counts[0])))
+    for each in counts:
+        pooled.counts += torch.tensor(each)
+    return pooled.scores().miou
 
 
 def _kept(paused: Path | None, fold: int) -> Path | None:

@@ -12,7 +12,7 @@ import torch
 
 from nas.models import Encoder, Stage, UNet
 from nas.space import Recipe
-from nas.training import Adam, Augment, Confusion, Plan, Poly, evaluate, train, train_folds
+from nas.training import Adam, Augment, Confusion, Plan, Poly, evaluate, pooled_miou, train, train_fold, train_folds
 from nas.training.metrics import Scores
 from tasks import CrossEntropy, Supervised
 
@@ -107,3 +107,11 @@ def test_confusions_add_up(data: Any) -> None:
         half.add(predicted[chosen], masks[chosen])
     total: Scores = (halves[0] + halves[1]).scores()
     assert total == evaluate(network, data.validation, 3, device)
+
+
+def test_folds_trained_apart_score_as_those_trained_together(folds: list[Any]) -> None:
+    plan = Plan(6, (3, 6))
+    scores: dict[int, float] = {}
+    train_folds(RECIPE, folds, plan, lambda step, miou: scores.update({step: miou}) or True)
+    apart = [train_fold(RECIPE, view, plan, lambda step, miou: True, lambda: None)[1] for view in folds]
+    assert {step: pooled_miou([counts[step] for counts in apart]) for step in (3, 6)} == scores
