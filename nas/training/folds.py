@@ -70,7 +70,7 @@ def train_folds(
 def train_fold(
     candidate: Recipe, data: Data, plan: Plan, report: Report, alive: Callable[[], None]
 ) -> tuple[Trained, dict[int, list[int]]]:
-    """Train a closed recipe on one fold to its end; return also the confusion counts of each rung, for `pooled_miou`."""
+    """Train a closed recipe on one fold; return also the confusion counts of each rung, for `pooled_miou`."""
     reset_peak(torch.device(plan.device))
     training = Training(candidate, data, plan)
     counts: dict[int, list[int]] = {}
