@@ -26,7 +26,6 @@ def resumed(shell: Shell, *more: str) -> tuple[int, str]:
     return ended.returncode, ended.stderr.strip()
 
 
-@pytest.mark.slow
 def test_other_images_or_another_space_are_refused_and_moved_ones_are_not(begun: Shell) -> None:
     folder, run = begun.folder, begun.folder / "runs" / "one"
     assert Run(run).settings.data == f"folder:{folder / 'set'}"
