@@ -33,8 +33,8 @@ log = logging.getLogger("nas")
 FINALISTS = 3
 """Contenders that are trained for longer."""
 
-LONGER = 3
-"""How many times the search's steps they are trained for unless told."""
+LONGER, LONGEST = 3, 10
+"""How many times the search's steps they are trained for unless told, and at most where a limited time allows more."""
 
 MARGIN = 1.25
 """How much longer than expected a training may take before it would miss the limit of time."""
@@ -145,11 +145,13 @@ class FinalTraining:
             return {}
         kept: dict[str, dict[str, float]] = self.study.user_attrs.get(FINAL, {})
         wanted = finalists(self.table)
+        if self.settings.final_steps is None and self.clock.limit is not None:
+            steps = LONGEST * self.settings.full_steps
         steps = self._fitted(wanted, steps)
         if not steps:
             log.info("No time is left to train the best contenders for longer.")
             return {}
-        missing = [digest for digest in wanted if str(steps) not in kept.get(digest, {}) or self._lacks_weights(digest)]
+        missing = [d for d in wanted if _length(kept.get(d, {})) < steps or self._lacks_weights(d)]
         expected = self._seconds(missing, steps)
         if missing:
             log.info(
@@ -159,7 +161,7 @@ class FinalTraining:
                 duration(expected),
             )
         self._train(missing, steps, kept)
-        return {d: {int(s): v for s, v in kept[d].items()} for d in wanted if str(steps) in kept.get(d, {})}
+        return {d: {int(s): v for s, v in kept[d].items()} for d in wanted if _length(kept.get(d, {})) >= steps}
 
     def _fitted(self, digests: list[str], steps: int) -> int:
         """As many steps as the time left allows, 0 where that is hardly more than in the search."""
@@ -267,6 +269,11 @@ def with_final(table: pd.DataFrame, study: optuna.Study, exported: Outcome) -> p
         final_miou=[last[d][1] if d in last else math.nan for d in table["hash"]],
         final_steps=[last[d][0] if d in last else math.nan for d in table["hash"]],
     )
+
+
+def _length(curve: dict[str, float]) -> int:
+    """Steps of the longer training that gave a curve, 0 where there was none."""
+    return max(map(int, curve), default=0)
 
 
 def _pooled(folds: list[dict[int, list[int]]]) -> dict[str, float]:
