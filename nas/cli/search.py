@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from nas.cli.errors import run
 from nas.sizes import parse_size
+from nas.times import parse_seconds
 
 __all__ = ["main"]
 
@@ -20,11 +20,7 @@ class Seconds(click.ParamType):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        text = str(value).strip()
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", "0s" if text == "0" else text)
-        if not found:
-            self.fail(f"{value!r} is not a time: write 90s, 45m or 2h", param, ctx)
-        return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+        return parse_seconds(value)
 
 
 class ImageSize(click.ParamType):

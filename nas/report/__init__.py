@@ -1,6 +1,6 @@
 """What a run has found, for people: the final table as text, and one self-contained HTML page."""
 
 from nas.report.page import write_report
-from nas.report.text import ranking_text
+from nas.report.text import ranking_text, unbeaten_text
 
-__all__ = ["ranking_text", "write_report"]
+__all__ = ["ranking_text", "unbeaten_text", "write_report"]

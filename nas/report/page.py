@@ -194,7 +194,7 @@ def _winner(table: pd.DataFrame | None, run: Run, trials: Sequence[TrialFacts]) 
     if table is None:
         return ""
     winner = find_winner(table, run, trials)
-    once = ", which is read once, for this score alone" if run.settings.holdout else ""
+    once = ", which is read once, at the end, and chooses nothing" if run.settings.holdout else ""
     told = (
         f"mIoU {score(winner.test_miou)} on the test split{once}."
         if winner.test_miou is not None

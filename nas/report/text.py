@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nas.search.importance import Importance
     from nas.search.run import Run
 
-__all__ = ["files", "next_commands", "ranking_text"]
+__all__ = ["files", "next_commands", "ranking_text", "unbeaten_text"]
 
 WIDTH = 80
 
@@ -54,7 +54,6 @@ def ranking_text(table: pd.DataFrame, run: Run) -> str:
         _importance(read_importance(run)),
         _files(run),
         "Next:\n" + "\n".join(_command(words) for words in next_commands(run)),
-        _unbeaten(table),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -95,7 +94,7 @@ def _cell(column: int, cell: str, width: int) -> str:
 def _winner(winner: Winner, holdout: bool) -> str:
     lines = [f"Winner: {winner.name}"]
     if winner.test_miou is not None:
-        lines[0] += f", mIoU {score(winner.test_miou)} on the test split" + ", which serves nothing else" * holdout
+        lines[0] += f", mIoU {score(winner.test_miou)} on the test split" + ", which chooses nothing" * holdout
     lines = _wrap(lines[0])
     if winner.reason:
         lines += _wrap(f"  {winner.reason}")
@@ -106,8 +105,8 @@ def _winner(winner: Winner, holdout: bool) -> str:
     return "\n".join(lines)
 
 
-def _unbeaten(table: pd.DataFrame) -> str:
-    """What needs no training and is as good as the winner: the last lines, so that they are read."""
+def unbeaten_text(table: pd.DataFrame) -> str:
+    """What needs no training and is as good as the winner, empty where nothing is."""
     found = unbeaten(table)
     if not found:
         return ""

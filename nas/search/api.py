@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import shutil
 import sys
 import warnings
@@ -349,7 +350,9 @@ class _Searching:
     folds: int = 0
     estimate: Estimate = NOTHING
     expected: float | None = None
-    """Seconds that the sitting was expected to take, from its start to its end."""
+    """Seconds that were expected before the first candidate."""
+    planned: float = 0.0
+    """Seconds of the clock at that moment."""
 
     def through(self) -> Run:
         """Explore, rank, test the winner once, and write everything down."""
@@ -364,7 +367,7 @@ class _Searching:
             left.unlink()
         settings, folder = self.run.settings, self.run.folder
         space = self.run.space()
-        stopped = f"Stopped; what was done is kept. Go on with: nas-search --resume {folder}"
+        stopped = f"Stopped; what was done is kept. Go on with: nas-search --resume {shlex.quote(str(folder))}"
         with self.run.written(), _share(self.data, settings, folder) as handle:
             study = self._study()
             work = TrainWork(handle, str(folder / "space.py"))
@@ -414,15 +417,25 @@ class _Searching:
         self.estimate = estimate(
             self.run.settings, paces, pool.slots, rule, self.folds, budget, not is_open(space), self.clock
         )
+        if is_open(space) and self.estimate.candidates <= len(space.baselines) and not trials.spent(study):
+            log.warning(
+                "Only baselines will be tried, %d of %d: nothing is searched. Give more than that as --budget, or more "
+                "time.",
+                self.estimate.candidates,
+                len(space.baselines),
+            )
         log.info("%s", plan_text(self.run.settings, paces, self.estimate, pool.slots, self.folds, self.clock))
-        self.expected = self.clock.spent() + min(self.estimate.total, self.clock.left())
+        self.expected = min(self.estimate.total, max(self.clock.left(), 0.0))
+        self.planned = self.clock.spent()
         return paces
 
     def _tell_time(self, study: Any) -> None:
         """Say how long the sitting took beside how long it was expected to take."""
-        taken = self.clock.spent()
-        beside = "" if self.expected is None else f"; {duration(self.expected)} were expected"
-        log.info("Done in %s%s.", duration(taken), beside)
+        taken = self.clock.spent() - self.planned
+        beside = (
+            "" if self.expected is None else f", {duration(taken)} from the estimate of {duration(self.expected)} on"
+        )
+        log.info("Done in %s%s.", duration(self.clock.spent()), beside)
         study.set_user_attr(TIMES, {"taken": taken, "expected": self.expected})
 
     def _warn_of_dull_images(self) -> None:
@@ -437,11 +450,13 @@ class _Searching:
     def _warn_of_few_steps(self) -> None:
         steps = self.run.settings.full_steps
         if steps < FEWEST_STEPS:
+            more = "time (--max-time)" if self.clock.limit is not None else "--steps"
             log.warning(
-                "A training of %d steps is short: with few labels scores settle at some %d. Give more time "
-                "(--max-time), more --steps or a smaller --size.",
+                "A training of %d steps is short: with few labels scores settle at some %d. Give more %s, or a "
+                "smaller --size.",
                 steps,
                 FEWEST_STEPS,
+                more,
             )
 
     def _headline(self, slots: int) -> str:
@@ -663,7 +678,7 @@ class _Searching:
             self.clock,
         ).run()
         tested = self._test(exported.checkpoint, pool)
-        table = with_final(table, study, exported)
+        table = self._with_costs(with_final(table, study, exported, settings.full_steps), entrants)
         table = with_naive(table, naive_baselines(self.data, self.folds, settings.seed), tested)
         with replacing(run.folder / "ranking.csv") as path:
             table.drop(columns="values").to_csv(path)
@@ -672,6 +687,16 @@ class _Searching:
             study.set_user_attr(ATTRIBUTE, importance(study).to_data())
         check()
         self._report(table)
+
+    def _with_costs(self, table: Any, entrants: Any) -> Any:
+        """The table with the size of contenders that the search has not come to."""
+        from nas.space import from_json
+
+        unknown = [c for c in entrants if table.loc[table["hash"] == c.digest, "params"].isna().any()]
+        for contender in unknown:
+            costs = self._costs(from_json(contender.candidate))
+            table.loc[table["hash"] == contender.digest, list(costs)] = list(costs.values())
+        return table
 
     def _test(self, winner: Path, pool: Any) -> float:
         """The winner's mIoU on the test split, the only time it is read."""
@@ -687,11 +712,14 @@ class _Searching:
                     raise UserError(f"the winner could not be tested: {message.reason}")
 
     def _report(self, table: Any) -> None:
-        from nas.report import ranking_text, write_report
+        from nas.report import ranking_text, unbeaten_text, write_report
 
         write_report(self.run)
         for line in ranking_text(table, self.run).splitlines():
             log.info("%s", line)
+        # A warning, which a script sees as well.
+        if unbeaten := unbeaten_text(table):
+            log.warning("%s", unbeaten)
 
 
 class _AboveBars(logging.StreamHandler):

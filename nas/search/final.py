@@ -259,11 +259,16 @@ class FinalTraining:
                     raise UserError(f"the winner could not be trained on all labelled images: {message.reason}")
 
 
-def with_final(table: pd.DataFrame, study: optuna.Study, exported: Outcome) -> pd.DataFrame:
-    """The table with the score of each longer training, the steps it took, and what is exported as the winner."""
+def with_final(table: pd.DataFrame, study: optuna.Study, exported: Outcome, steps: int) -> pd.DataFrame:
+    """The table with the score of each longer training, the steps it took, and what is exported as the winner.
+
+    Args:
+        steps: of a training of the search, which is no longer training.
+    """
     curves: dict[str, dict[str, float]] = study.user_attrs.get(FINAL, {})
     last = {digest: max((int(step), miou) for step, miou in curve.items()) for digest, curve in curves.items()}
-    last[exported.digest] = exported.steps, exported.miou
+    if exported.steps != steps:
+        last[exported.digest] = exported.steps, exported.miou
     return table.assign(
         winner=table["hash"] == exported.digest,
         final_miou=[last[d][1] if d in last else math.nan for d in table["hash"]],

@@ -13,8 +13,12 @@ from nas.files import replacing
 from nas.search.objectives import checked_objectives
 from nas.search.storage import with_full_path
 from nas.sizes import parse_size
+from nas.times import parse_seconds
 
 __all__ = ["FEWEST_STEPS", "UNLIMITED", "Settings", "default_steps", "settings_of"]
+
+SHORTEST = 30.0
+"""Seconds that a limited search is to have at least."""
 
 UNLIMITED = 1_000_000
 """The budget of a search that only its time limits."""
@@ -40,6 +44,9 @@ def settings_of(**given: Any) -> Settings:
     unknown = [name for name in given if name not in known]
     if unknown:
         raise UserError(f"there is no setting {unknown[0]!r}: choose from {', '.join(sorted(known - {'space'}))}")
+    for name in ("max_time", "hang_after"):
+        if given.get(name) is not None:
+            given[name] = parse_seconds(given[name])
     if given.get("budget") is None:
         given.pop("budget", None)
         # Time alone is a budget.
@@ -120,8 +127,11 @@ class Settings:
         least |= dict.fromkeys(("seed", "cache_gb", "final_steps", "folds"), 0)
         for name, lowest in least.items():
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int | float) or value < lowest):
-                raise UserError(f"--{name.replace('_', '-')} {value}: give {lowest} or more")
+            option = f"--{name.replace('_', '-')} {value}"
+            if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
+                raise UserError(f"{option}: give a number, not {type(value).__name__}")
+            if value is not None and not value >= lowest:
+                raise UserError(f"{option}: give {lowest} or more")
         if self.folds == 1:
             raise UserError("--folds 1: give 2 or more, or 0 for one validation split")
         if self.seed >= 2**32:
@@ -140,6 +150,10 @@ class Settings:
             seconds = getattr(self, name)
             if seconds is not None and seconds <= 0:
                 raise UserError(f"--{name.replace('_', '-')} {seconds:g}s: give a positive time")
+        if self.max_time is not None and self.max_time < SHORTEST:
+            raise UserError(
+                f"--max-time {self.max_time:g}s: give {SHORTEST:g}s or more, a search has to start and to end"
+            )
         return replace(self, size=None if self.size is None else parse_size(self.size)).anywhere()
 
     def anywhere(self) -> Settings:

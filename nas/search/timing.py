@@ -178,7 +178,8 @@ def estimate(
     fit = parts(max(int((there - sum(known) / slots) / (each * share / slots + OVERHEAD)), 0))
     ranking = min(fit.ranking, max(fit.ranking_ends(clock) - fit.exploring_ends(clock), 0.0))
     final = min(fit.final, max(clock.left() - there - ranking - LAST, 0.0))
-    return replace(fit, exploring=max(there, 0.0), ranking=ranking, final=final)
+    # One candidate is trained in any case.
+    return replace(fit, exploring=max(there, min([*known, each]) / slots), ranking=ranking, final=final)
 
 
 def final_seconds(settings: Settings, training: float, slots: int, folds: int, contenders: int) -> float:
@@ -254,7 +255,7 @@ def plan_text(settings: Settings, paces: Paces, expected: Estimate, slots: int, 
     whole = min(expected.total, clock.left())
     return (
         f"A full training takes {settings.full_steps} steps{of_folds}, about {duration(each)}. "
-        f"Expected in all: {duration(whole)} for {counted(expected.candidates, 'candidate')} "
+        f"Expected from here: {duration(max(whole, 0.0))} for {counted(expected.candidates, 'candidate')} "
         f"(search {duration(expected.exploring)}, ranking {duration(expected.ranking)}, "
-        f"final training {duration(expected.final)}) and {memory:.1f} GB of memory."
+        f"final training {duration(expected.final)}, test and report {duration(LAST)}) and {memory:.1f} GB of memory."
     )

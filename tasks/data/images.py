@@ -110,7 +110,7 @@ def decode(
         images = images[: len(kept)]
     if native is not None:
         native.update(sizes)
-    if squeezed and not (labelled and len(squeezed) == len(items)):
+    if squeezed and len(squeezed) < len(items):
         kind = "labelled" if labelled else "unlabelled"
         _warn(f"{kind} images of another shape, squeezed to {size[0]}x{size[1]}", sorted(squeezed))
     return ImageSet(images, masks, tuple(items[place].name for place in kept))

@@ -289,7 +289,9 @@ def _check_labels(name: str, sets: Mapping[str, ImageSet]) -> None:
     """
     for split in ("labelled", "validation", "test"):
         masks = sets[split].masks
-        if masks is None or (masks == VOID).all():
+        if masks is None or not len(masks):
+            raise UserError(f"{name}: no image of the {split} split has a mask: add masks, or take the split away")
+        if (masks == VOID).all():
             raise UserError(f"{name}: the {split} masks are void in every pixel: see the classes")
 
 

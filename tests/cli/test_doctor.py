@@ -47,7 +47,7 @@ def test_a_healthy_set_ends_with_0_and_the_next_command(typed: Callable, folder:
     assert "labelled 8, unlabelled 0, validation 4, test 3" in ended.out
     last = ended.out.strip().splitlines()[-1]
     assert last.startswith("Nothing is wrong.")
-    assert last.endswith(f"nas-search --space multitask.py --data folder:{folder} --size 32x48")
+    assert last.endswith(f"nas-search --space multitask.py --data folder:{folder} --size 40x56")
     seconds = re.search(r"a default\s+search\s+of 200 candidates", ended.out)
     assert seconds
 

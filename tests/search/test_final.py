@@ -169,7 +169,7 @@ def test_a_limit_on_time_shortens_the_longer_training_or_leaves_it_out(tmp_path:
 def test_naive_baselines_stand_in_the_table_and_unbeaten_ones_are_told() -> None:
     study = optuna.create_study(direction="maximize")
     _, table = table_of(SCORES, baselines=("c", "d"))
-    table = with_final(table, study, Outcome("a", Path("a"), 30, 0.55))
+    table = with_final(table, study, Outcome("a", Path("a"), 30, 0.55), STEPS)
     whole = with_naive(table, {"location map": {"validation": 0.4, "test": 0.3}}, 0.5)
     assert whole["name"].tolist().index("location map") == 2
     assert whole["winner"].sum() == 1
@@ -184,7 +184,7 @@ def test_the_table_is_read_again_as_it_was_written(tmp_path: Path, scores: dict[
     study = optuna.create_study(direction="maximize")
     _, table = table_of(scores)
     table = with_naive(
-        with_final(table, study, Outcome("a", Path("a"), 10, 0.5)),
+        with_final(table, study, Outcome("a", Path("a"), 10, 0.5), STEPS),
         {"location map": {"validation": 0.4, "test": 0.3}},
         0.5,
     )

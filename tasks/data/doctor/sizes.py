@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tasks.data.working_size import AREA, STEP, Size, affordable
+from tasks.data.working_size import AREA, Size, affordable
 
 __all__ = ["AREA", "Size", "same_shape", "suggest_size", "usual_shape"]
 
@@ -42,11 +42,4 @@ def suggest_size(sizes: Sequence[Size], device: str = "cpu") -> Size:
     ratio, _ = usual_shape(sizes)
     alike = [size for size in sizes if same_shape(size[1] / size[0], ratio)]
     height, width = Counter(alike).most_common(1)[0][0]
-    if height * width <= AREA[device]:
-        return _whole(height), _whole(width)
     return affordable((height, width), AREA[device])
-
-
-def _whole(length: int) -> int:
-    """The largest multiple of 16 that is not longer, or the length itself if that is under 16."""
-    return length // STEP * STEP or length

@@ -325,7 +325,7 @@ def test_the_quick_check_says_of_pixels_in_memory_what_the_doctor_says_of_the_fi
         ((360, 480), "cpu", (144, 192)),
         ((1024, 2048), "cuda", (368, 736)),
         ((12, 16), "cpu", (12, 16)),
-        ((40, 56), "cpu", (32, 48)),
+        ((40, 56), "cpu", (40, 56)),
     ],
 )
 def test_suggested_sizes_of_usual_photos(size, device, expected) -> None:

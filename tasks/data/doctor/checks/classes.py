@@ -13,7 +13,13 @@ def check_classes(seen: Examined) -> list[Finding]:
     """What a search warns of, too: absent and dominant classes, and much void."""
     if seen.shares is None:
         return []
+    bare = [split for split in ("validation", "test") if split in seen.splits and not seen.splits[split]]
+    found = [
+        Finding("error", f"no image of the {split} split has a mask", (), "Add masks, or take the split away.")
+        for split in bare
+        if not (split == "validation" and seen.folds)
+    ]
     source, shares = seen.members.source, seen.shares
     told = source is not None and void_told(source)
     own = seen.members.spec.startswith("folder:")
-    return [Finding("warning", line) for line in class_warnings(shares.classes, shares.pixels, told, own)]
+    return found + [Finding("warning", line) for line in class_warnings(shares.classes, shares.pixels, told, own)]

@@ -57,7 +57,7 @@ def check_copies(seen: Examined) -> list[Finding]:
         found.append(
             Finding(
                 "warning",
-                f"{counted(len(within), 'picture')} there twice, under two names",
+                f"{counted(len({later for _, later in within}), 'picture')} there twice, under two names",
                 told(within),
                 "Remove one of each, unless that is intended; copies of images to rank or test on are not learnt from.",
             )
