@@ -63,7 +63,7 @@ def assign_folds(data: FewLabelData, folds: int, seed: int) -> np.ndarray:
     best, fewest = np.zeros(len(units), np.int64), np.inf
     for start in range(STARTS):
         part = deal(sizes, wanted, seed * STARTS + start)
-        spread(part, presence, sizes, wanted, _unlearnt, seed)
+        spread(part, presence, sizes, wanted, _unlearnt, seed * STARTS + start)
         wrong = _unlearnt(np.stack([presence[part == index].sum(0) for index in range(folds)])).sum()
         if wrong < fewest:
             best, fewest = part, wrong

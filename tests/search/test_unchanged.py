@@ -33,8 +33,8 @@ def test_other_images_or_another_space_are_refused_and_moved_ones_are_not(begun:
     draw_set(folder / "set", "x")
     code, error = resumed(begun, "--repeats", "2")
     assert code == 2 and len(error.splitlines()) == 1
-    assert "folder:set does not hold the images this run began with (5 labelled, 0 unlabelled, 2 validation, " in error
-    assert "; now 5 labelled, 0 unlabelled, 3 validation, " in error
+    assert "folder:set does not hold the images this run began with (7 labelled, 0 unlabelled, 7 validation, " in error
+    assert "; now 8 labelled, 0 unlabelled, 8 validation, " in error
 
     for kind in ("images", "masks"):
         (folder / "set" / kind / "x.png").unlink()

@@ -353,7 +353,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(shell: Shell, options: list[str
     ("settings", "message"),
     [
         ({"bugdet": 3}, "there is no setting 'bugdet': choose from best, budget, "),
-        ({"budget": "3"}, "--budget 3: give 1 or more"),
+        ({"budget": "3"}, "--budget 3: give a number, not str"),
         ({"size": (32, 48, 64)}, "(32, 48, 64) is not a size: write height x width"),
         ({"labels": ["a", "b"]}, "labels ['a', 'b']: give it as text, like 1/8, 46, all or FILE.txt"),
         ({"data": Path("photos")}, "give it as text, like scenes or folder:PATH"),

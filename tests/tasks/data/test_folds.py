@@ -59,13 +59,14 @@ def test_folds_keep_groups_whole_and_part_the_images(folds: int, seed: int, draw
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(2, 4), st.integers(12, 40), st.integers(0, 999))
+@given(st.integers(3, 4), st.integers(12, 40), st.integers(0, 999))
 def test_images_that_stand_alone_are_spread_evenly(folds: int, count: int, seed: int) -> None:
     presence = np.random.default_rng(seed).random((count, 6)) < 0.2
     of = assign_folds(make_data(presence), folds, seed)
     sizes = np.bincount(of, minlength=folds)
     assert sizes.max() - sizes.min() <= 1
-    # Of this many images, only a class that one alone shows is not learnt by a fold.
+    # Of this many images, only a class that one alone shows is not learnt by a fold. With two folds, three classes
+    # that two images show each, every two of them sharing one, cannot all be divided.
     assert unlearnt(presence, of) == int((presence.sum(0) == 1).sum())
 
 
