@@ -43,7 +43,7 @@ def test_other_images_or_another_space_are_refused_and_moved_ones_are_not(begun:
     assert code == 2 and "there is no" in error
     code, error = resumed(begun, "--repeats", "2", "--data", "folder:moved")
     assert code == 0, error
-    assert Run(run).ranking["seeds"].tolist() == [2]
+    assert Run(run).ranking.query("winner")["seeds"].tolist() == [2]
     assert Run(run).settings.data == f"folder:{folder / 'moved'}"
 
     (run / "space.py").write_text((run / "space.py").read_text().replace('Choice("batch", "group")', '"batch"'))
