@@ -119,7 +119,8 @@ def test_a_search_of_one_closed_recipe_ranks_and_exports(shell: Shell) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     run = shell.folder / "runs" / "one"
-    assert len((run / "ranking.csv").read_text().splitlines()) == 2
+    ranked = [line.split(",")[1] for line in (run / "ranking.csv").read_text().splitlines()[1:]]
+    assert sorted(ranked) == ["Otsu's threshold", "location map", "trial 0"]  # two classes
     # The run keeps the grouping, not the file.
     (shell.folder / "two.json").unlink()
     scored = shell.run("evaluate", "runs/one")

@@ -243,9 +243,11 @@ class FaultyLoss(Component):
     how: str = "fail"
 
     def build(self, class_pixels):
-        if self.how == "memory":
+        # Not on the two images with which options are tried before a search.
+        real = sum(class_pixels) > 2000
+        if real and self.how == "memory":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 999 GiB")
-        if self.how == "fail":
+        if real and self.how == "fail":
             raise ValueError("this loss is broken on purpose")
         return CrossEntropy().build(class_pixels)
 
