@@ -41,7 +41,7 @@ LOOKED_AHEAD = 200
 EVALUATIONS = 3
 """Evaluations of a training, one a rung."""
 
-LAST = 10.0
+LAST = 5.0
 """Seconds for the test, the report and the export."""
 
 OVERHEAD = 0.3
@@ -161,14 +161,16 @@ def estimate(
     steps, evaluations = rule.rungs[-1], len(rule.rungs)
     known = [pace.training(steps, evaluations, folds) for pace in paces.baselines[:budget]]
     each = paces.candidate.training(steps, evaluations, folds)
+    usual = statistics.median(pace.training(steps, evaluations, folds) for pace in paces.all)
     others = min(budget - len(known), 1 - len(known) if closed else LOOKED_AHEAD)
     share = expected_share(rule, max(others, 1), settings.seed)
 
     def parts(others: int) -> Estimate:
         exploring = (sum(known) + others * each * share) / slots + (len(known) + others) * OVERHEAD
-        finals = [*known, *[each] * min(others, settings.best)]
+        # The few costly candidates of a space are seldom among its best.
+        finals = [*known, *[usual] * min(others, settings.best)]
         again = [seconds for seconds in finals for _ in range(settings.repeats - 1)]
-        final = final_seconds(settings, each, slots, folds, len(finals))
+        final = final_seconds(settings, usual, slots, folds, len(finals))
         return Estimate(exploring, _in_parallel(again, slots), final, len(known) + others)
 
     found = parts(max(budget - len(known), 0) if not closed else max(others, 0))

@@ -19,7 +19,7 @@ from nas.pool import Report
 
 __all__ = ["DataHandle", "FinalTest", "Probe", "Task", "TrainWork"]
 
-PROBE_STEPS, PROBE_WARM = 8, 3
+PROBE_STEPS, PROBE_WARM = 24, 8
 """Steps of a probe, and how many of them are left out, since they pay for what is set up once."""
 
 PROBE_SECONDS = 5.0

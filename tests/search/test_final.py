@@ -151,18 +151,18 @@ def test_a_limit_on_time_shortens_the_longer_training_or_leaves_it_out(tmp_path:
     curves = {f"recipe {name}": {} for name in "abc"}
     # Trainings of 2 s for 10 steps: three of 30 steps take 9 s on two workers, a quarter more in the worst case.
     whole, short, long = Instant(curves), Instant(curves), Instant(curves)
-    final(tmp_path, whole, limit=10 + 12.0, final_steps=30)
+    final(tmp_path, whole, limit=5 + 12.0, final_steps=30)
     assert {task.steps for task in whole.tasks} == {30}
-    final(tmp_path, short, limit=10 + 8.0)
+    final(tmp_path, short, limit=5 + 8.0)
     assert {13 <= task.steps < 30 for task in short.tasks} == {True}
     # A limited time is made use of, up to ten times the steps of the search.
-    final(tmp_path, long, limit=10 + 24.0)
+    final(tmp_path, long, limit=5 + 24.0)
     assert {30 < task.steps < 100 for task in long.tasks} == {True}
     endless = Instant(curves)
     final(tmp_path, endless, limit=1000.0)
     assert {task.steps for task in endless.tasks} == {100}
     none = Instant(curves)
-    final(tmp_path, none, limit=10 + 2.0)
+    final(tmp_path, none, limit=5 + 2.0)
     assert not none.tasks
 
 
