@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 
 __all__ = ["Estimate", "estimate_search"]
@@ -57,6 +55,7 @@ def estimate_search(size: tuple[int, int], classes: int, labelled: int, ranked: 
     import numpy as np
     import torch
 
+    from nas.pool.devices import cpu_count
     from nas.search.settings import Settings
     from nas.training import Plan, train
     from search_spaces.multitask import fast
@@ -69,7 +68,7 @@ def estimate_search(size: tuple[int, int], classes: int, labelled: int, ranked: 
     data = FewLabelData("noise", names, ((0, 0, 0),) * classes, some, ImageSet(images, None, some.names), some, some)
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     settings = Settings("multitask.py", data="folder:.").with_steps(labelled)
-    workers = gpus * settings.workers_per_gpu if gpus else _cores()
+    workers = gpus * settings.workers_per_gpu if gpus else cpu_count()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a worker
     try:
@@ -90,7 +89,3 @@ def estimate_search(size: tuple[int, int], classes: int, labelled: int, ranked: 
         workers,
         settings.full_steps,
     )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -152,23 +152,15 @@ class FinalTraining:
             log.info("No time is left to train the best contenders for longer.")
             return {}
         missing = [d for d in wanted if _length(kept.get(d, {})) < steps or self._lacks_weights(d)]
-        expected = self._seconds(missing, steps)
         if missing:
-            log.info(
-                "Final training: %s for %d steps each, about %s.",
-                counted(len(missing), "contender"),
-                steps,
-                duration(expected),
-            )
-        self._train(missing, steps, kept)
+            who, taken = counted(len(missing), "contender"), duration(self._seconds(missing, steps))
+            log.info("Final training: %s for %d steps each, about %s.", who, steps, taken)
+            self._train(missing, steps, kept)
         return {d: {int(s): v for s, v in kept[d].items()} for d in wanted if _length(kept.get(d, {})) >= steps}
 
     def _fitted(self, digests: list[str], steps: int) -> int:
         """As many steps as the time left allows, 0 where that is hardly more than in the search."""
-        expected = self._seconds(digests, steps)
-        if self.folds:
-            # Then one of them is trained on all labelled images.
-            expected += max(self._seconds([digest], steps) / self.folds for digest in digests)
+        expected = self._seconds(digests, steps) + self._seconds_on_all_labels(digests, steps)
         share = (self.clock.left() - LAST) / (MARGIN * expected)
         fitting = steps if share >= 1 else int(max(share, 0.0) * steps)
         return fitting if fitting >= WORTHWHILE * self.settings.full_steps else 0
@@ -183,6 +175,10 @@ class FinalTraining:
         # The folds of a candidate are trained apart.
         return max(sum(each) / self.pool.slots, max(each, default=0.0) / max(self.folds, 1))
 
+    def _seconds_on_all_labels(self, digests: list[str], steps: int) -> float:
+        """Seconds of the training on all labelled images that follows where there are folds, of whichever is chosen."""
+        return max(self._seconds([digest], steps) / self.folds for digest in digests) if self.folds else 0.0
+
     def _train(self, digests: list[str], steps: int, kept: dict[str, dict[str, float]]) -> None:
         """Train candidates for longer, each fold by itself; their scores go into `kept` and the study."""
         parts = [(digest, fold) for digest in digests for fold in (range(self.folds) if self.folds else [None])]
@@ -190,9 +186,8 @@ class FinalTraining:
             save = None if self.folds else str(self.longest(digest))
             task = Task(self.candidates[digest], steps, self._rungs(steps), self.seed, save, self.provenance)
             self.pool.submit(Job(number, replace(task, folds=self.folds, fold=fold)))
-        after = self._seconds(digests[:1], steps) / self.folds if self.folds else 0.0
-        expected = self._seconds(digests, steps)
-        progress = Progress(len(parts), "Final training", expected, after + LAST, self.clock.left)
+        after = self._seconds_on_all_labels(digests, steps) + LAST
+        progress = Progress(len(parts), "Final training", self._seconds(digests, steps), after, self.clock.left)
         reached = dict.fromkeys(range(len(parts)), 0)
         curves: dict[int, dict[str, float]] = {number: {} for number in reached}
         ended: dict[int, Ended] = {}
