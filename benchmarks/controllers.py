@@ -17,13 +17,13 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from benchmarks.arguments import at_least, pattern
-from benchmarks.controller_table import MARKS, RANKED, means_table, write_report
-from benchmarks.peers import ExhaustedError, distributions_here
-from benchmarks.provenance import RESULTS, provenance
-from benchmarks.rows import Row, append, known, measured
-from benchmarks.searchers import Searcher, default_samplers, make_searcher
-from benchmarks.tables import AS_KNOWN, DESCRIPTIONS, Reading, Table, folder_of_tables, load_table
+from benchmarks.common.arguments import at_least, pattern
+from benchmarks.common.provenance import RESULTS, provenance
+from benchmarks.common.rows import Row, append, known, measured
+from benchmarks.sampling.controller_table import MARKS, RANKED, means_table, write_report
+from benchmarks.sampling.peers import ExhaustedError, distributions_here
+from benchmarks.sampling.searchers import Searcher, default_samplers, make_searcher
+from benchmarks.sampling.tables import AS_KNOWN, DESCRIPTIONS, Reading, Table, folder_of_tables, load_table
 from nas.errors import UserError
 
 HOPELESS = 50
@@ -202,7 +202,7 @@ def parser() -> argparse.ArgumentParser:
         "--sampler",
         action="append",
         default=[],
-        help="one or more of nas.search.samplers.SAMPLERS and benchmarks.peers.PEERS",
+        help="one or more of nas.samplers.SAMPLERS and benchmarks.sampling.peers.PEERS",
     )
     command.add_argument("--table", help="a file, or its name in the folder of tables")
     command.add_argument("--target", help="the column to search for")

@@ -20,7 +20,7 @@ def main() -> None:
     suffix = sys.argv[1] if len(sys.argv) > 1 else "jpg"
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder), suffix)
-        code = f"from tasks.data.doctor import examine, findings; findings(examine('folder:{folder}'))"
+        code = f"from nas.tasks.data.doctor import examine, findings; findings(examine('folder:{folder}'))"
         cpu = cpu_seconds()
         for _ in range(2):
             started = time.perf_counter()

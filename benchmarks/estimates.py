@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import nas
+from benchmarks.common.provenance import RESULTS, provenance
 from benchmarks.made_sets.__main__ import write
-from benchmarks.provenance import RESULTS, provenance
-from nas.search.api import TIMES
+from nas.api import TIMES
 
 __all__ = ["SEARCHES", "main"]
 

@@ -19,13 +19,13 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from benchmarks.provenance import RESULTS, default_device, provenance
-from benchmarks.sizes import height_and_width, size
+from benchmarks.common.provenance import RESULTS, default_device, provenance
+from benchmarks.common.sizes import height_and_width, size
 from nas.errors import UserError
 from nas.export import load_checkpoint
 from nas.space import Recipe
+from nas.tasks.data import FewLabelData, ImageSet, load_data
 from nas.training import VOID, Confusion, Plan, evaluate, train
-from tasks.data import FewLabelData, ImageSet, load_data
 
 DEVICE = torch.device(default_device())
 BATCH = 8

@@ -17,11 +17,12 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.incumbent_table import write_report
-from benchmarks.provenance import RESULTS, provenance
-from benchmarks.sizes import height_and_width, size
+from benchmarks.common.provenance import RESULTS, provenance
+from benchmarks.common.sizes import height_and_width, size
+from benchmarks.sampling.incumbent_table import write_report
+from nas.api import resume, search
 from nas.errors import UserError
-from nas.search import Run, resume, search
+from nas.runs.run import Run
 from nas.space import find_space_file
 
 

@@ -22,17 +22,17 @@ from typing import Any
 
 import torch
 
-from benchmarks.arguments import at_least
-from benchmarks.learning_floor_table import write_table
+from benchmarks.common.arguments import at_least
+from benchmarks.common.provenance import RESULTS, provenance
+from benchmarks.common.rows import Row, append, known, measured
 from benchmarks.made_sets import HELD_OUT, MAKERS, make
-from benchmarks.provenance import RESULTS, provenance
-from benchmarks.rows import Row, append, known, measured
+from benchmarks.training.learning_floor_table import write_table
 from nas.errors import UserError
+from nas.search_spaces.multitask import fast
+from nas.search_spaces.unet import space as unet
+from nas.tasks.data import FewLabelData, ImageSet, load_data
+from nas.tasks.naive import LOCATION_MAP, OTSU, naive_scores
 from nas.training import VOID, Plan, evaluate, train
-from search_spaces.multitask import fast
-from search_spaces.unet import space as unet
-from tasks.data import FewLabelData, ImageSet, load_data
-from tasks.naive import LOCATION_MAP, OTSU, naive_scores
 
 __all__ = ["Cell", "one_class_scores", "train_cell"]
 

@@ -23,16 +23,16 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from benchmarks.arguments import at_least
-from benchmarks.method_costs import print_costs
-from benchmarks.method_recipes import METHODS, recipe
-from benchmarks.method_table import write_tables
-from benchmarks.provenance import RESULTS, default_device, provenance
-from benchmarks.sizes import height_and_width, size
+from benchmarks.common.arguments import at_least
+from benchmarks.common.provenance import RESULTS, default_device, provenance
+from benchmarks.common.sizes import height_and_width, size
+from benchmarks.training.method_costs import print_costs
+from benchmarks.training.method_recipes import METHODS, recipe
+from benchmarks.training.method_table import write_tables
 from nas.errors import UserError
 from nas.pool.devices import cpu_count
+from nas.tasks.data import FewLabelData, load_data
 from nas.training import Plan, evaluate, train
-from tasks.data import FewLabelData, load_data
 
 STEPS, SIZE = 4000, "96x128"
 RUNGS = 10

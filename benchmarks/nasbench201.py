@@ -17,12 +17,12 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from benchmarks.arguments import at_least
-from benchmarks.peers import ExhaustedError, distributions_here
-from benchmarks.provenance import RESULTS, provenance
-from benchmarks.rows import Row, append, known, measured
-from benchmarks.searchers import Searcher, make_searcher
-from benchmarks.tables import Places, Table, folder_of_tables, load_table
+from benchmarks.common.arguments import at_least
+from benchmarks.common.provenance import RESULTS, provenance
+from benchmarks.common.rows import Row, append, known, measured
+from benchmarks.sampling.peers import ExhaustedError, distributions_here
+from benchmarks.sampling.searchers import Searcher, make_searcher
+from benchmarks.sampling.tables import Places, Table, folder_of_tables, load_table
 from nas.errors import UserError
 
 LIMIT = 12_000.0

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from benchmarks.arguments import at_least
-from benchmarks.provenance import RESULTS, provenance
-from benchmarks.tables import folder_of_tables
+from benchmarks.common.arguments import at_least
+from benchmarks.common.provenance import RESULTS, provenance
+from benchmarks.sampling.tables import folder_of_tables
 from nas.errors import UserError
-from nas.search.stopping import STOPPING, StoppingRule, make_rule, promoted, rungs_of
+from nas.stopping import STOPPING, StoppingRule, make_rule, promoted, rungs_of
 
 __all__ = ["Curves", "End", "load_curves", "main", "measure", "replay"]
 

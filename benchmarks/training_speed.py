@@ -19,14 +19,14 @@ from unittest.mock import patch
 import pandas as pd
 import torch
 
-from benchmarks.method_costs import noise
-from benchmarks.provenance import RESULTS, default_device, provenance
-from benchmarks.sizes import height_and_width, size
+from benchmarks.common.provenance import RESULTS, default_device, provenance
+from benchmarks.common.sizes import height_and_width, size
+from benchmarks.training.method_costs import noise
 from nas.errors import UserError
 from nas.models import NORMS
+from nas.search_spaces.multitask import fast
+from nas.tasks.data import FewLabelData, load_data
 from nas.training import Plan, Trained, train
-from search_spaces.multitask import fast
-from tasks.data import FewLabelData, load_data
 
 TABLE = RESULTS / "training_speed.csv"
 STEPS, ROUNDS = 8, 4

@@ -23,12 +23,12 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from benchmarks.arguments import at_least
-from benchmarks.provenance import RESULTS, provenance
-from benchmarks.rows import Row, append, known, measured
-from benchmarks.searchers import sampler_as_shipped
+from benchmarks.common.arguments import at_least
+from benchmarks.common.provenance import RESULTS, provenance
+from benchmarks.common.rows import Row, append, known, measured
+from benchmarks.sampling.searchers import sampler_as_shipped
+from nas.controller.ranking import confidence_interval
 from nas.errors import UserError
-from nas.search.ranking import confidence_interval
 from nas.space import Recipe, close, load_space
 from nas.space.choosers import draw, from_trial, genes_of
 from nas.space.locate import locate

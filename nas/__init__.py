@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what editors complete a call by
-    from nas.search.api import resume as resume
-    from nas.search.api import search as search
+    from nas.api import resume as resume
+    from nas.api import search as search
 
 __version__ = "0.1.0"
 
@@ -64,10 +64,11 @@ _HOMES = {
         "Schedule",
         "cost",
     ),
-    "nas.search": ("Run", "resume"),
+    "nas.api": ("resume", "search"),
+    "nas.runs.run": ("Run",),
     "nas.export": ("load", "predictor"),
     "nas.errors": ("UserError",),
-    "tasks": (
+    "nas.tasks": (
         "CPS",
         "MLMT",
         "OHEM",
@@ -89,18 +90,15 @@ _HOMES = {
         "Supervised",
         "UniMatch",
     ),
-    "tasks.heads": ("PixelHead", "TileHead"),
-    "tasks.methods.semi_supervised": ("SemiSupervised",),
+    "nas.tasks.pretext.heads": ("PixelHead", "TileHead"),
+    "nas.tasks.methods.semi_supervised": ("SemiSupervised",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", "search", *sorted(_HOME_OF)]
+__all__ = ["__version__", *sorted(_HOME_OF)]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "search":
-        # The package is callable: see its docstring.
-        return importlib.import_module("nas.search")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'nas' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME_OF[name]), name)

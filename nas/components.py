@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMPONENTS", "has_own_components", "know_components"]
 
-COMPONENTS = ("nas.models", "nas.training", "tasks.shipped")
+COMPONENTS = ("nas.models", "nas.training", "nas.tasks.shipped")
 
 
 def know_components(names: tuple[str, ...] = COMPONENTS) -> None:

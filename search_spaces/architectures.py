@@ -21,7 +21,7 @@ from nas import (
     UNet,
     cost,
 )
-from search_spaces.unet import space as unet
+from nas.search_spaces.unet import space as unet
 
 NORMS = ("batch", "instance", "layer", "group", "switch")
 

@@ -14,7 +14,7 @@ from nas import (
     PretrainThenFinetune,
     Rotation,
 )
-from search_spaces.unet import space as unet
+from nas.search_spaces.unet import space as unet
 
 space = replace(
     unet,

@@ -19,7 +19,7 @@ from nas import (
     Supervised,
     UniMatch,
 )
-from search_spaces.multitask import fast
+from nas.search_spaces.multitask import fast
 
 weight = Float(0.3, 3, log=True)
 # A short training from random weights is seldom as sure of itself as the papers ask for.

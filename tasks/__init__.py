@@ -1,6 +1,6 @@
 """What a network is trained on: segmentation losses, pretext tasks and semi-supervised methods.
 
-Each is loaded, and torch with it, when it is first used, since `tasks.data` needs no torch.
+Each is loaded, and torch with it, when it is first used, since `nas.tasks.data` needs no torch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
-        raise AttributeError(f"module 'tasks' has no attribute {name!r}")
-    value = getattr(importlib.import_module("tasks.shipped"), name)
+        raise AttributeError(f"module 'nas.tasks' has no attribute {name!r}")
+    value = getattr(importlib.import_module("nas.tasks.shipped"), name)
     globals()[name] = value
     return value

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import torch
 
+from nas.tasks.data import VOID, ImageSet
+from nas.tasks.data.sets import FewLabelData, Pixels
 from nas.training import Confusion
-from tasks.data import VOID, ImageSet
-from tasks.data.sets import FewLabelData, Pixels
 
 __all__ = [
     "CHANNELS",

@@ -1,10 +1,6 @@
 """Every shipped loss, pretext task and method, which recipes are decoded with."""
 
-from tasks.colorization import Colorization
-from tasks.denoising import Denoising
-from tasks.inpainting import Inpainting
-from tasks.jigsaw import Jigsaw
-from tasks.methods import (
+from nas.tasks.methods import (
     CPS,
     MLMT,
     S4GAN,
@@ -17,8 +13,12 @@ from tasks.methods import (
     Supervised,
     UniMatch,
 )
-from tasks.rotation import Rotation
-from tasks.segmentation import OHEM, CrossEntropy, DiceCE, Focal
+from nas.tasks.pretext.colorization import Colorization
+from nas.tasks.pretext.denoising import Denoising
+from nas.tasks.pretext.inpainting import Inpainting
+from nas.tasks.pretext.jigsaw import Jigsaw
+from nas.tasks.pretext.rotation import Rotation
+from nas.tasks.segmentation import OHEM, CrossEntropy, DiceCE, Focal
 
 __all__ = [
     "CPS",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nas.errors import UserError
-from nas.search.settings import settings_of
+from nas.runs.settings import settings_of
 from nas.sizes import parse_size
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.made_sets import blobs, garments, shapes, textures
 from benchmarks.made_sets.drawing import Drawn
-from tasks.data import ImageSet, resize
+from nas.tasks.data import ImageSet, resize
 
 __all__ = ["HELD_OUT", "MAKERS", "Maker", "make"]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.arguments import at_least
+from benchmarks.common.arguments import at_least
+from benchmarks.common.sizes import height_and_width, size
 from benchmarks.made_sets import HELD_OUT, MAKERS, make
-from benchmarks.sizes import height_and_width, size
 from nas.errors import UserError
 
 

@@ -14,7 +14,7 @@ from nas.cli.errors import run
 from nas.cli.search import ImageSize
 
 if TYPE_CHECKING:
-    from tasks.data.doctor import Examined, Finding
+    from nas.tasks.data.doctor import Examined, Finding
 
 __all__ = ["command", "main"]
 
@@ -36,8 +36,8 @@ def command(
 
     Exit code 0 if nothing is wrong, 1 if something is, 2 if there is no such data set. Nothing is changed.
     """
-    from tasks.data.doctor import examine, examine_two, findings
-    from tasks.data.doctor.text import class_table, closing, facts, facts_text, findings_text
+    from nas.tasks.data.doctor import examine, examine_two, findings
+    from nas.tasks.data.doctor.text import class_table, closing, facts, facts_text, findings_text
 
     shown = sys.stderr.isatty()
     examined = (
@@ -68,7 +68,7 @@ def command(
 
 def _page(seen: Examined, found: list[Finding], rows: list[tuple[str, str]], command: str, out: Path) -> Path:
     from nas.export.overlays import overlay
-    from tasks.data.doctor.page import write_page
+    from nas.tasks.data.doctor.page import write_page
 
     return write_page(seen, found, rows, command, out, overlay)
 

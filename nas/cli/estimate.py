@@ -56,10 +56,10 @@ def estimate_search(size: tuple[int, int], classes: int, labelled: int, ranked: 
     import torch
 
     from nas.pool.devices import cpu_count
-    from nas.search.settings import Settings
+    from nas.runs.settings import Settings
+    from nas.search_spaces.multitask import fast
+    from nas.tasks.data import FewLabelData, ImageSet
     from nas.training import Plan, train
-    from search_spaces.multitask import fast
-    from tasks.data import FewLabelData, ImageSet
 
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (8, *size, 3), np.uint8)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import torch
 
     from nas.export import Checkpoint
+    from nas.tasks.data.sets import ImageSet, Source
     from nas.training import Scores
-    from tasks.data.sets import ImageSet, Source
 
 __all__ = ["command", "evaluate_checkpoint", "load_split", "main", "score_table"]
 
@@ -114,8 +114,8 @@ def load_split(
     Raises:
         UserError: the data cannot be read, or its classes are not the checkpoint's.
     """
-    from tasks.data.images import allocator, decode
-    from tasks.data.parallel import progress_bar
+    from nas.tasks.data.images import allocator, decode
+    from nas.tasks.data.parallel import progress_bar
 
     shown = sys.stderr.isatty()
     source = _open(checkpoint, data or _stored_data(checkpoint), group_classes, shown)
@@ -171,9 +171,9 @@ def pick_device(name: str | None) -> torch.device:
 
 def _open(checkpoint: Checkpoint, spec: str, group_classes: str | None, progress: bool) -> Source:
     """The data with its classes grouped as asked, or as in the training unless they are the checkpoint's already."""
-    from tasks.data.grouping import group_classes as grouped
-    from tasks.data.grouping import read_groups
-    from tasks.data.load import open_source
+    from nas.tasks.data.grouping import group_classes as grouped
+    from nas.tasks.data.grouping import read_groups
+    from nas.tasks.data.load import open_source
 
     source = open_source(spec, progress, group_classes)
     stored = checkpoint.provenance.get("data")
@@ -193,7 +193,7 @@ def _stored_data(checkpoint: Checkpoint) -> str:
 
 def _of_training(checkpoint: Checkpoint, data: str | None, source: Source) -> dict[str, Any]:
     """What is stored of the training's data, if that is what is asked for, wherever it lies by now."""
-    from tasks.data import fingerprint, same_set
+    from nas.tasks.data import fingerprint, same_set
 
     stored = checkpoint.provenance.get("data")
     if not isinstance(stored, dict):

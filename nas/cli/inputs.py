@@ -62,7 +62,7 @@ def find_inputs(arguments: Sequence[Path], out: Path) -> tuple[list[Input], dict
 
 def _inside(folder: Path, out: Path, left_out: dict[str, int]) -> list[tuple[Path, Path]]:
     """The photos inside a folder, with their paths below it; what is not read is added to `left_out`."""
-    from tasks.data.files import IMAGE_SUFFIXES, describe_unread, unread_images, walk_images
+    from nas.tasks.data.files import IMAGE_SUFFIXES, describe_unread, unread_images, walk_images
 
     target = out.resolve()
     if folder.resolve() == target:

@@ -23,7 +23,7 @@ def command(folder: Path, out: Path | None) -> None:
     run, since it may define components.
     """
     from nas.report import write_report
-    from nas.search.run import Run
+    from nas.runs.run import Run
 
     click.echo(write_report(Run(folder), out))
 

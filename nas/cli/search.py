@@ -105,8 +105,8 @@ def command(
     if format is not None and not describe:
         raise click.UsageError("--format says what --describe prints: add --describe")
     if resume is not None:
-        from nas.search import resume as go_on
-        from nas.search.api import log_to_terminal
+        from nas.api import log_to_terminal
+        from nas.api import resume as go_on
 
         log_to_terminal()
         go_on(resume, space=space, name=name, **given)
@@ -115,8 +115,7 @@ def command(
     elif describe:
         _describe(space, format)
     else:
-        from nas.search import search
-        from nas.search.api import log_to_terminal
+        from nas.api import log_to_terminal, search
 
         log_to_terminal()
         search(space, name=name, **given)

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import torch
 
     from nas.export import Checkpoint
-    from tasks.data.sets import ImageSet
-    from tasks.methods.veto import VetoCounts
+    from nas.tasks.data.sets import ImageSet
+    from nas.tasks.methods.veto import VetoCounts
 
 __all__ = ["count_vetoes", "veto_table"]
 
@@ -19,10 +19,10 @@ def count_vetoes(checkpoint: Checkpoint, images: ImageSet, device: torch.device)
     """What the checkpoint's veto changed in the predictions, or None where it has none."""
     import torch
 
+    from nas.tasks.methods.veto import VetoCounts, Vetoed
     from nas.training.compute import likeliest
     from nas.training.evaluate import in_batches
     from nas.training.images import Images
-    from tasks.methods.veto import VetoCounts, Vetoed
 
     network = checkpoint.network
     if not isinstance(network, Vetoed) or not network.threshold:

@@ -11,7 +11,7 @@ from nas.space import field_values
 from nas.space.describe import text
 
 if TYPE_CHECKING:
-    from tasks.data.depth import PixelScale
+    from nas.tasks.data.depth import PixelScale
 
 __all__ = ["model_card"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from nas.errors import UserError
 
 if TYPE_CHECKING:
-    from tasks.data.depth import PixelScale
+    from nas.tasks.data.depth import PixelScale
 
 __all__ = ["Preprocessing"]
 
@@ -40,13 +40,13 @@ class Preprocessing:
         Raises:
             UserError: it cannot be read or decoded.
         """
-        from tasks.data.files import read_image
+        from nas.tasks.data.files import read_image
 
         return read_image(path, self.scale)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """An RGB image H x W x 3 uint8 at the working size."""
-        from tasks.data.files import resize
+        from nas.tasks.data.files import resize
 
         return resize(image, self.size)
 
@@ -62,7 +62,7 @@ class Preprocessing:
         Raises:
             UserError: it names a way of resizing that this version does not know.
         """
-        from tasks.data.depth import PixelScale
+        from nas.tasks.data.depth import PixelScale
 
         way, scale = described["resize"], described.get("scale")
         if way != SQUEEZE:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nas import record as lives
 from nas.components import know_components
 from nas.errors import UserError
+from nas.insight.effects import ATTRIBUTE, Importance
 from nas.report.numbers import finite
-from nas.search import trials as lives
-from nas.search.importance import ATTRIBUTE, Importance
 from nas.space import SpaceError, candidate_hash, field_values, from_json
 from nas.space.describe import text
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from optuna.trial import FrozenTrial
 
-    from nas.search.run import Run
+    from nas.runs.run import Run
     from nas.space import Recipe
 
 __all__ = [
@@ -51,7 +51,7 @@ class TrialFacts:
 
     Attributes:
         name: what the ranking calls it.
-        outcome: one of `nas.search.trials.OUTCOMES`, or "running" or "queued".
+        outcome: one of `nas.record.OUTCOMES`, or "running" or "queued".
         score: its last mIoU on the split that ranks: that of a full training only where it is complete.
         rungs: that mIoU by optimizer step.
         recipe: the candidate, a name and a text a field, as far as they say something.

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas import record as lives
 from nas.report.numbers import count, score
-from nas.search import trials as lives
-from nas.search.objectives import MIOU, as_points, fronts
+from nas.runs.objectives import MIOU, as_points, fronts
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from nas.search.run import Run
+    from nas.runs.run import Run
 
 __all__ = ["Front", "figures", "front_text", "read_front"]
 

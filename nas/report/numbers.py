@@ -12,7 +12,7 @@ from nas import wording
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nas.search.run import Run
+    from nas.runs.run import Run
 
 __all__ = [
     "cannot_tell",
@@ -79,7 +79,7 @@ def shown_folder(run: Run) -> Path:
 
 def shown_storage(run: Run) -> str:
     """The storage URL as one would type it, its password hidden, since reports are passed on."""
-    from nas.search.storage import sqlite_url
+    from nas.runs.storage import sqlite_url
 
     url = run.settings.storage or sqlite_url(shown_folder(run) / "study.db")
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)

@@ -17,15 +17,15 @@ from nas.report.front import figures as front_figures
 from nas.report.front import read_front, shown
 from nas.report.numbers import cannot_tell, count, duration, finite, score, score_with_interval
 from nas.report.text import next_commands
-from nas.search.data_record import understood
-from nas.search.settings import UNLIMITED
+from nas.runs.data_record import understood
+from nas.runs.settings import UNLIMITED
 
 if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from nas.search.importance import Effect, Importance, Interaction
-    from nas.search.run import Run
+    from nas.insight.effects import Effect, Importance, Interaction
+    from nas.runs.run import Run
 
 __all__ = ["write_report"]
 

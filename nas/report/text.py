@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nas.components import has_own_components
+from nas.controller.naive_baselines import unbeaten
 from nas.errors import UserError
 from nas.report.facts import Agreement, Winner, agreements, find_winner, read_importance, read_trials, scored_on
 from nas.report.front import front_text, read_front
 from nas.report.numbers import cannot_tell, count, finite, score, score_with_interval, shown_folder, shown_storage
-from nas.search.naive import unbeaten
-from nas.search.settings import UNLIMITED, Settings
+from nas.runs.settings import UNLIMITED, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nas.search.importance import Importance
-    from nas.search.run import Run
+    from nas.insight.effects import Importance
+    from nas.runs.run import Run
 
 __all__ = ["files", "next_commands", "ranking_text", "unbeaten_text"]
 
@@ -41,7 +41,7 @@ def ranking_text(table: pd.DataFrame, run: Run) -> str:
     """The final table, its winner, how far rungs can be trusted, what mattered, the files and the next commands.
 
     Args:
-        table: as `nas.search.ranking.rank` gives it, or as `Run.ranking` reads it back.
+        table: as `nas.controller.ranking.rank` gives it, or as `Run.ranking` reads it back.
         run: the run it belongs to.
     """
     trials = read_trials(run)

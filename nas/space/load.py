@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from dataclasses import replace
@@ -18,6 +17,9 @@ from nas.space.walk import check, is_open
 
 __all__ = ["find_shipped", "find_space_file", "load_space"]
 
+SHIPPED = Path(__file__).parents[1] / "search_spaces"
+"""The folder of the shipped spaces."""
+
 NEEDED = ("encoder", "decoder", "loss", "method", "optimizer", "schedule", "augment")
 
 
@@ -30,7 +32,7 @@ def find_space_file(name: str | Path) -> Path:
     path = find_shipped(name)
     if path is not None and (path.suffix == ".py" or Path(name).is_file()):
         return path
-    files = (f.relative_to(folder) for folder in _shipped() for f in folder.rglob("*.py") if f.name != "__init__.py")
+    files = (f.relative_to(SHIPPED) for f in SHIPPED.rglob("*.py") if f.name != "__init__.py")
     names = sorted((f.as_posix() for f in files), key=lambda f: (f.count("/"), f))
     raise SpaceError(f"{name}: there is no such file; shipped spaces: {', '.join(names)}")
 
@@ -38,15 +40,8 @@ def find_space_file(name: str | Path) -> Path:
 def find_shipped(name: str | Path) -> Path | None:
     """The file of that name as given, or else among the shipped `search_spaces` ("presets/unet.py"), or None."""
     path = Path(name)
-    folders = _shipped()
-    places = (path, *(inside for folder in folders for inside in (folder / path, folder.parent / path)))
+    places = (path, SHIPPED / path, SHIPPED.parent / path)
     return next((place for place in places if place.is_file()), None)
-
-
-def _shipped() -> list[Path]:
-    """The folders of the shipped spaces."""
-    spec = importlib.util.find_spec("search_spaces")
-    return [Path(place) for place in spec.submodule_search_locations or []] if spec else []
 
 
 def load_space(name: str | Path) -> Recipe:

@@ -27,9 +27,6 @@ __all__ = ["MODULES", "find_neighbour", "imported_neighbours", "own_line", "run_
 MODULES = "space_modules"
 """The folder beside a run's space file that holds copies of what was beside the original."""
 
-TOOLKIT = Path(__file__).parents[2]
-"""Where the toolkit's own packages are."""
-
 
 def run_space_file(path: Path) -> ModuleType:
     """Run a space file, and afresh the modules beside it that it imports.
@@ -63,17 +60,13 @@ def find_neighbour(folder: Path, name: str) -> Path | None:
         return None
     package, module = folder / name, folder / f"{name}.py"
     if (package / "__init__.py").is_file():
-        found = package
-    elif module.is_file():
-        found = module
+        return package
+    if module.is_file():
+        return module
     # As everywhere in Python, a folder without an __init__.py comes after an installed package.
-    elif package.is_dir() and any(package.rglob("*.py")) and not _is_installed(name):
-        found = package
-    else:
-        return None
-    # In a folder that holds the toolkit itself, its packages are no neighbours.
-    own = (TOOLKIT / "tasks", TOOLKIT / "search_spaces")
-    return None if found.resolve() in own else found
+    if package.is_dir() and any(package.rglob("*.py")) and not _is_installed(name):
+        return package
+    return None
 
 
 def imported_neighbours(path: Path) -> dict[str, Path]:

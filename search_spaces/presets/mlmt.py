@@ -13,6 +13,6 @@ encoder of the first.
 from dataclasses import replace
 
 from nas import MLMT, Fusion
-from search_spaces.presets.s4gan import space as s4gan
+from nas.search_spaces.presets.s4gan import space as s4gan
 
 space = replace(s4gan, method=Fusion(segmentation=s4gan.method, branch=MLMT()))

@@ -11,7 +11,7 @@ See presets/deeplabv2.py for the network and what differs from the paper.
 from dataclasses import replace
 
 from nas import S4GAN
-from search_spaces.presets.deeplabv2 import space as deeplabv2
+from nas.search_spaces.presets.deeplabv2 import space as deeplabv2
 
 space = replace(
     deeplabv2,

@@ -1,13 +1,13 @@
 """Data: the embedded scenes, readers for real sets, few-label splits, and sharing pixels with workers."""
 
-from tasks.data.files import list_images, read_image, resize
-from tasks.data.folds import fold
-from tasks.data.grouping import Groups, read_groups
-from tasks.data.labels import is_list
-from tasks.data.load import KINDS, load_data, open_source, resolved, same_set
-from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, Source, fingerprint
-from tasks.data.sharing import SharedData, shared
-from tasks.data.summary import Summary, summarize
+from nas.tasks.data.files import list_images, read_image, resize
+from nas.tasks.data.folds import fold
+from nas.tasks.data.grouping import Groups, read_groups
+from nas.tasks.data.labels import is_list
+from nas.tasks.data.load import KINDS, load_data, open_source, resolved, same_set
+from nas.tasks.data.sets import VOID, FewLabelData, ImageSet, Item, Source, fingerprint
+from nas.tasks.data.sharing import SharedData, shared
+from nas.tasks.data.summary import Summary, summarize
 
 __all__ = [
     "KINDS",

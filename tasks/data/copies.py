@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from tasks.data.items import FileItem
-from tasks.data.joined import Joined
-from tasks.data.sets import Pixels
-from tasks.data.thumbnails import SIDE, difference
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.joined import Joined
+from nas.tasks.data.sets import Pixels
+from nas.tasks.data.thumbnails import SIDE, difference
 
 __all__ = ["count_copies", "group_copies", "near_copies"]
 

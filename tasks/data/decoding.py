@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.errors import UserError
-from tasks.data.formats import PILLOW_FORMATS, format_of
+from nas.tasks.data.formats import PILLOW_FORMATS, format_of
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.data.decoding import BrokenImageError, Header, decode_image, read_bytes
-from tasks.data.parallel import progress_bar, threaded
+from nas.tasks.data.decoding import BrokenImageError, Header, decode_image, read_bytes
+from nas.tasks.data.parallel import progress_bar, threaded
 
 __all__ = ["EIGHT_BITS", "PixelScale", "find_scale"]
 

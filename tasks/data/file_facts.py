@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nas.tasks.data.decoding import read_header
+from nas.tasks.data.depth import PixelScale, find_scale
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.orientation import match_masks
+from nas.tasks.data.parallel import progress_bar, threaded
 from nas.wording import counted
-from tasks.data.decoding import read_header
-from tasks.data.depth import PixelScale, find_scale
-from tasks.data.items import FileItem
-from tasks.data.orientation import match_masks
-from tasks.data.parallel import progress_bar, threaded
 
 __all__ = ["FileFacts", "understand_files"]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import UserError
-from tasks.data.decoding import BrokenImageError, decode_image, read_bytes
-from tasks.data.depth import EIGHT_BITS, PixelScale
-from tasks.data.formats import IMAGE_SUFFIXES, describe_unread, is_unread
-from tasks.data.sets import Pixels
-from tasks.data.texts import one_form
+from nas.tasks.data.decoding import BrokenImageError, decode_image, read_bytes
+from nas.tasks.data.depth import EIGHT_BITS, PixelScale
+from nas.tasks.data.formats import IMAGE_SUFFIXES, describe_unread, is_unread
+from nas.tasks.data.sets import Pixels
+from nas.tasks.data.texts import one_form
 
 __all__ = [
     "IMAGE_SUFFIXES",

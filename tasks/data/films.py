@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from tasks.data.items import FileItem
-from tasks.data.sets import Pixels, frame_order
-from tasks.data.thumbnails import difference
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.sets import Pixels, frame_order
+from nas.tasks.data.thumbnails import difference
 
 __all__ = ["find_films"]
 

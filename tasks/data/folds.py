@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tasks.data.allot import deal, spread
-from tasks.data.sets import FewLabelData, ImageSet
+from nas.tasks.data.allot import deal, spread
+from nas.tasks.data.sets import FewLabelData, ImageSet
 
 __all__ = ["assign_folds", "fold"]
 

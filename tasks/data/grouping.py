@@ -13,7 +13,7 @@ import numpy as np
 
 from nas.errors import UserError
 from nas.space import find_shipped
-from tasks.data.sets import VOID, Item, Pixels, Source
+from nas.tasks.data.sets import VOID, Item, Pixels, Source
 
 __all__ = ["Groups", "group_classes", "read_groups"]
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from nas.errors import UserError
-from tasks.data.files import IMAGE_SUFFIXES
-from tasks.data.items import FileItem
-from tasks.data.texts import one_form, read_text
+from nas.tasks.data.files import IMAGE_SUFFIXES
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.texts import one_form, read_text
 
 __all__ = ["GROUPS_FILE", "in_groups", "read_image_groups"]
 

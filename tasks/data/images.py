@@ -12,10 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 from nas.errors import UserError
-from tasks.data.files import BrokenImageError, resize
-from tasks.data.parallel import threaded
-from tasks.data.scratch import scratch_array, scratch_folder
-from tasks.data.sets import ImageSet, Item, Pixels
+from nas.tasks.data.files import BrokenImageError, resize
+from nas.tasks.data.parallel import threaded
+from nas.tasks.data.scratch import scratch_array, scratch_folder
+from nas.tasks.data.sets import ImageSet, Item, Pixels
 
 __all__ = ["Allocate", "allocator", "decode", "first_size", "present_classes"]
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from nas.errors import UserError
-from tasks.data.decoding import turned
-from tasks.data.depth import EIGHT_BITS, PixelScale
-from tasks.data.files import read_image, resize
-from tasks.data.masks import MaskCode, read_mask
-from tasks.data.sets import Item, Pixels
-from tasks.data.texts import one_form
+from nas.tasks.data.decoding import turned
+from nas.tasks.data.depth import EIGHT_BITS, PixelScale
+from nas.tasks.data.files import read_image, resize
+from nas.tasks.data.masks import MaskCode, read_mask
+from nas.tasks.data.sets import Item, Pixels
+from nas.tasks.data.texts import one_form
 
 __all__ = ["FileItem", "pair_up"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import UserError
-from tasks.data.sets import Item, Source
-from tasks.data.stems import pick, read_stems
+from nas.tasks.data.sets import Item, Source
+from nas.tasks.data.stems import pick, read_stems
 
 __all__ = ["choose_labels", "draw_stratified", "is_list"]
 

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nas.errors import UserError
-from nas.wording import counted
-from tasks.data.grouping import group_classes as grouped
-from tasks.data.grouping import read_groups
-from tasks.data.images import allocator, decode, first_size, present_classes
-from tasks.data.labels import choose_labels
-from tasks.data.parallel import progress_bar
-from tasks.data.readers import (
+from nas.tasks.data.grouping import group_classes as grouped
+from nas.tasks.data.grouping import read_groups
+from nas.tasks.data.images import allocator, decode, first_size, present_classes
+from nas.tasks.data.labels import choose_labels
+from nas.tasks.data.parallel import progress_bar
+from nas.tasks.data.readers import (
     read_ade20k,
     read_camvid,
     read_cityscapes,
@@ -27,12 +26,13 @@ from tasks.data.readers import (
     read_gta5,
     read_voc,
 )
-from tasks.data.scenes import read_scenes
-from tasks.data.sets import VOID, FewLabelData, ImageSet, Item, LeftOut, Source
-from tasks.data.sets import units as units_of
-from tasks.data.splits import check_disjoint, undivided, without_ranking
-from tasks.data.summary import summarize
-from tasks.data.working_size import affordable
+from nas.tasks.data.scenes import read_scenes
+from nas.tasks.data.sets import VOID, FewLabelData, ImageSet, Item, LeftOut, Source
+from nas.tasks.data.sets import units as units_of
+from nas.tasks.data.splits import check_disjoint, undivided, without_ranking
+from nas.tasks.data.summary import summarize
+from nas.tasks.data.working_size import affordable
+from nas.wording import counted
 
 __all__ = ["KINDS", "Divided", "divide", "load_data", "open_source", "resolved", "same_set"]
 
@@ -304,14 +304,14 @@ def _unused(source: Source, few: Sequence[Item]) -> tuple[LeftOut, ...]:
 
 @contextmanager
 def _heard() -> Iterator[list[str]]:
-    """What `tasks.data` warns of inside the block, which goes where it goes all the same."""
+    """What `nas.tasks.data` warns of inside the block, which goes where it goes all the same."""
     heard: list[str] = []
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             heard.append(record.getMessage())
 
-    listener, logger = Listener(logging.WARNING), logging.getLogger("tasks.data")
+    listener, logger = Listener(logging.WARNING), logging.getLogger("nas.tasks.data")
     alone = not logger.hasHandlers()
     logger.addHandler(listener)
     if alone and logging.lastResort is not None:

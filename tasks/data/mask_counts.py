@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data.decoding import BrokenImageError
-from tasks.data.masks import MaskCode, StoredMask, read_stored
-from tasks.data.palettes import Colour
-from tasks.data.parallel import progress_bar, threaded
+from nas.tasks.data.decoding import BrokenImageError
+from nas.tasks.data.masks import MaskCode, StoredMask, read_stored
+from nas.tasks.data.palettes import Colour
+from nas.tasks.data.parallel import progress_bar, threaded
 
 __all__ = ["MaskCount", "Tally", "class_pixels", "count_masks", "count_stored", "naming", "tally"]
 

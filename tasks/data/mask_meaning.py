@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.errors import UserError
-from tasks.data import mask_words as words
-from tasks.data.mask_counts import MaskCount, Tally, count_masks
-from tasks.data.mask_storage import how_stored
-from tasks.data.masks import LOSSY, MaskCode
-from tasks.data.palettes import Colour, distinct_colours
-from tasks.data.sets import VOID
-from tasks.data.soft_edges import FAR, Levels, find_levels
+from nas.tasks.data import mask_words as words
+from nas.tasks.data.mask_counts import MaskCount, Tally, count_masks
+from nas.tasks.data.mask_storage import how_stored
+from nas.tasks.data.masks import LOSSY, MaskCode
+from nas.tasks.data.palettes import Colour, distinct_colours
+from nas.tasks.data.sets import VOID
+from nas.tasks.data.soft_edges import FAR, Levels, find_levels
 
 if TYPE_CHECKING:
-    from tasks.data.readers.class_table import ClassTable
+    from nas.tasks.data.readers.class_table import ClassTable
 
 __all__ = ["Level", "MaskMeaning", "understand_masks"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tasks.data.mask_counts import MaskCount
-from tasks.data.masks import MaskCode
-from tasks.data.palettes import Colour
+from nas.tasks.data.mask_counts import MaskCount
+from nas.tasks.data.masks import MaskCode
+from nas.tasks.data.palettes import Colour
 
 __all__ = ["how_stored"]
 

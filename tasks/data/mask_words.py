@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tasks.data.mask_counts import Tally, naming
-from tasks.data.palettes import Colour
-from tasks.data.sets import VOID
-from tasks.data.soft_edges import Levels
+from nas.tasks.data.mask_counts import Tally, naming
+from nas.tasks.data.palettes import Colour
+from nas.tasks.data.sets import VOID
+from nas.tasks.data.soft_edges import Levels
 
 __all__ = [
     "colours_without_table",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.errors import UserError
-from tasks.data.decoding import (
+from nas.tasks.data.decoding import (
     decode_deep,
     deep_colour,
     identify,
@@ -22,8 +22,8 @@ from tasks.data.decoding import (
     read_bytes,
     turned,
 )
-from tasks.data.palettes import Colour
-from tasks.data.sets import Pixels
+from nas.tasks.data.palettes import Colour
+from nas.tasks.data.sets import Pixels
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from nas.tasks.data.decoding import BrokenImageError, Header, read_header, turned
+from nas.tasks.data.files import resize
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.parallel import progress_bar, threaded
+from nas.tasks.data.sets import VOID, Pixels
 from nas.wording import counted
-from tasks.data.decoding import BrokenImageError, Header, read_header, turned
-from tasks.data.files import resize
-from tasks.data.items import FileItem
-from tasks.data.parallel import progress_bar, threaded
-from tasks.data.sets import VOID, Pixels
 
 __all__ = ["Turned", "match_masks"]
 

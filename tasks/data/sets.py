@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tasks.data.depth import EIGHT_BITS, PixelScale
-from tasks.data.joined import Joined
+from nas.tasks.data.depth import EIGHT_BITS, PixelScale
+from nas.tasks.data.joined import Joined
 
 if TYPE_CHECKING:
-    from tasks.data.mask_meaning import MaskMeaning
-    from tasks.data.summary import Summary
+    from nas.tasks.data.mask_meaning import MaskMeaning
+    from nas.tasks.data.summary import Summary
 
 __all__ = [
     "VOID",
@@ -85,7 +85,7 @@ class FewLabelData:
         native: height and width of the first image of the set to be predicted, before it is resized.
         groups: the group of each labelled image, in order; images of one group stay on one side of every split. An
             image that stands alone is a group by its own name. Given none, all stand alone.
-        folds: how many folds of the labelled images candidates are ranked on (see `tasks.data.folds`); `validation`
+        folds: how many folds of the labelled images candidates are ranked on (see `nas.tasks.data.folds`); `validation`
             is `labelled` then. 0 for a ranking split of its own.
         scale: how images of more than 8 bits a channel were brought to 8; prediction does it alike.
         summary: what was understood of the set; None of one made by hand, or in a worker.
@@ -125,8 +125,8 @@ class FewLabelData:
         return sum(part.nbytes for part in parts.values())
 
     def fold(self, index: int, folds: int, seed: int) -> FewLabelData:
-        """See `tasks.data.folds.fold`."""
-        from tasks.data.folds import fold
+        """See `nas.tasks.data.folds.fold`."""
+        from nas.tasks.data.folds import fold
 
         return fold(self, index, folds, seed)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data.depth import PixelScale
-from tasks.data.scratch import discard, map_pixels, scratch_file, scratch_folder
-from tasks.data.sets import FewLabelData, ImageSet, Pixels
+from nas.tasks.data.depth import PixelScale
+from nas.tasks.data.scratch import discard, map_pixels, scratch_file, scratch_folder
+from nas.tasks.data.sets import FewLabelData, ImageSet, Pixels
 
 __all__ = ["SharedData", "shared"]
 

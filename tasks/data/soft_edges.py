@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data.masks import MaskCode, read_stored
-from tasks.data.parallel import progress_bar, threaded
+from nas.tasks.data.masks import MaskCode, read_stored
+from nas.tasks.data.parallel import progress_bar, threaded
 
 __all__ = ["Levels", "find_levels"]
 

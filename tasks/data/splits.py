@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from nas.errors import UserError
+from nas.tasks.data.allot import spread
+from nas.tasks.data.sets import Item, Source, frame_order, units
 from nas.wording import counted
-from tasks.data.allot import spread
-from tasks.data.sets import Item, Source, frame_order, units
 
 __all__ = [
     "Division",
@@ -44,7 +44,7 @@ _FRAME = re.compile(r"(.*?)(\d+)\D*$", re.ASCII | re.DOTALL)
 def sequence_of(name: str) -> str | None:
     """The film a name belongs to: what stands before its last number ("0016E5_07959" -> "0016E5_").
 
-    None where the name holds no number. It is a guess: `tasks.data.films` tells films from photos that are numbered.
+    None where the name holds no number. It is a guess: `nas.tasks.data.films` tells films from numbered photos.
     """
     match = _FRAME.match(name)
     return (match.group(1) or "frames") if match else None

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from nas.errors import UserError
-from tasks.data.formats import IMAGE_SUFFIXES
-from tasks.data.sets import Item
-from tasks.data.texts import read_text
+from nas.tasks.data.formats import IMAGE_SUFFIXES
+from nas.tasks.data.sets import Item
+from nas.tasks.data.texts import read_text
 
 __all__ = ["label_files", "pick", "read_stems"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.sets import VOID, FewLabelData, ImageSet, LeftOut, Source
 from nas.wording import counted
-from tasks.data.items import FileItem
-from tasks.data.sets import VOID, FewLabelData, ImageSet, LeftOut, Source
 
 __all__ = ["ClassFacts", "Summary", "class_warnings", "summarize", "void_told"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tasks.data.files import BrokenImageError
-from tasks.data.items import FileItem
-from tasks.data.parallel import threaded
-from tasks.data.sets import Pixels
+from nas.tasks.data.files import BrokenImageError
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.parallel import threaded
+from nas.tasks.data.sets import Pixels
 
 __all__ = ["SIDE", "difference", "thumbnails"]
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from nas.tasks.data.copies import count_copies, group_copies, near_copies
+from nas.tasks.data.films import find_films
+from nas.tasks.data.image_groups import GROUPS_FILE, in_groups, read_image_groups
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.sets import Item, LeftOut, Pixels, units
+from nas.tasks.data.splits import Division
+from nas.tasks.data.thumbnails import thumbnails
 from nas.wording import counted
-from tasks.data.copies import count_copies, group_copies, near_copies
-from tasks.data.films import find_films
-from tasks.data.image_groups import GROUPS_FILE, in_groups, read_image_groups
-from tasks.data.items import FileItem
-from tasks.data.sets import Item, LeftOut, Pixels, units
-from tasks.data.splits import Division
-from tasks.data.thumbnails import thumbnails
 
 __all__ = ["Together", "bring_together"]
 

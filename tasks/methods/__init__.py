@@ -1,16 +1,16 @@
 """Methods: how unlabelled images help segmentation."""
 
-from tasks.methods.classmix import ClassMix
-from tasks.methods.cps import CPS
-from tasks.methods.cutmix import CutMix
-from tasks.methods.fixmatch import FixMatch
-from tasks.methods.fusion import Fusion
-from tasks.methods.mean_teacher import MeanTeacher
-from tasks.methods.mlmt import MLMT
-from tasks.methods.pseudo_label import PseudoLabel
-from tasks.methods.s4gan import S4GAN
-from tasks.methods.supervised import Supervised
-from tasks.methods.unimatch import UniMatch
+from nas.tasks.methods.classmix import ClassMix
+from nas.tasks.methods.cps import CPS
+from nas.tasks.methods.cutmix import CutMix
+from nas.tasks.methods.fixmatch import FixMatch
+from nas.tasks.methods.fusion import Fusion
+from nas.tasks.methods.mean_teacher import MeanTeacher
+from nas.tasks.methods.mlmt import MLMT
+from nas.tasks.methods.pseudo_label import PseudoLabel
+from nas.tasks.methods.s4gan import S4GAN
+from nas.tasks.methods.supervised import Supervised
+from nas.tasks.methods.unimatch import UniMatch
 
 __all__ = [
     "CPS",

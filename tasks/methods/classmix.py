@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from nas.models import Network
+from nas.tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels
+from nas.tasks.methods.mixing import class_masks, mixed, partners
+from nas.tasks.methods.teacher import Teacher
 from nas.training.batch import cross_entropy
 from nas.training.compute import likeliest
-from tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels
-from tasks.methods.mixing import class_masks, mixed, partners
-from tasks.methods.teacher import Teacher
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from nas.models import Network
+from nas.tasks.methods.semi_supervised import check_range
+from nas.tasks.methods.teacher import TeacherMethod
 from nas.training.batch import VOID, cross_entropy
-from tasks.methods.semi_supervised import check_range
-from tasks.methods.teacher import TeacherMethod
 
 __all__ = ["ConfidentTeacherMethod", "confident_cross_entropy", "confident_pixels"]
 

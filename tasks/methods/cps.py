@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
+from nas.tasks.methods.mean_teacher import ramp
+from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
 from nas.training.batch import cross_entropy
 from nas.training.compute import likeliest
-from tasks.methods.mean_teacher import ramp
-from tasks.methods.semi_supervised import SemiSupervised, check_range
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.space.component import SpaceError
+from nas.tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels
+from nas.tasks.methods.mixing import boxes, mixed
+from nas.tasks.methods.teacher import Teacher, squared_difference
 from nas.training.batch import cross_entropy
 from nas.training.compute import likeliest
-from tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels
-from tasks.methods.mixing import boxes, mixed
-from tasks.methods.teacher import Teacher, squared_difference
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
-from tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy
-from tasks.methods.mean_teacher import strong_view
-from tasks.methods.teacher import Teacher
+from nas.tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy
+from nas.tasks.methods.mean_teacher import strong_view
+from nas.tasks.methods.teacher import Teacher
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs

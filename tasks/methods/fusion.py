@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from nas.models import Network
 from nas.space.component import Component, SpaceError
 from nas.space.domains import Choice, Domain
-from tasks.methods.mlmt import MLMT, Branch
-from tasks.methods.s4gan import S4GAN
-from tasks.methods.semi_supervised import SemiSupervised
+from nas.tasks.methods.mlmt import MLMT, Branch
+from nas.tasks.methods.s4gan import S4GAN
+from nas.tasks.methods.semi_supervised import SemiSupervised
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
-from tasks.draws import noise_like, uniform
-from tasks.methods.semi_supervised import check_range
-from tasks.methods.teacher import Teacher, TeacherMethod, squared_difference
+from nas.tasks.methods.semi_supervised import check_range
+from nas.tasks.methods.teacher import Teacher, TeacherMethod, squared_difference
+from nas.tasks.random_numbers import noise_like, uniform
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tasks.draws import uniform
+from nas.tasks.random_numbers import uniform
 
 __all__ = ["boxes", "class_masks", "mixed", "partners"]
 

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
+from nas.tasks.methods.mean_teacher import ramp, strong_view
+from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
+from nas.tasks.methods.teacher import Follower
+from nas.tasks.methods.veto import Classifier, Vetoed
 from nas.training.batch import VOID
 from nas.training.ema import ema_update
-from tasks.methods.mean_teacher import ramp, strong_view
-from tasks.methods.semi_supervised import SemiSupervised, check_range
-from tasks.methods.teacher import Follower
-from tasks.methods.veto import Classifier, Vetoed
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
-from tasks.methods.confidence import confident_cross_entropy
-from tasks.methods.semi_supervised import SemiSupervised, check_range
+from nas.tasks.methods.confidence import confident_cross_entropy
+from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.space.component import SpaceError
+from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
+from nas.tasks.random_numbers import channel_dropout
 from nas.training.batch import VOID, cross_entropy
 from nas.training.compute import likeliest
-from tasks.draws import channel_dropout
-from tasks.methods.semi_supervised import SemiSupervised, check_range
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
-from tasks.methods.semi_supervised import SemiSupervised
+from nas.tasks.methods.semi_supervised import SemiSupervised
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
+from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
 from nas.training.ema import ema_update, young_decay
-from tasks.methods.semi_supervised import SemiSupervised, check_range
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
-from tasks.draws import channel_dropout
-from tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy
-from tasks.methods.mean_teacher import strong_view
-from tasks.methods.mixing import boxes, mixed
-from tasks.methods.teacher import Teacher
+from nas.tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy
+from nas.tasks.methods.mean_teacher import strong_view
+from nas.tasks.methods.mixing import boxes, mixed
+from nas.tasks.methods.teacher import Teacher
+from nas.tasks.random_numbers import channel_dropout
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs

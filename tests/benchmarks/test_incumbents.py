@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.incumbent_table import after, write_report
 from benchmarks.incumbents import main
+from benchmarks.sampling.incumbent_table import after, write_report
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,8 +13,8 @@ from torchmetrics.functional import jaccard_index
 
 from benchmarks import learning_floor
 from benchmarks.learning_floor import load, main, one_class_scores
-from benchmarks.learning_floor_table import lengths
-from tasks.data import VOID, ImageSet
+from benchmarks.training.learning_floor_table import lengths
+from nas.tasks.data import VOID, ImageSet
 
 
 def trainings(scores: dict[int, list[float]], **columns: object) -> pd.DataFrame:

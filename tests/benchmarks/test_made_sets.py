@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.made_sets import MAKERS, make
 from benchmarks.made_sets.__main__ import main
-from tasks.data import open_source
-from tasks.naive import LOCATION_MAP, OTSU, naive_scores
+from nas.tasks.data import open_source
+from nas.tasks.naive import LOCATION_MAP, OTSU, naive_scores
 
 ROOT = Path(__file__).parents[2]
 

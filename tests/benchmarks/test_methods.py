@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmarks.method_costs import measure
-from benchmarks.method_recipes import METHODS, recipe
-from benchmarks.method_table import paired, write_tables
 from benchmarks.methods import Cell, main, missing
+from benchmarks.training.method_costs import measure
+from benchmarks.training.method_recipes import METHODS, recipe
+from benchmarks.training.method_table import paired, write_tables
 from nas import Supervised
 from nas.space import from_json, to_json
 from nas.training import cost
@@ -77,7 +77,7 @@ def test_every_method_trains_the_same_network() -> None:
 
 
 def test_costs_are_beside_a_supervised_step_of_as_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.method_costs.ROUNDS", 1)
+    monkeypatch.setattr("benchmarks.training.method_costs.ROUNDS", 1)
     table = measure(["cutmix"], "16x24").set_index("method")
     assert table["time_ratio"].iloc[0] == table["memory_ratio"].iloc[0] == 1
     assert (table[["step_s", "peak_mb"]] > 0).all().all()

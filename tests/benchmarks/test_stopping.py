@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.stopping import Curves, End, load_curves, main, measure, replay
-from nas.search.stopping import make_rule
+from nas.stopping import make_rule
 
 NAN = float("nan")
 

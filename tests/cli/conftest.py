@@ -68,9 +68,9 @@ def trained(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     from nas.export import BEST, save_checkpoint
     from nas.models import Encoder, Plain, Stage, UNet
     from nas.space import Recipe
+    from nas.tasks import CrossEntropy, Supervised
+    from nas.tasks.data.load import load_data
     from nas.training import Adam, Augment, Constant, Plan, train
-    from tasks import CrossEntropy, Supervised
-    from tasks.data.load import load_data
 
     recipe = Recipe(
         encoder=Encoder((Stage(Plain(convs=1), 8), Stage(Plain(convs=1), 12), Stage(Plain(convs=1), 16))),

@@ -15,8 +15,8 @@ import torch
 
 from nas.cli.evaluate import evaluate_checkpoint, load_split, main, score_table
 from nas.export import load_checkpoint
+from nas.tasks.data import load_data
 from nas.training import Scores
-from tasks.data import load_data
 
 
 def table_of(out: str) -> dict[str, str]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from nas.cli.report import main
-from nas.search.run import Run
-from nas.search.settings import Settings
+from nas.runs.run import Run
+from nas.runs.settings import Settings
 
 
 def test_writes_the_page_and_prints_its_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

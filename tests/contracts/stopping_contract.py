@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nas.search.stopping import StoppingRule
+from nas.stopping import StoppingRule
 
 RUNGS = (2, 6, 18)
 

@@ -10,12 +10,12 @@ from typing import Any, get_type_hints
 import pytest
 
 import nas
+from nas.api import _check_builds
 from nas.errors import UserError
 from nas.report import write_report
-from nas.search import Run
-from nas.search.api import _check_builds
+from nas.runs.run import Run
 from nas.space import load_space, size
-from tasks.data import load_data
+from nas.tasks.data import load_data
 from tests.search.conftest import Shell
 
 PAGE = Path(__file__).parents[2] / "docs" / "writing-parts.md"
@@ -43,7 +43,7 @@ from task import Sharpening
 from method import Entropy
 from schedule import NAdam, Halving
 from nas import Encoder, Stage
-from search_spaces.unet import space as unet
+from nas.search_spaces.unet import space as unet
 
 space = replace(
     unet, encoder=Encoder(stages=tuple(Stage(block=Grouped(), width=w) for w in (4, 8))), decoder=Coarsest(width=8),

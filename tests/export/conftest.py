@@ -12,7 +12,7 @@ import torch
 from nas.export import Exported, export, save_checkpoint
 from nas.models import Encoder, Network, Plain, Stage, UNet, build_network
 from nas.space import Recipe
-from tasks import Supervised
+from nas.tasks import Supervised
 
 CLASSES = ("road", "car", "sky")
 SIZE = (24, 32)

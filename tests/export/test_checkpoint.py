@@ -123,7 +123,7 @@ def test_components_of_a_space_file_need_that_file(tmp_path, network, data) -> N
         "from dataclasses import dataclass\n"
         "from nas.models import Encoder, Plain, Stage, UNet\n"
         "from nas.space import Recipe\n"
-        "from tasks import Supervised\n"
+        "from nas import Supervised\n"
         "@dataclass(frozen=True)\n"
         "class OwnUNet(UNet):\n"
         "    pass\n"

@@ -18,7 +18,7 @@ from nas.export import convert as convert_module
 from nas.export import export, load, load_checkpoint, model_card, predictor, save_checkpoint
 from nas.models import UNet, build_network
 from nas.space import Recipe
-from tasks.data.depth import PixelScale
+from nas.tasks.data.depth import PixelScale
 
 
 @pytest.fixture

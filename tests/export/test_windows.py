@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nas.export import Preprocessing, WindowPredictor, load_checkpoint
 from nas.export.windows import _starts, stretch_of
-from tasks.data.files import resize
+from nas.tasks.data.files import resize
 
 
 class Colours(torch.nn.Module):

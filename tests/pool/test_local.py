@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from pool_contract import Behaviours, BrokenSetup, PoolContract, alive, drain, eventually, run_jobs, workers
 
+from nas.controller.work import TrainWork
 from nas.pool import Done, Job, LocalPool, PoolError, Requeued, Started
-from nas.search.work import TrainWork
 
 THREADS = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
 

@@ -10,14 +10,14 @@ import optuna
 import pandas as pd
 import pytest
 
+from nas.controller import ranking
 from nas.models import Encoder, LinkNet, Plain, Stage, UNet
-from nas.search import ranking
-from nas.search.run import Run
-from nas.search.settings import Settings
-from nas.search.trials import end
+from nas.record import end
+from nas.runs.run import Run
+from nas.runs.settings import Settings
 from nas.space import Recipe, candidate_hash, to_json
+from nas.tasks import CrossEntropy, Denoising, Supervised
 from nas.training import SGD, Adam
-from tasks import CrossEntropy, Denoising, Supervised
 
 STEPS = 90
 TRACE = "Traceback (most recent call last):\n  File 'x.py', line 1\nValueError: <b>wide</b>"

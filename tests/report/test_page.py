@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from nas.errors import UserError
+from nas.insight.effects import Effect, Importance, Interaction
 from nas.report import figures, write_report
 from nas.report.facts import read_trials
-from nas.search.importance import Effect, Importance, Interaction
-from nas.search.run import Run
+from nas.runs.run import Run
 from nas.space import Recipe
 from tests.report.test_text import save_best
 

@@ -13,16 +13,16 @@ import pandas as pd
 import pytest
 
 from nas.export import save_checkpoint
+from nas.insight.effects import Effect, Importance, Interaction
 from nas.models import build_network
 from nas.report import ranking_text
 from nas.report.facts import agreements, read_trials
 from nas.report.numbers import count, duration, score, score_with_interval
 from nas.report.text import next_commands
-from nas.search.importance import Effect, Importance, Interaction
-from nas.search.run import Run
-from nas.search.settings import Settings
+from nas.runs.run import Run
+from nas.runs.settings import Settings
 from nas.space import Recipe
-from tasks.data import FewLabelData, ImageSet
+from nas.tasks.data import FewLabelData, ImageSet
 
 
 def save_best(run: Run, candidate: Recipe, test_miou: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nas.search import Run
+from nas.runs.run import Run
 from tests.search.conftest import ALONE, SHORT, SMALL, Shell
 
 FUSED = SMALL.replace("Choice(Supervised(), CutMix())", "Fusion(S4GAN(threshold=1.0), MLMT())")

@@ -14,11 +14,13 @@ import pytest
 from tqdm import tqdm
 
 import nas
+from nas import api
+from nas.api import log_to_terminal
 from nas.components import has_own_components
 from nas.errors import UserError
 from nas.files import lock
-from nas.search import Run, Settings, api
-from nas.search.api import log_to_terminal
+from nas.runs.run import Run
+from nas.runs.settings import Settings
 from nas.space import load_space
 from tests.search.conftest import Shell
 
@@ -78,7 +80,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_image_is_loaded(
 ) -> None:
     monkeypatch.chdir(shell.folder)
     monkeypatch.setattr(api, "_load_data", refuse_to_load)
-    monkeypatch.setattr("nas.search.run.os.access", lambda path, mode: False)
+    monkeypatch.setattr("nas.runs.run.os.access", lambda path, mode: False)
     with pytest.raises(UserError, match="cannot be written, where the run is to be a folder"):
         nas.search("small.py")
 
@@ -86,7 +88,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_image_is_loaded(
 def test_a_run_that_is_being_searched_is_not_loaded_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "_load_data", refuse_to_load)
     Settings(space="unet.py", steps=1).write(tmp_path)
-    (tmp_path / "space.py").write_text("from search_spaces.unet import space")
+    (tmp_path / "space.py").write_text("from nas.search_spaces.unet import space")
     with (tmp_path / "lock").open("w") as held:
         assert lock(held)
         with pytest.raises(UserError, match="is being searched by another process"):

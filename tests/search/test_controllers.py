@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 
 from benchmarks import nasbench201
-from benchmarks.controller_table import MARKS, RANKED, paired, summary
 from benchmarks.controllers import Job, main, measure, replay
-from benchmarks.peers import PEERS, ExhaustedError, make_peer
-from benchmarks.searchers import default_samplers, make_searcher
-from benchmarks.tables import Places, Reading, Table, folder_of_tables, load_table
+from benchmarks.sampling.controller_table import MARKS, RANKED, paired, summary
+from benchmarks.sampling.peers import PEERS, ExhaustedError, make_peer
+from benchmarks.sampling.searchers import default_samplers, make_searcher
+from benchmarks.sampling.tables import Places, Reading, Table, folder_of_tables, load_table
 from nas.errors import UserError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-import tasks.methods
 from nas.models import Encoder, Plain, Stage, UNet
 from nas.space import Recipe
+from nas.tasks import CrossEntropy, methods
+from nas.tasks.data import VOID, FewLabelData, ImageSet, load_data, open_source
 from nas.training import Adam, Augment, Constant, Plan, train
-from tasks import CrossEntropy
-from tasks.data import VOID, FewLabelData, ImageSet, load_data, open_source
 
 SIZE = (16, 24)
 FEW = 4
@@ -40,7 +39,7 @@ def test_the_splits_are_of_the_right_domains(data: FewLabelData) -> None:
     np.testing.assert_array_equal(data.validation.masks[3], mask)
 
 
-@pytest.mark.parametrize("name", tasks.methods.__all__)
+@pytest.mark.parametrize("name", methods.__all__)
 def test_every_method_is_ranked_on_the_target(data: FewLabelData, name: str) -> None:
     small = replace(
         data,
@@ -51,7 +50,7 @@ def test_every_method_is_ranked_on_the_target(data: FewLabelData, name: str) -> 
         encoder=Encoder((Stage(Plain(convs=1), 6), Stage(Plain(convs=1), 8))),
         decoder=UNet(),
         loss=CrossEntropy(),
-        method=getattr(tasks.methods, name)(),
+        method=getattr(methods, name)(),
         optimizer=Adam(lr=1e-2),
         schedule=Constant(),
         augment=Augment(),

@@ -11,12 +11,12 @@ import optuna
 import pandas as pd
 import pytest
 
+from nas.controller.final_training import FinalTraining, Outcome, finalists, with_final
+from nas.controller.naive_baselines import unbeaten, with_naive
+from nas.controller.ranking import Contender, rank
+from nas.controller.timing import Clock
 from nas.pool import Done, Job, Message, Rung
-from nas.search.final import FinalTraining, Outcome, finalists, with_final
-from nas.search.naive import unbeaten, with_naive
-from nas.search.ranking import Contender, rank
-from nas.search.settings import Settings
-from nas.search.timing import Clock
+from nas.runs.settings import Settings
 
 STEPS = 10
 

@@ -20,9 +20,10 @@ from optuna.trial import TrialState
 from scipy.stats import norm, rankdata
 
 from nas.errors import UserError
-from nas.search import Importance, importance
-from nas.search.samplers.genome import INACTIVE, Column
-from nas.search.variance import Levels, pair_table, split
+from nas.insight import importance
+from nas.insight.effects import Importance
+from nas.insight.variance import Levels, pair_table, split
+from nas.samplers.genome import INACTIVE, Column
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

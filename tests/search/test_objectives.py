@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
 from nas.report.front import Front, _hypervolume, figures
-from nas.search import Run
-from nas.search.objectives import crowding, fronts, standing
-from nas.search.samplers import SurrogateSampler, make_sampler
-from nas.search.samplers.scores import directions, one_score
-from nas.search.stopping.pareto import ParetoHalving
+from nas.runs.objectives import crowding, fronts, standing
+from nas.runs.run import Run
+from nas.samplers import SurrogateSampler, make_sampler
+from nas.samplers.scores import directions, one_score
+from nas.stopping.pareto import ParetoHalving
 from nas.training import latency_ms
 from tests.search.conftest import SHORT, Shell
 

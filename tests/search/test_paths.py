@@ -12,10 +12,9 @@ from sqlalchemy.engine import make_url
 
 from nas.errors import UserError
 from nas.report.text import next_commands
-from nas.search import Run
-from nas.search.run import new_folder
-from nas.search.settings import Settings
-from nas.search.storage import sqlite_url, with_full_path
+from nas.runs.run import Run, new_folder
+from nas.runs.settings import Settings
+from nas.runs.storage import sqlite_url, with_full_path
 
 NAMES = (
     *("a", "a?b", "a?c", "a?", "a?timeout=9", "a?mode=memory", "a#b", "a%41", "aA", "a%2541", "a&b", "a b", "a+b"),

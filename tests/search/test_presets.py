@@ -13,9 +13,9 @@ import torch
 from nas.models import Encoder, Plain, Stage, build_network
 from nas.space import Recipe, candidate_hash, find_shipped, from_json, load_space, to_json
 from nas.space.walk import is_open
+from nas.tasks.data.palettes import CITYSCAPES
+from nas.tasks.data.sets import FewLabelData, ImageSet
 from nas.training import Plan, train
-from tasks.data.palettes import CITYSCAPES
-from tasks.data.sets import FewLabelData, ImageSet
 from tests.search.conftest import Shell
 
 # Millions of parameters for 19 classes.
@@ -101,7 +101,8 @@ def test_the_cityscapes_grouping_covers_its_classes() -> None:
 
 @pytest.mark.slow
 def test_a_search_of_one_closed_recipe_ranks_and_exports(shell: Shell) -> None:
-    text = "from dataclasses import replace\nfrom nas import *\nfrom search_spaces.presets.unet import space as unet\n"
+    text = "from dataclasses import replace\nfrom nas import *\n"
+    text += "from nas.search_spaces.presets.unet import space as unet\n"
     text += "space = replace(unet, encoder=Encoder((Stage(width=4), Stage(width=6))), labelled_batch=2)\n"
     shell.space.write_text(text)
     (shell.folder / "two.json").write_text(

@@ -8,9 +8,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from scipy.stats import norm
 
-from nas.search.samplers import SurrogateSampler, make_sampler
-from nas.search.samplers.genome import INACTIVE, Column
-from nas.search.samplers.priors import SHARE, WIDTH, Priors
+from nas.samplers import SurrogateSampler, make_sampler
+from nas.samplers.genome import INACTIVE, Column
+from nas.samplers.priors import SHARE, WIDTH, Priors
 from nas.space import Choice, Float, Int, Recipe, Repeat, priors
 from nas.training import Adam
 

@@ -14,7 +14,7 @@ import termios
 
 import pytest
 
-from nas.search.progress import Progress
+from nas.controller.progress import Progress
 from tests.search.conftest import SHORT, Shell
 
 
@@ -31,7 +31,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("nas.search.progress.time.monotonic", made)
+    monkeypatch.setattr("nas.controller.progress.time.monotonic", made)
     return made
 
 

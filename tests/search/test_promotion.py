@@ -7,11 +7,12 @@ from pathlib import Path
 import optuna
 import pytest
 
-from nas.search import Run, trials
-from nas.search.promotion import promotable
-from nas.search.samplers import SurrogateSampler
-from nas.search.samplers.archive import Archive
-from nas.search.stopping import AsyncHalving, Promotion
+from nas import record
+from nas.runs.run import Run
+from nas.samplers import SurrogateSampler
+from nas.samplers.archive import Archive
+from nas.stopping import AsyncHalving, Promotion
+from nas.stopping.promotion import promotable
 from tests.search.conftest import SHORT, Shell
 
 RUNGS = (1, 3, 9)
@@ -24,8 +25,8 @@ def stopped(study: optuna.Study, x: float, reports: dict[int, float], **attrs: i
     for name, content in {"hash": f"{x}", **attrs}.items():
         trial.set_user_attr(name, content)
     for rung, value in reports.items():
-        trials.report(study, trial, rung, value)
-    trials.end(study, trial, "pruned")
+        record.report(study, trial, rung, value)
+    record.end(study, trial, "pruned")
     return study.trials[-1]
 
 
@@ -60,18 +61,18 @@ def test_the_best_third_so_far_goes_on_the_highest_rung_first(tmp_path: Path) ->
 def test_a_trial_that_went_on_takes_the_place_of_the_first(tmp_path: Path) -> None:
     study, _ = scene([{1: 0.4}, {1: 0.5}, {1: 0.6}], tmp_path)
     first = study.trials[2]
-    study.enqueue_trial(first.params, user_attrs={trials.CONTINUES: 2})
+    study.enqueue_trial(first.params, user_attrs={record.CONTINUES: 2})
     trial = study.ask()
     trial.suggest_float("x", 0, 100)
     trial.set_user_attr("hash", "2")
-    trial.set_user_attr(trials.CANDIDATE, "{}")
+    trial.set_user_attr(record.CANDIDATE, "{}")
     for rung, value in ((1, 0.6), (3, 0.7), (9, 0.8)):
-        trials.report(study, trial, rung, value)
-    assert trials.spent(study) == 3 and trials.by_hash(study)["2"].number == 2
-    trials.end(study, trial, "complete", 0.8)
-    assert trials.spent(study) == 3
-    assert [t.number for t in trials.by_hash(study).values()] == [0, 1, 3]
-    assert trials.first_number(study.trials[3]) == 2
+        record.report(study, trial, rung, value)
+    assert record.spent(study) == 3 and record.by_hash(study)["2"].number == 2
+    record.end(study, trial, "complete", 0.8)
+    assert record.spent(study) == 3
+    assert [t.number for t in record.by_hash(study).values()] == [0, 1, 3]
+    assert record.first_number(study.trials[3]) == 2
     for reading in ([4], [3, 4]):  # all at once, or after the first had been read
         archive = Archive(study)
         for upto in reading:
@@ -96,7 +97,7 @@ def poor(like: optuna.trial.FrozenTrial, number: int) -> optuna.trial.FrozenTria
         params=like.params,
         distributions=like.distributions,
         user_attrs={**like.user_attrs, "hash": f"poor-{number}"},
-        intermediate_values={min(trials.rungs(like)): 0.0},
+        intermediate_values={min(record.rungs(like)): 0.0},
     )
 
 
@@ -106,23 +107,23 @@ def test_a_search_takes_stopped_candidates_up_again_and_spends_its_budget_once(s
     ended = shell.run("search", *options, "--budget", "16", *SHORT)
     assert ended.returncode == 0, ended.stderr
     run = Run(shell.folder / "runs" / "one")
-    stopped_first = [t for t in run.study().trials if trials.outcome(t) == "pruned"]
+    stopped_first = [t for t in run.study().trials if record.outcome(t) == "pruned"]
     # With twice as many poor ones beside them, all of the sixteen are the best third, whatever they scored.
     run.study().add_trials([poor(stopped_first[0], i) for i in range(32)])
     extended = shell.run("search", "--resume", "runs/one", "--budget", "56")
     assert extended.returncode == 0, extended.stderr
     found = run.study().get_trials(deepcopy=False)
-    went_on = [t for t in found if trials.CONTINUES in t.user_attrs]
-    assert trials.spent(run.study()) == 56
-    at_first_rung = {t.number for t in stopped_first if len(trials.rungs(t)) == 1}
-    assert at_first_rung <= {t.user_attrs[trials.CONTINUES] for t in went_on}
+    went_on = [t for t in found if record.CONTINUES in t.user_attrs]
+    assert record.spent(run.study()) == 56
+    at_first_rung = {t.number for t in stopped_first if len(record.rungs(t)) == 1}
+    assert at_first_rung <= {t.user_attrs[record.CONTINUES] for t in went_on}
     for trial in went_on:
-        first = found[trial.user_attrs[trials.CONTINUES]]
-        before, after = trials.rungs(first), trials.rungs(trial)
-        assert trials.outcome(first) == "pruned" and first.params == trial.params
+        first = found[trial.user_attrs[record.CONTINUES]]
+        before, after = record.rungs(first), record.rungs(trial)
+        assert record.outcome(first) == "pruned" and first.params == trial.params
         assert {rung: after[rung] for rung in before} == before and max(after) > max(before)
         assert trial.user_attrs["seconds"] > first.user_attrs["seconds"]
-    last = trials.by_hash(run.study())
+    last = record.by_hash(run.study())
     kept = {path.name.split("-")[0] for path in (run.folder / "checkpoints").glob("*.state")}
-    left = {digest for digest, trial in last.items() if trials.outcome(trial) == "pruned"}
+    left = {digest for digest, trial in last.items() if record.outcome(trial) == "pruned"}
     assert kept == {digest for digest in left if not digest.startswith("poor")}

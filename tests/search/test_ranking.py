@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from nas import record
+from nas.controller.progress import Progress
+from nas.controller.ranking import Contender, affordable, confidence_interval, pooled_variance, rank, repeat, winner
 from nas.pool import Done, Job, Lost, Message
-from nas.search import trials
-from nas.search.progress import Progress
-from nas.search.ranking import Contender, affordable, confidence_interval, pooled_variance, rank, repeat, winner
-from nas.search.settings import Settings
+from nas.runs.settings import Settings
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 11, 14, 40])
@@ -174,7 +174,7 @@ def test_a_limited_time_takes_seeds_then_contenders() -> None:
         trial = study.ask()
         trial.set_user_attr("candidate", "{}")
         trial.set_user_attr("hash", digest)
-        trials.end(study, trial, "complete", miou, seconds=10.0)
+        record.end(study, trial, "complete", miou, seconds=10.0)
     entrants = [Contender("{}", name, i, None) for i, name in enumerate("abc")]
     untrained = [*entrants, Contender("{}", "d", None, 0)]
 

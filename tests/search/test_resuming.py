@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import nas
+from nas.api import _alone, _Searching
 from nas.errors import UserError
 from nas.pool import Done, Failed, Job, Message, Requeued
-from nas.search import Run
-from nas.search.api import _alone, _Searching
-from nas.search.settings import Settings
+from nas.runs.run import Run
+from nas.runs.settings import Settings
 
 
 def test_one_process_at_a_time_searches_a_run(tmp_path: Path) -> None:

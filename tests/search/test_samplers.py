@@ -10,15 +10,15 @@ import optuna
 import pytest
 
 from nas.errors import UserError
-from nas.search.samplers import (
+from nas.samplers import (
     SAMPLERS,
     EvolutionSampler,
     LocalSearchSampler,
     SurrogateSampler,
     make_sampler,
 )
-from nas.search.samplers.proposing import ProposingSampler
-from nas.search.samplers.scores import Gains, fitness, foretold
+from nas.samplers.proposing import ProposingSampler
+from nas.samplers.scores import Gains, fitness, foretold
 from tests.contracts.sampler_contract import FAIL, SamplerContract, conditional
 
 

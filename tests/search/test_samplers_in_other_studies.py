@@ -15,10 +15,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.search.samplers import EvolutionSampler, LocalSearchSampler, NNISampler, SurrogateSampler, make_sampler
-from nas.search.samplers.genome import Column
-from nas.search.samplers.proposing import ProposingSampler
-from nas.search.samplers.scores import gaussian_ranks, robust_scores
+from nas.samplers import EvolutionSampler, LocalSearchSampler, NNISampler, SurrogateSampler, make_sampler
+from nas.samplers.genome import Column
+from nas.samplers.proposing import ProposingSampler
+from nas.samplers.scores import gaussian_ranks, robust_scores
 
 PROPOSING = pytest.mark.parametrize("make", [SurrogateSampler, LocalSearchSampler], ids=lambda m: m.__name__)
 

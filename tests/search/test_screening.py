@@ -9,10 +9,10 @@ import optuna
 import pytest
 
 from nas import Choice, Float, Recipe, cost
-from nas.search import Run
-from nas.search.screening import promising, queue_promising
+from nas.controller.screening import promising, queue_promising
+from nas.runs.run import Run
+from nas.search_spaces.unet import space as unet
 from nas.space import close, from_genes, load_space
-from search_spaces.unet import space as unet
 from tests.search.conftest import SHORT, Shell
 
 

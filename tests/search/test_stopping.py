@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from nas.errors import UserError
-from nas.search.stopping import (
+from nas.stopping import (
     STOPPING,
     AdaptiveHalving,
     AsyncHalving,
@@ -28,8 +28,8 @@ from nas.search.stopping import (
     make_stopping,
     rungs_of,
 )
-from nas.search.stopping.adaptive import worth_keeping
-from nas.search.stopping.curve import chance_to_lead
+from nas.stopping.adaptive import worth_keeping
+from nas.stopping.curve import chance_to_lead
 from tests.contracts.stopping_contract import StoppingContract, live, stream
 
 

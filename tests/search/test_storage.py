@@ -10,12 +10,12 @@ from pathlib import Path
 
 import optuna
 
-from nas.search.storage import written_ahead
+from nas.runs.storage import written_ahead
 
 KILLED = """
 import os, signal, sys, optuna
 from pathlib import Path
-from nas.search.storage import written_ahead
+from nas.runs.storage import written_ahead
 with written_ahead(Path(sys.argv[1])) as storage:
     trial = optuna.create_study(storage=storage, study_name="one").ask()
     for i in range(30):

@@ -15,12 +15,12 @@ from scipy.stats import norm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from nas.search.samplers import LocalSearchSampler, SurrogateSampler
-from nas.search.samplers.embedding import Embedding
-from nas.search.samplers.genome import INACTIVE, Column, Rules
-from nas.search.samplers.process import NOISE_FLOOR, Hyper, Process, _cost, learn, matern
-from nas.search.samplers.scores import Gains, foretold, gaussian_ranks, reports, robust_scores
-from nas.search.samplers.surrogate import _log_improvement
+from nas.samplers import LocalSearchSampler, SurrogateSampler
+from nas.samplers.embedding import Embedding
+from nas.samplers.gaussian_process import NOISE_FLOOR, Hyper, Process, _cost, learn, matern
+from nas.samplers.genome import INACTIVE, Column, Rules
+from nas.samplers.scores import Gains, foretold, gaussian_ranks, reports, robust_scores
+from nas.samplers.surrogate import _log_improvement
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -8,9 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from nas.search.settings import UNLIMITED, Settings, settings_of
-from nas.search.stopping import AsyncHalving, NoStopping, rungs_of
-from nas.search.timing import (
+from nas.controller.timing import (
     EXPLORING,
     Clock,
     Pace,
@@ -20,6 +18,8 @@ from nas.search.timing import (
     fitted,
     plan_text,
 )
+from nas.runs.settings import UNLIMITED, Settings, settings_of
+from nas.stopping import AsyncHalving, NoStopping, rungs_of
 
 SETTINGS = Settings(space="any.py", steps=90, budget=20, repeats=3, best=3, final_steps=0)
 PACE = Pace(step=0.1, validation=1.0, peak_mb=300.0)

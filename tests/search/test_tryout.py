@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
+from nas.api import _check_builds
 from nas.errors import UserError
-from nas.search.api import _check_builds
 from nas.space import load_space
+from nas.tasks.data import load_data
 from nas.training import cost
-from tasks.data import load_data
 
 HEAD = """
 from dataclasses import dataclass, replace
 import sys, torch
 from nas import *
 from nas.space import Component
-from search_spaces.unet import space as unet
+from nas.search_spaces.unet import space as unet
 
 unet = replace(unet, encoder=Encoder(stages=tuple(Stage(width=w) for w in (4, 8))), labelled_batch=2)
 
@@ -121,7 +121,7 @@ def test_what_works_somewhere_is_not_refused(
 
 
 def test_every_option_of_the_widest_shipped_space_is_tried(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nas.search import tryout
+    from nas.controller import tryout
 
     space = load_space("multitask.py")
     monkeypatch.setattr(tryout, "SECONDS", 1e9)
@@ -139,7 +139,7 @@ def test_every_option_of_the_widest_shipped_space_is_tried(data: Any, monkeypatc
 def test_trying_changes_no_random_numbers_of_the_search(data: Any) -> None:
     import torch
 
-    from nas.search.tryout import take_a_step
+    from nas.controller.tryout import take_a_step
 
     torch.manual_seed(7)
     expected = torch.rand(3)

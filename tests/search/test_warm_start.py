@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 
 from nas.errors import UserError
-from nas.search import Run
-from nas.search.run import COLUMNS
-from nas.search.settings import Settings
+from nas.runs.run import COLUMNS, Run
+from nas.runs.settings import Settings
 from tests.search.conftest import SHORT, Shell
 
 

@@ -21,10 +21,9 @@ import torch
 import nas
 from nas.errors import UserError
 from nas.export import load_checkpoint
-from nas.search import Run
-from nas.search.run import new_folder
-from nas.search.settings import settings_of
-from nas.search.trials import costs_budget, outcome
+from nas.record import costs_budget, outcome
+from nas.runs.run import Run, new_folder
+from nas.runs.settings import settings_of
 from tests.search.conftest import ALONE, SHORT, Shell, alive_in_session, draw_set, kill, wait_until
 
 
@@ -281,7 +280,7 @@ def test_failures_keep_their_traceback_and_an_exhausted_space_ends_the_search(sh
 def test_a_space_whose_constraints_nothing_meets_is_said_in_one_line(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nas.search.explore.FRUITLESS", 20)
+    monkeypatch.setattr("nas.controller.explore.FRUITLESS", 20)
     (shell.folder / "strict.py").write_text(
         f"{shell.space.read_text()}\nspace = replace(space, baselines=()).where(lambda c: False)"
     )
@@ -362,7 +361,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(shell: Shell, options: list[str
     ],
 )
 def test_bad_input_from_python_is_a_user_error(shell: Shell, settings: dict[str, Any], message: str) -> None:
-    from nas.search import search
+    from nas.api import search
 
     with pytest.raises(UserError, match=re.escape(message)):
         search(shell.space, **settings)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nas.space import SpaceError, check, describe, draw, genes_of, load_space, locate, size
+from nas.tasks import methods
 
 GOOD = """
 from dataclasses import dataclass
@@ -99,11 +100,10 @@ def test_shipped_spaces_are_usable(name: str) -> None:
 
 
 def test_every_method_is_in_the_spaces_that_search_them() -> None:
-    import tasks.methods
 
     for name in ("multitask.py", "semi_supervised.py"):
         options = {type(option).__name__ for option in load_space(name).method.options}
-        assert options == set(tasks.methods.__all__)
+        assert options == set(methods.__all__)
 
 
 @pytest.mark.parametrize("name", ["multitask.py", "semi_supervised.py"])

@@ -9,7 +9,7 @@ import torch
 
 from nas.models import Encoder, Plain, Stage, UNet, build_network
 from nas.space import Recipe
-from tasks import CPS, S4GAN, ClassMix, CutMix, FixMatch, MeanTeacher, PseudoLabel, Supervised, UniMatch
+from nas.tasks import CPS, S4GAN, ClassMix, CutMix, FixMatch, MeanTeacher, PseudoLabel, Supervised, UniMatch
 from tests.contracts.method_contract import CLASSES, MethodContract, make_batch
 
 

@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.space import SpaceError
+from nas.tasks import S4GAN, CutMix, MeanTeacher
+from nas.tasks.methods.mean_teacher import ramp, strong_view
+from nas.tasks.methods.mixing import boxes
+from nas.tasks.methods.s4gan import Adversary, Discriminator, feature_matching, passing, self_training, truth_map
+from nas.tasks.methods.teacher import Teacher
 from nas.training.batch import Batch
-from tasks import S4GAN, CutMix, MeanTeacher
-from tasks.methods.mean_teacher import ramp, strong_view
-from tasks.methods.mixing import boxes
-from tasks.methods.s4gan import Adversary, Discriminator, feature_matching, passing, self_training, truth_map
-from tasks.methods.teacher import Teacher
 from tests.contracts.stand_in import TinyNetwork
 
 

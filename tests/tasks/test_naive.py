@@ -9,8 +9,8 @@ import pytest
 import torch
 from torchmetrics.functional import jaccard_index
 
-from tasks.data import VOID, ImageSet
-from tasks.naive import CHANNELS, LOCATION_MAP, OTSU, OtsuBaseline, location_map, naive_scores
+from nas.tasks.data import VOID, ImageSet
+from nas.tasks.naive import CHANNELS, LOCATION_MAP, OTSU, OtsuBaseline, location_map, naive_scores
 
 
 def otsu_threshold(grey: np.ndarray) -> int:

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 
 from nas.space import SpaceError
-from tasks import Colorization, Denoising, Inpainting, Jigsaw
-from tasks.colorization import color_bins, rgb_to_lab
-from tasks.heads import PixelHead, tile_means
-from tasks.jigsaw import far_permutations, join_tiles, normalised_tiles
+from nas.tasks import Colorization, Denoising, Inpainting, Jigsaw
+from nas.tasks.pretext.colorization import color_bins, rgb_to_lab
+from nas.tasks.pretext.heads import PixelHead, tile_means
+from nas.tasks.pretext.jigsaw import far_permutations, join_tiles, normalised_tiles
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from nas.space import SpaceError
-from tasks import OHEM, CrossEntropy, DiceCE, Focal
-from tasks.segmentation import class_weights
+from nas.tasks import OHEM, CrossEntropy, DiceCE, Focal
+from nas.tasks.segmentation import class_weights
 
 COUNTS = (800, 100, 400, 0)
 LOSSES = [

@@ -12,8 +12,8 @@ import torch
 
 from nas.models import Encoder, Stage, UNet
 from nas.space import Recipe
+from nas.tasks import CrossEntropy, Supervised, methods
 from nas.training import Adam, Augment, Plan, Poly, train
-from tasks import CrossEntropy, Supervised, methods
 
 CLASSES = 3
 

@@ -73,7 +73,7 @@ def unreal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(torch, "autocast", cast)
     # Once, as a training begins, it asks how widely weights are spread.
-    monkeypatch.setattr("tasks.methods.cps._start_anew", lambda module: None)
+    monkeypatch.setattr("nas.tasks.methods.cps._start_anew", lambda module: None)
     for module in [m for name, m in sys.modules.items() if name.startswith("tasks.") and hasattr(m, "noise_like")]:
         monkeypatch.setattr(module, "noise_like", noise)
     yield
@@ -134,8 +134,8 @@ def test_memory_is_asked_for_when_the_gpu_has_been_started(monkeypatch: pytest.M
 
 
 def test_a_torch_without_gpus_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas.controller.work import _try_out
     from nas.errors import UserError
-    from nas.search.work import _try_out
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="cannot use the GPU: install a build that can, or train on the CPU by hiding"):

@@ -12,9 +12,9 @@ import torch
 
 from nas.models import Encoder, Stage, UNet
 from nas.space import Recipe
+from nas.tasks import CrossEntropy, Supervised
 from nas.training import Adam, Augment, Confusion, Plan, Poly, evaluate, pooled_miou, train, train_fold, train_folds
 from nas.training.metrics import Scores
-from tasks import CrossEntropy, Supervised
 
 RECIPE = Recipe(
     encoder=Encoder(stages=(Stage(width=6), Stage(width=8))),

@@ -14,8 +14,7 @@ from torch import nn
 
 from nas.models import ASPP, FPN, Encoder, LinkNet, Network, SegNet, Stage, UNet
 from nas.space import Component, PretrainThenFinetune, Recipe, candidate_hash
-from nas.training import SGD, Adam, Augment, Plan, Poly, Trained, TrainingError, evaluate, train
-from tasks import (
+from nas.tasks import (
     MLMT,
     OHEM,
     S4GAN,
@@ -31,7 +30,8 @@ from tasks import (
     MeanTeacher,
     Supervised,
 )
-from tasks.methods.semi_supervised import SemiSupervised
+from nas.tasks.methods.semi_supervised import SemiSupervised
+from nas.training import SGD, Adam, Augment, Plan, Poly, Trained, TrainingError, evaluate, train
 
 RECIPE = Recipe(
     encoder=Encoder(stages=(Stage(width=8), Stage(width=12))),

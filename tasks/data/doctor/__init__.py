@@ -3,10 +3,10 @@
 Each module of `checks` looks for one kind of fault and returns findings.
 """
 
-from tasks.data.doctor.examine import examine, examine_two, findings
-from tasks.data.doctor.examined import ClassShares, Examined
-from tasks.data.doctor.finding import Finding
-from tasks.data.doctor.quick import quick_check
-from tasks.data.doctor.sizes import suggest_size
+from nas.tasks.data.doctor.examine import examine, examine_two, findings
+from nas.tasks.data.doctor.examined import ClassShares, Examined
+from nas.tasks.data.doctor.finding import Finding
+from nas.tasks.data.doctor.quick import quick_check
+from nas.tasks.data.doctor.sizes import suggest_size
 
 __all__ = ["ClassShares", "Examined", "Finding", "examine", "examine_two", "findings", "quick_check", "suggest_size"]

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from nas.errors import UserError
-from tasks.data.doctor.examined import ClassShares, Examined
-from tasks.data.labels import choose_labels
-from tasks.data.load import divide
-from tasks.data.mask_counts import class_pixels
-from tasks.data.sets import Item, Source
+from nas.tasks.data.doctor.examined import ClassShares, Examined
+from nas.tasks.data.labels import choose_labels
+from nas.tasks.data.load import divide
+from nas.tasks.data.mask_counts import class_pixels
+from nas.tasks.data.sets import Item, Source
 
 __all__ = ["divided", "divided_over"]
 

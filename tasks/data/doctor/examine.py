@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tasks.data.doctor.checks.brightness import check_brightness
-from tasks.data.doctor.checks.classes import check_classes
-from tasks.data.doctor.checks.copies import check_copies
-from tasks.data.doctor.checks.depth import check_depth
-from tasks.data.doctor.checks.masks import check_masks
-from tasks.data.doctor.checks.objects import check_objects
-from tasks.data.doctor.checks.pairs import check_pairs
-from tasks.data.doctor.checks.reading import check_reading
-from tasks.data.doctor.checks.shapes import check_shapes
-from tasks.data.doctor.dividing import divided, divided_over
-from tasks.data.doctor.examined import Examined
-from tasks.data.doctor.finding import Finding
-from tasks.data.doctor.look import ImageLook, MaskLook, look_at_header, look_at_image, look_at_mask
-from tasks.data.doctor.members import Member, find_members
-from tasks.data.doctor.sizes import Size
-from tasks.data.parallel import progress_bar, threaded
+from nas.tasks.data.doctor.checks.brightness import check_brightness
+from nas.tasks.data.doctor.checks.classes import check_classes
+from nas.tasks.data.doctor.checks.copies import check_copies
+from nas.tasks.data.doctor.checks.depth import check_depth
+from nas.tasks.data.doctor.checks.masks import check_masks
+from nas.tasks.data.doctor.checks.objects import check_objects
+from nas.tasks.data.doctor.checks.pairs import check_pairs
+from nas.tasks.data.doctor.checks.reading import check_reading
+from nas.tasks.data.doctor.checks.shapes import check_shapes
+from nas.tasks.data.doctor.dividing import divided, divided_over
+from nas.tasks.data.doctor.examined import Examined
+from nas.tasks.data.doctor.finding import Finding
+from nas.tasks.data.doctor.look import ImageLook, MaskLook, look_at_header, look_at_image, look_at_mask
+from nas.tasks.data.doctor.members import Member, find_members
+from nas.tasks.data.doctor.sizes import Size
+from nas.tasks.data.parallel import progress_bar, threaded
 
 __all__ = ["CHECKS", "examine", "examine_two", "findings"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data.doctor.look import ImageLook, MaskLook
-from tasks.data.doctor.members import Members
-from tasks.data.doctor.sizes import Size, suggest_size
-from tasks.data.sets import VOID
+from nas.tasks.data.doctor.look import ImageLook, MaskLook
+from nas.tasks.data.doctor.members import Members
+from nas.tasks.data.doctor.sizes import Size, suggest_size
+from nas.tasks.data.sets import VOID
 
 __all__ = ["ClassShares", "Examined", "gpu_here"]
 

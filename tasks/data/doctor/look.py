@@ -9,13 +9,21 @@ import numpy as np
 from PIL import Image
 
 from nas.errors import UserError
-from tasks.data.decoding import decode_image, identify, naming_faults, orientation_of, read_bytes, read_header, turned
-from tasks.data.depth import EIGHT_BITS
-from tasks.data.doctor.sizes import Size
-from tasks.data.mask_counts import MaskCount, count_stored
-from tasks.data.masks import read_stored
-from tasks.data.sets import Pixels
-from tasks.data.thumbnails import SIDE
+from nas.tasks.data.decoding import (
+    decode_image,
+    identify,
+    naming_faults,
+    orientation_of,
+    read_bytes,
+    read_header,
+    turned,
+)
+from nas.tasks.data.depth import EIGHT_BITS
+from nas.tasks.data.doctor.sizes import Size
+from nas.tasks.data.mask_counts import MaskCount, count_stored
+from nas.tasks.data.masks import read_stored
+from nas.tasks.data.sets import Pixels
+from nas.tasks.data.thumbnails import SIDE
 
 __all__ = ["ImageLook", "MaskLook", "look_at_header", "look_at_image", "look_at_mask"]
 
@@ -38,7 +46,7 @@ class ImageLook:
         deep: whether it has more than 8 bits a channel.
         brightness: mean of its grey values, 0 to 255.
         contrast: their standard deviation, which is larger than that of a thumbnail where texture is fine.
-        thumbnail: a small grey picture as shown, as `tasks.data.thumbnails` has them.
+        thumbnail: a small grey picture as shown, as `nas.tasks.data.thumbnails` has them.
     """
 
     path: Path

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas.errors import UserError
-from tasks.data.files import unread_images, walk_images
-from tasks.data.items import FileItem
-from tasks.data.load import open_source
-from tasks.data.masks import MaskCode
-from tasks.data.palettes import Colour
-from tasks.data.readers.class_table import ClassTable, find_class_table
-from tasks.data.sets import Source
-from tasks.data.texts import one_form
+from nas.tasks.data.files import unread_images, walk_images
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.load import open_source
+from nas.tasks.data.masks import MaskCode
+from nas.tasks.data.palettes import Colour
+from nas.tasks.data.readers.class_table import ClassTable, find_class_table
+from nas.tasks.data.sets import Source
+from nas.tasks.data.texts import one_form
 
 __all__ = ["Member", "Members", "find_members"]
 
@@ -132,7 +132,7 @@ def _listening() -> Iterator[list[str]]:
     told: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("tasks")
+    logger = logging.getLogger("nas.tasks")
     spreads, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
     try:

@@ -13,12 +13,12 @@ from PIL import Image
 
 from nas.errors import UserError
 from nas.files import replacing
-from tasks.data.doctor.examined import Examined
-from tasks.data.doctor.finding import Finding
-from tasks.data.doctor.text import class_rows
-from tasks.data.files import read_image
-from tasks.data.masks import read_mask
-from tasks.data.palettes import Colour
+from nas.tasks.data.doctor.examined import Examined
+from nas.tasks.data.doctor.finding import Finding
+from nas.tasks.data.doctor.text import class_rows
+from nas.tasks.data.files import read_image
+from nas.tasks.data.masks import read_mask
+from nas.tasks.data.palettes import Colour
 
 __all__ = ["Picture", "contact_sheet", "write_page"]
 
@@ -64,7 +64,7 @@ def write_page(
         name = picture.name.replace("/", "_")
         Image.fromarray(picture.pixels).save(out / "overlays" / f"{name}.png")
     # The file's content is a user's: names of classes and files are escaped.
-    loader = PackageLoader("tasks.data.doctor")
+    loader = PackageLoader("nas.tasks.data.doctor")
     page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("doctor.html")
     splits, rows = class_rows(seen)
     text = page.render(

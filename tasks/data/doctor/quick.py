@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.data.doctor.checks.brightness import dull
-from tasks.data.doctor.finding import Finding
-from tasks.data.sets import FewLabelData, ImageSet
-from tasks.data.summary import Summary
+from nas.tasks.data.doctor.checks.brightness import dull
+from nas.tasks.data.doctor.finding import Finding
+from nas.tasks.data.sets import FewLabelData, ImageSet
+from nas.tasks.data.summary import Summary
 
 __all__ = ["quick_check"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tasks.data.working_size import AREA, Size, affordable
+from nas.tasks.data.working_size import AREA, Size, affordable
 
 __all__ = ["AREA", "Size", "same_shape", "suggest_size", "usual_shape"]
 

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nas.tasks.data.doctor.examined import Examined
+from nas.tasks.data.doctor.finding import Finding, named
+from nas.tasks.data.doctor.sizes import usual_shape
+from nas.tasks.data.palettes import Colour
 from nas.wording import counted
-from tasks.data.doctor.examined import Examined
-from tasks.data.doctor.finding import Finding, named
-from tasks.data.doctor.sizes import usual_shape
-from tasks.data.palettes import Colour
 
 __all__ = ["ClassRow", "class_rows", "class_table", "closing", "facts", "facts_text", "findings_text"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.data.files import list_images
-from tasks.data.items import FileItem, pair_up
-from tasks.data.masks import MaskCode
-from tasks.data.palettes import ADE20K
-from tasks.data.readers.layout import find_root, need_folder
-from tasks.data.sets import VOID, Source
-from tasks.data.splits import arrange
+from nas.tasks.data.files import list_images
+from nas.tasks.data.items import FileItem, pair_up
+from nas.tasks.data.masks import MaskCode
+from nas.tasks.data.palettes import ADE20K
+from nas.tasks.data.readers.layout import find_root, need_folder
+from nas.tasks.data.sets import VOID, Source
+from nas.tasks.data.splits import arrange
 
 __all__ = ["read_ade20k"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from nas.errors import UserError
-from tasks.data.files import list_images
-from tasks.data.items import FileItem, pair_up
-from tasks.data.masks import MaskCode
-from tasks.data.palettes import CAMVID, CAMVID_ORIGINAL
-from tasks.data.readers.layout import need_folder
-from tasks.data.sets import VOID, Source
-from tasks.data.splits import Division, arrange, left_out, sequence_of
-from tasks.data.stems import label_files, pick, read_stems
+from nas.tasks.data.files import list_images
+from nas.tasks.data.items import FileItem, pair_up
+from nas.tasks.data.masks import MaskCode
+from nas.tasks.data.palettes import CAMVID, CAMVID_ORIGINAL
+from nas.tasks.data.readers.layout import need_folder
+from nas.tasks.data.sets import VOID, Source
+from nas.tasks.data.splits import Division, arrange, left_out, sequence_of
+from nas.tasks.data.stems import label_files, pick, read_stems
 
 __all__ = ["read_camvid"]
 

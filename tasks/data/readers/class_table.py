@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
 
 from nas.errors import UserError
-from tasks.data.masks import MaskCode
-from tasks.data.palettes import Colour, distinct_colours
-from tasks.data.sets import VOID
-from tasks.data.stems import read_stems
-from tasks.data.texts import read_text
+from nas.tasks.data.masks import MaskCode
+from nas.tasks.data.palettes import Colour, distinct_colours
+from nas.tasks.data.sets import VOID
+from nas.tasks.data.stems import read_stems
+from nas.tasks.data.texts import read_text
 
 __all__ = ["ClassTable", "find_class_table", "read_class_table"]
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from nas.errors import UserError
-from tasks.data.file_facts import understand_files
-from tasks.data.files import by_stem, describe_unread, unread_images, walk_images
-from tasks.data.items import FileItem, pair_up
-from tasks.data.mask_counts import class_pixels
-from tasks.data.mask_meaning import understand_masks
-from tasks.data.parallel import progress_bar
-from tasks.data.readers.class_table import find_class_table
-from tasks.data.sets import Item, LeftOut, Source
-from tasks.data.splits import arrange, common_end, left_out, sequence_of
-from tasks.data.stems import label_files, pick, read_stems
-from tasks.data.together import bring_together
+from nas.tasks.data.file_facts import understand_files
+from nas.tasks.data.files import by_stem, describe_unread, unread_images, walk_images
+from nas.tasks.data.items import FileItem, pair_up
+from nas.tasks.data.mask_counts import class_pixels
+from nas.tasks.data.mask_meaning import understand_masks
+from nas.tasks.data.parallel import progress_bar
+from nas.tasks.data.readers.class_table import find_class_table
+from nas.tasks.data.sets import Item, LeftOut, Source
+from nas.tasks.data.splits import arrange, common_end, left_out, sequence_of
+from nas.tasks.data.stems import label_files, pick, read_stems
+from nas.tasks.data.together import bring_together
 
 __all__ = ["read_folder"]
 

@@ -6,15 +6,15 @@ import logging
 from itertools import compress
 from pathlib import Path
 
-from tasks.data.decoding import stored_size
-from tasks.data.files import list_images
-from tasks.data.items import FileItem, pair_up
-from tasks.data.masks import MaskCode
-from tasks.data.palettes import CITYSCAPES, CITYSCAPES_TRAIN_IDS, Colour
-from tasks.data.parallel import progress_bar, threaded
-from tasks.data.readers.layout import find_root
-from tasks.data.sets import VOID, Source
-from tasks.data.splits import Division, hold_out, left_out
+from nas.tasks.data.decoding import stored_size
+from nas.tasks.data.files import list_images
+from nas.tasks.data.items import FileItem, pair_up
+from nas.tasks.data.masks import MaskCode
+from nas.tasks.data.palettes import CITYSCAPES, CITYSCAPES_TRAIN_IDS, Colour
+from nas.tasks.data.parallel import progress_bar, threaded
+from nas.tasks.data.readers.layout import find_root
+from nas.tasks.data.sets import VOID, Source
+from nas.tasks.data.splits import Division, hold_out, left_out
 
 __all__ = ["read_gta5"]
 

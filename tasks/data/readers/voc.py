@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from nas.errors import UserError
-from tasks.data.files import list_images
-from tasks.data.items import FileItem, pair_up
-from tasks.data.masks import MaskCode
-from tasks.data.palettes import VOC
-from tasks.data.readers.layout import find_root
-from tasks.data.sets import VOID, Source
-from tasks.data.splits import arrange
-from tasks.data.stems import read_stems
+from nas.tasks.data.files import list_images
+from nas.tasks.data.items import FileItem, pair_up
+from nas.tasks.data.masks import MaskCode
+from nas.tasks.data.palettes import VOC
+from nas.tasks.data.readers.layout import find_root
+from nas.tasks.data.sets import VOID, Source
+from nas.tasks.data.splits import arrange
+from nas.tasks.data.stems import read_stems
 
 __all__ = ["read_voc"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tasks.data.sets import VOID
+from nas.tasks.data.sets import VOID
 
 __all__ = [
     "ASPHALT",

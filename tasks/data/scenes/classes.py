@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.data.palettes import CITYSCAPES
+from nas.tasks.data.palettes import CITYSCAPES
 
 __all__ = [
     "BUILDING",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from tasks.data.scenes.canvas import GRAIN, LIT, Canvas
-from tasks.data.scenes.classes import PAVEMENT, ROAD
-from tasks.data.scenes.world import World
-from tasks.data.sets import Pixels
+from nas.tasks.data.scenes.canvas import GRAIN, LIT, Canvas
+from nas.tasks.data.scenes.classes import PAVEMENT, ROAD
+from nas.tasks.data.scenes.world import World
+from nas.tasks.data.sets import Pixels
 
 __all__ = ["finish"]
 

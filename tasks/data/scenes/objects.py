@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tasks.data.scenes.canvas import LEAVES, LIT, PLASTER, SMOOTH, Canvas, Colour
-from tasks.data.scenes.classes import CAR, PERSON, POLE, SIGN, TREE
-from tasks.data.scenes.world import CLOTHES, LEAVES_COLOURS, PAINTS, World
-from tasks.data.sets import VOID
+from nas.tasks.data.scenes.canvas import LEAVES, LIT, PLASTER, SMOOTH, Canvas, Colour
+from nas.tasks.data.scenes.classes import CAR, PERSON, POLE, SIGN, TREE
+from nas.tasks.data.scenes.world import CLOTHES, LEAVES_COLOURS, PAINTS, World
+from nas.tasks.data.sets import VOID
 
 __all__ = ["Thing", "plan_things"]
 

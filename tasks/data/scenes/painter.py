@@ -8,12 +8,12 @@ from functools import partial
 import cv2
 import numpy as np
 
-from tasks.data.scenes.canvas import Canvas
-from tasks.data.scenes.finish import finish
-from tasks.data.scenes.objects import plan_things
-from tasks.data.scenes.street import draw_ground, draw_house, draw_sky, plan_houses
-from tasks.data.scenes.world import World, make_world
-from tasks.data.sets import VOID, Pixels
+from nas.tasks.data.scenes.canvas import Canvas
+from nas.tasks.data.scenes.finish import finish
+from nas.tasks.data.scenes.objects import plan_things
+from nas.tasks.data.scenes.street import draw_ground, draw_house, draw_sky, plan_houses
+from nas.tasks.data.scenes.world import World, make_world
+from nas.tasks.data.sets import VOID, Pixels
 
 __all__ = ["paint"]
 

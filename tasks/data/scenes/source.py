@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nas.errors import UserError
-from tasks.data.scenes.classes import CLASSES, PALETTE
-from tasks.data.sets import Item, Pixels, Source
+from nas.tasks.data.scenes.classes import CLASSES, PALETTE
+from nas.tasks.data.sets import Item, Pixels, Source
 
 __all__ = ["COUNTS", "SIZE", "SceneItem", "read_scenes"]
 
@@ -51,7 +51,7 @@ class SceneItem(Item):
         return mask
 
     def pair(self, size: tuple[int, int] | None = None) -> tuple[Pixels, Pixels]:
-        from tasks.data.scenes.painter import paint
+        from nas.tasks.data.scenes.painter import paint
 
         size = size or SIZE
         kept = self.drawn.pop((self.number, size), None)

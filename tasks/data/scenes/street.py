@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tasks.data.scenes.canvas import (
+from nas.tasks.data.scenes.canvas import (
     ASPHALT,
     CLOUD,
     LEAVES,
@@ -18,8 +18,8 @@ from tasks.data.scenes.canvas import (
     Colour,
     Point,
 )
-from tasks.data.scenes.classes import BUILDING, PAVEMENT, ROAD, SKY, TREE
-from tasks.data.scenes.world import LEAVES_COLOURS, WALLS, World
+from nas.tasks.data.scenes.classes import BUILDING, PAVEMENT, ROAD, SKY, TREE
+from nas.tasks.data.scenes.world import LEAVES_COLOURS, WALLS, World
 
 __all__ = ["House", "draw_ground", "draw_house", "draw_sky", "plan_houses"]
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from tasks.data.scenes.canvas import BRICK, PLASTER, Camera, Colour
+from nas.tasks.data.scenes.canvas import BRICK, PLASTER, Camera, Colour
 
 __all__ = ["CLOTHES", "LEAVES_COLOURS", "PAINTS", "WALLS", "World", "make_world"]
 

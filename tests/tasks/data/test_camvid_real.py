@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nas.tasks.data import load_data, open_source
+from nas.tasks.data.doctor import examine, findings
+from nas.tasks.data.readers import camvid
+from nas.tasks.data.splits import arrange
 from nas.training import class_pixels
-from tasks.data import load_data, open_source
-from tasks.data.doctor import examine, findings
-from tasks.data.readers import camvid
-from tasks.data.splits import arrange
 
 ROOT = Path(__file__).resolve().parents[4] / "shared" / "data" / "camvid"
 pytestmark = pytest.mark.skipif(not (ROOT / "splits").is_dir(), reason=f"CamVid is not at {ROOT}")

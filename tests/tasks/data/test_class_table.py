@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nas.errors import UserError
-from tasks.data import open_source
-from tasks.data.readers.class_table import find_class_table, read_class_table
+from nas.tasks.data import open_source
+from nas.tasks.data.readers.class_table import find_class_table, read_class_table
 
 JSON = ["road", "car", "void"]
 COLOURED = [{"name": "road", "colour": [128, 64, 128]}, {"name": "parked car", "colour": [0, 0, 142]}]

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tasks.data import load_data
-from tasks.data.copies import near_copies
+from nas.tasks.data import load_data
+from nas.tasks.data.copies import near_copies
 
 
 def photo(seed: int) -> np.ndarray:

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from nas.errors import UserError
-from tasks.data.decoding import BrokenImageError, Header, read_header, stored_size, turned
-from tasks.data.files import read_image
+from nas.tasks.data.decoding import BrokenImageError, Header, read_header, stored_size, turned
+from nas.tasks.data.files import read_image
 
 RGB = np.random.default_rng(4).integers(0, 256, (10, 6, 3), np.uint8)
 GREY = RGB[..., 0]

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tasks.data import load_data, open_source
-from tasks.data.depth import PixelScale
-from tasks.data.files import read_image
+from nas.tasks.data import load_data, open_source
+from nas.tasks.data.depth import PixelScale
+from nas.tasks.data.files import read_image
 
 PICTURES = [np.random.default_rng(n).integers(20, 200, (12, 16), np.uint8) for n in range(12)]
 STEMS = [f"a{chr(97 + n)}" for n in range(12)]

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image, ImageFilter
 
 from nas.errors import UserError
-from tasks.data import load_data
-from tasks.data.doctor import Examined, Finding, examine, examine_two, findings, quick_check, suggest_size
-from tasks.data.doctor.page import contact_sheet
-from tasks.data.doctor.sizes import usual_shape
+from nas.tasks.data import load_data
+from nas.tasks.data.doctor import Examined, Finding, examine, examine_two, findings, quick_check, suggest_size
+from nas.tasks.data.doctor.page import contact_sheet
+from nas.tasks.data.doctor.sizes import usual_shape
 
 SPLITS = {"train": 8, "val": 4, "test": 4}
 SIZE = (96, 128)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from nas.errors import UserError
-from tasks.data import load_data, open_source
-from tasks.data.files import describe_unread, list_images, unread_images, walk_images
-from tasks.data.stems import read_stems
-from tasks.data.texts import read_text
+from nas.tasks.data import load_data, open_source
+from nas.tasks.data.files import describe_unread, list_images, unread_images, walk_images
+from nas.tasks.data.stems import read_stems
+from nas.tasks.data.texts import read_text
 
 
 def decomposed(name: str) -> str:

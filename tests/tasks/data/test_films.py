@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tasks.data import load_data
-from tasks.data.films import find_films
-from tasks.data.items import FileItem
-from tasks.data.splits import sequence_of
+from nas.tasks.data import load_data
+from nas.tasks.data.films import find_films
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.splits import sequence_of
 
 
 def smooth(rng: np.random.Generator, height: int, width: int, grain: float) -> np.ndarray:

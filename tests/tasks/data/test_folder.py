@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from nas.errors import UserError
+from nas.tasks.data import load_data, open_source
+from nas.tasks.data.files import decode_image
 from nas.training import class_pixels
-from tasks.data import load_data, open_source
-from tasks.data.files import decode_image
 
 
 def load(root: Path, labels: str = "all", **more):

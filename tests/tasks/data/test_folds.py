@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import UserError
-from tasks.data import FewLabelData, ImageSet, SharedData, fold, load_data, shared
-from tasks.data.folds import assign_folds
+from nas.tasks.data import FewLabelData, ImageSet, SharedData, fold, load_data, shared
+from nas.tasks.data.folds import assign_folds
 
 
 def make_data(presence: np.ndarray, groups: list[str] | None = None) -> FewLabelData:

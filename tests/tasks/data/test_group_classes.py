@@ -13,8 +13,8 @@ from nas.cli.evaluate import main as evaluate
 from nas.cli.search import main as search
 from nas.errors import UserError
 from nas.export import load_checkpoint, save_checkpoint
-from tasks.data import VOID, load_data, open_source, read_groups
-from tasks.data.palettes import CITYSCAPES
+from nas.tasks.data import VOID, load_data, open_source, read_groups
+from nas.tasks.data.palettes import CITYSCAPES
 
 GROUPS = {"thing": ["2", "0"], "stuff": ["1"]}
 SIZE = (12, 16)
@@ -121,7 +121,7 @@ def test_a_bad_file_ends_the_command_with_2(
 def test_a_checkpoint_brings_its_grouping_along(make_folder, tmp_path: Path, capsys) -> None:
     from nas.models import Encoder, Stage, UNet, build_network
     from nas.space import Recipe
-    from tasks import Supervised
+    from nas.tasks import Supervised
 
     spec = f"folder:{make_folder()}"
     data = load_data(spec, "3", progress=False, group_classes=GROUPS)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from nas.errors import UserError
-from tasks.data import load_data
-from tasks.data.image_groups import in_groups, read_image_groups
-from tasks.data.items import FileItem
+from nas.tasks.data import load_data
+from nas.tasks.data.image_groups import in_groups, read_image_groups
+from nas.tasks.data.items import FileItem
 
 ROWS = (("aa.png", "patient 7"), ("ab.png", "patient 7"), ("ac.png", "Żółw"))
 

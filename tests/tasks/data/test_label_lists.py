@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from nas.errors import UserError
-from tasks.data import load_data, open_source
-from tasks.data.items import FileItem
-from tasks.data.stems import pick, read_stems
+from nas.tasks.data import load_data, open_source
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.stems import pick, read_stems
 
 SIZE = (12, 16)
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import UserError
-from tasks.data.items import FileItem
-from tasks.data.labels import choose_labels, draw_stratified
-from tasks.data.sets import Source
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.labels import choose_labels, draw_stratified
+from nas.tasks.data.sets import Source
 
 POOL = tuple(FileItem(f"p{n:02d}", Path(f"p{n:02d}.png")) for n in range(40))
 SOURCE = Source("s", ("a", "b"), ((0, 0, 0), (1, 1, 1)), POOL, (), (), label_files={"1_4": ("p03", "p01")})

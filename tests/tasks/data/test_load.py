@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nas.errors import UserError
-from tasks.data import FewLabelData, ImageSet, load_data
+from nas.tasks.data import FewLabelData, ImageSet, load_data
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,6 @@ def test_shapes_are_checked() -> None:
 
 
 def test_importing_does_not_load_opencv() -> None:
-    code = "import sys, tasks.data; sys.exit('cv2' in sys.modules)"
+    code = "import sys, nas.tasks.data; sys.exit('cv2' in sys.modules)"
     root = Path(__file__).resolve().parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from nas.errors import UserError
-from tasks.data import open_source
-from tasks.data.mask_meaning import MaskMeaning
-from tasks.data.palettes import Colour
+from nas.tasks.data import open_source
+from nas.tasks.data.mask_meaning import MaskMeaning
+from nas.tasks.data.palettes import Colour
 
 STEMS = [f"a{chr(97 + n)}" for n in range(9)]
 SIZE = (40, 48)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from nas.errors import UserError
-from tasks.data.masks import MaskCode, read_mask
-from tasks.data.palettes import VOC, distinct_colours
+from nas.tasks.data.masks import MaskCode, read_mask
+from nas.tasks.data.palettes import VOC, distinct_colours
 
 VALUES = MaskCode({0: 0, 1: 1, 2: 2, 3: 255, 255: 255})
 COLOURS = MaskCode({}, {(0, 0, 0): 0, (10, 20, 30): 1, (30, 20, 10): 2, (255, 255, 255): 255})

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.data import open_source
-from tasks.data.decoding import turned
+from nas.tasks.data import open_source
+from nas.tasks.data.decoding import turned
 
 BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
 """The orientation that undoes another."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from nas.errors import UserError
-from tasks.data import load_data, open_source
-from tasks.data.palettes import ADE20K, CAMVID, CITYSCAPES, VOC
+from nas.tasks.data import load_data, open_source
+from nas.tasks.data.palettes import ADE20K, CAMVID, CITYSCAPES, VOC
 
 SIZE = (12, 16)
 

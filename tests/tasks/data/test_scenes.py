@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nas.tasks.data import VOID, FewLabelData, load_data
+from nas.tasks.data.scenes import CLASSES, PALETTE, SceneItem, read_scenes
+from nas.tasks.data.scenes.painter import paint
 from nas.training import class_pixels
-from tasks.data import VOID, FewLabelData, load_data
-from tasks.data.scenes import CLASSES, PALETTE, SceneItem, read_scenes
-from tasks.data.scenes.painter import paint
 
 
 @pytest.fixture(scope="module")

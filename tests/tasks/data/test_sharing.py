@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from nas.errors import UserError
-from tasks.data import FewLabelData, ImageSet, SharedData, sharing
-from tasks.data.scratch import scratch_array
-from tasks.data.sharing import shared
+from nas.tasks.data import FewLabelData, ImageSet, SharedData, sharing
+from nas.tasks.data.scratch import scratch_array
+from nas.tasks.data.sharing import shared
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PARTS = ("labelled", "unlabelled", "validation", "test")
@@ -167,7 +167,7 @@ OWNER = """
     import sys, time
     from pathlib import Path
     import numpy as np
-    from tasks.data import FewLabelData, ImageSet, shared
+    from nas.tasks.data import FewLabelData, ImageSet, shared
     part = ImageSet(np.ones((4, 8, 8, 3), np.uint8), None, tuple("abcd"))
     data = FewLabelData("x", ("a", "b"), ((0, 0, 0), (1, 1, 1)), part, part, part, part)
     with shared(data, float(sys.argv[1]), Path(sys.argv[2])) as handle:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import UserError
-from tasks.data.items import FileItem
-from tasks.data.sets import Source
-from tasks.data.splits import arrange, check_disjoint, hold_out, sequence_of
+from nas.tasks.data.items import FileItem
+from nas.tasks.data.sets import Source
+from nas.tasks.data.splits import arrange, check_disjoint, hold_out, sequence_of
 
 
 def items(names: list[str], film: bool = True) -> list[FileItem]:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from nas.errors import UserError
-from tasks.data import VOID, load_data
-from tasks.data.summary import Summary
+from nas.tasks.data import VOID, load_data
+from nas.tasks.data.summary import Summary
 
 
 def understood(root: Path, **more) -> Summary:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from nas.tasks.data.doctor.examined import Examined
+from nas.tasks.data.doctor.finding import Finding
 from nas.wording import counted
-from tasks.data.doctor.examined import Examined
-from tasks.data.doctor.finding import Finding
 
 __all__ = ["check_brightness", "dull"]
 

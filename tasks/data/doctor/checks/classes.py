@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.data.doctor.examined import Examined
-from tasks.data.doctor.finding import Finding
-from tasks.data.summary import class_warnings, void_told
+from nas.tasks.data.doctor.examined import Examined
+from nas.tasks.data.doctor.finding import Finding
+from nas.tasks.data.summary import class_warnings, void_told
 
 __all__ = ["check_classes"]
 

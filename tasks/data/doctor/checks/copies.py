@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nas.tasks.data.copies import near_copies
+from nas.tasks.data.doctor.examined import Examined
+from nas.tasks.data.doctor.finding import Finding
+from nas.tasks.data.films import MUCH, NEAR
+from nas.tasks.data.sets import Pixels
+from nas.tasks.data.thumbnails import difference
 from nas.wording import counted
-from tasks.data.copies import near_copies
-from tasks.data.doctor.examined import Examined
-from tasks.data.doctor.finding import Finding
-from tasks.data.films import MUCH, NEAR
-from tasks.data.sets import Pixels
-from tasks.data.thumbnails import difference
 
 __all__ = ["check_copies"]
 

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nas.tasks.data.doctor.examined import Examined
+from nas.tasks.data.doctor.finding import Finding, Severity
+from nas.tasks.data.mask_counts import MaskCount, naming, tally
+from nas.tasks.data.masks import MaskCode
+from nas.tasks.data.palettes import Colour
+from nas.tasks.data.sets import VOID
+from nas.tasks.data.summary import void_told
 from nas.wording import counted
-from tasks.data.doctor.examined import Examined
-from tasks.data.doctor.finding import Finding, Severity
-from tasks.data.mask_counts import MaskCount, naming, tally
-from tasks.data.masks import MaskCode
-from tasks.data.palettes import Colour
-from tasks.data.sets import VOID
-from tasks.data.summary import void_told
 
 __all__ = ["check_masks", "histogram"]
 

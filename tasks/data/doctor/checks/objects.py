@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from nas.errors import UserError
-from tasks.data.doctor.examined import Examined
-from tasks.data.doctor.finding import Finding
-from tasks.data.doctor.sizes import Size
-from tasks.data.masks import read_mask
-from tasks.data.parallel import progress_bar, threaded
+from nas.tasks.data.doctor.examined import Examined
+from nas.tasks.data.doctor.finding import Finding
+from nas.tasks.data.doctor.sizes import Size
+from nas.tasks.data.masks import read_mask
+from nas.tasks.data.parallel import progress_bar, threaded
 
 __all__ = ["check_objects"]
 

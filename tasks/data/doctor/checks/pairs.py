@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from nas.tasks.data.doctor.examined import Examined
+from nas.tasks.data.doctor.finding import Finding
+from nas.tasks.data.masks import read_stored
 from nas.wording import counted
-from tasks.data.doctor.examined import Examined
-from tasks.data.doctor.finding import Finding
-from tasks.data.masks import read_stored
 
 __all__ = ["check_pairs"]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from nas.tasks.data.doctor.examined import Examined
+from nas.tasks.data.doctor.finding import Finding
+from nas.tasks.data.doctor.look import ImageLook, MaskLook
+from nas.tasks.data.files import describe_unread
 from nas.wording import counted
-from tasks.data.doctor.examined import Examined
-from tasks.data.doctor.finding import Finding
-from tasks.data.doctor.look import ImageLook, MaskLook
-from tasks.data.files import describe_unread
 
 __all__ = ["check_reading"]
 

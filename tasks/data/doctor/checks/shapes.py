@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from nas.tasks.data.doctor.examined import Examined
+from nas.tasks.data.doctor.finding import Finding
+from nas.tasks.data.doctor.sizes import Size, same_shape, usual_shape
 from nas.wording import counted
-from tasks.data.doctor.examined import Examined
-from tasks.data.doctor.finding import Finding
-from tasks.data.doctor.sizes import Size, same_shape, usual_shape
 
 __all__ = ["check_shapes"]
 

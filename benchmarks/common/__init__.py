@@ -1,0 +1,1 @@
+"""What all benchmarks share: arguments, rows of results, provenance."""

@@ -1,0 +1,1 @@
+"""What the benchmarks of trainings share: recipes, costs, reports."""

@@ -1,0 +1,263 @@
+"""How long a search takes: measured before its first candidate, and divided up where its time is limited."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from nas.runs.settings import Settings
+from nas.stopping import StoppingRule
+from nas.wording import counted, duration
+
+__all__ = [
+    "LAST",
+    "NOTHING",
+    "Clock",
+    "Estimate",
+    "Pace",
+    "Paces",
+    "estimate",
+    "expected_share",
+    "final_seconds",
+    "fitted",
+    "plan_text",
+]
+
+EXPLORING, RANKING = 0.4, 0.25
+"""Least shares of a limited time for trying candidates and for the ranking over seeds."""
+
+AT_LEAST = 3
+"""Full trainings of the cheapest candidate that the time for trying candidates should suffice for."""
+
+FEWEST_FOLDS, FEWEST_STEPS = 2, 60
+"""What folds and steps are never reduced below."""
+
+LOOKED_AHEAD = 200
+"""Candidates that a simulation of the stopping rule looks at."""
+
+EVALUATIONS = 3
+"""Evaluations of a training, one a rung."""
+
+LAST = 5.0
+"""Seconds for the test, the report and the export."""
+
+OVERHEAD = 0.3
+"""Seconds a candidate beside its training: to propose it, to build it, to write it down."""
+
+NOISE = 0.5
+"""Of a simulated score at a rung, in standard deviations of the final one."""
+
+
+@dataclass
+class Clock:
+    """The time of one sitting at a search, which begins when the clock is made.
+
+    Attributes:
+        limit: seconds for everything, ranking, final training and export included; None for no limit.
+    """
+
+    limit: float | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    def left(self) -> float:
+        """Seconds until the limit, infinity without one."""
+        return float("inf") if self.limit is None else self.limit - self.spent()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a probe measured of one candidate: seconds a step and an evaluation, and the peak memory in MB."""
+
+    step: float
+    validation: float
+    peak_mb: float
+
+    def training(self, steps: int, evaluations: int, folds: int) -> float:
+        """Seconds of a full training; of all folds together where there are any."""
+        return max(folds, 1) * (steps * self.step + evaluations * self.validation)
+
+
+@dataclass(frozen=True)
+class Paces:
+    """Paces of the baselines and of candidates drawn from the space."""
+
+    baselines: tuple[Pace, ...]
+    drawn: tuple[Pace, ...]
+
+    @property
+    def all(self) -> tuple[Pace, ...]:
+        """Both."""
+        return self.baselines + self.drawn
+
+    @property
+    def candidate(self) -> Pace:
+        """The mean pace of candidates that a search tries."""
+        paces = self.drawn or self.baselines
+        return Pace(
+            statistics.fmean(p.step for p in paces),
+            statistics.fmean(p.validation for p in paces),
+            max(p.peak_mb for p in paces),
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds that each part of a search is expected to take on all its workers, and the candidates it will try."""
+
+    exploring: float
+    ranking: float
+    final: float
+    candidates: int
+
+    @property
+    def total(self) -> float:
+        """Seconds of the whole search from here on."""
+        return self.exploring + self.ranking + self.final + LAST
+
+    def exploring_ends(self, clock: Clock) -> float:
+        """Seconds of the clock at which the last candidate is to have ended."""
+        if clock.limit is None:
+            return float("inf")
+        return max(EXPLORING * clock.limit, clock.limit - self.ranking - self.final - LAST)
+
+    def ranking_ends(self, clock: Clock) -> float:
+        """Seconds of the clock at which the ranking over seeds is to have ended."""
+        if clock.limit is None:
+            return float("inf")
+        return max((EXPLORING + RANKING) * clock.limit, clock.limit - self.final - LAST)
+
+
+NOTHING = Estimate(0.0, 0.0, 0.0, 0)
+"""Of a search whose pace was not measured."""
+
+
+def estimate(
+    settings: Settings,
+    paces: Paces,
+    slots: int,
+    rule: StoppingRule,
+    folds: int,
+    budget: int,
+    closed: bool,
+    clock: Clock,
+) -> Estimate:
+    """Estimate the seconds of a search from the paces that a probe measured.
+
+    Args:
+        slots: workers.
+        rule: a fresh stopping rule of the search.
+        folds: folds that each candidate is trained on, 0 for one validation split.
+        budget: candidates still to be tried, baselines included.
+        closed: whether the space holds one candidate only.
+        clock: of this sitting, whose limit may allow fewer candidates.
+    """
+    steps, evaluations = rule.rungs[-1], len(rule.rungs)
+    known = [pace.training(steps, evaluations, folds) for pace in paces.baselines[:budget]]
+    each = paces.candidate.training(steps, evaluations, folds)
+    usual = statistics.median(pace.training(steps, evaluations, folds) for pace in paces.all)
+    others = min(budget - len(known), 1 - len(known) if closed else LOOKED_AHEAD)
+    share = expected_share(rule, max(others, 1), settings.seed)
+
+    def parts(others: int) -> Estimate:
+        exploring = (sum(known) + others * each * share) / slots + (len(known) + others) * OVERHEAD
+        # The few costly candidates of a space are seldom among its best.
+        finals = [*known, *[usual] * min(others, settings.best)]
+        again = [seconds for seconds in finals for _ in range(settings.repeats - 1)]
+        final = final_seconds(settings, usual, slots, folds, len(finals))
+        return Estimate(exploring, _in_parallel(again, slots), final, len(known) + others)
+
+    found = parts(max(budget - len(known), 0) if not closed else max(others, 0))
+    there = found.exploring_ends(clock) - clock.spent()
+    if found.exploring <= there:
+        return found
+    fit = parts(max(int((there - sum(known) / slots) / (each * share / slots + OVERHEAD)), 0))
+    ranking = min(fit.ranking, max(fit.ranking_ends(clock) - fit.exploring_ends(clock), 0.0))
+    final = min(fit.final, max(clock.left() - there - ranking - LAST, 0.0))
+    # One candidate is trained in any case.
+    return replace(fit, exploring=max(there, min([*known, each]) / slots), ranking=ranking, final=final)
+
+
+def final_seconds(settings: Settings, training: float, slots: int, folds: int, contenders: int) -> float:
+    """Seconds of the final training, where a full training of the search takes `training` seconds."""
+    from nas.controller.final_training import FINALISTS, longer
+
+    longest = longer(settings) / settings.full_steps
+    whole = longest * training
+    parts = max(folds, 1)
+    ladder = _in_parallel([whole / parts] * min(contenders, FINALISTS) * parts, slots) if longest else 0.0
+    # With folds the chosen candidate is trained once more, on all labelled images.
+    return ladder + (max(longest, 1.0) * training / folds if folds else 0.0)
+
+
+def _in_parallel(seconds: Sequence[float], slots: int) -> float:
+    """Seconds until jobs of these lengths have ended on so many workers."""
+    return max(sum(seconds) / slots, max(seconds, default=0.0))
+
+
+def expected_share(rule: StoppingRule, count: int, seed: int) -> float:
+    """The mean share of a full training that a candidate is trained for, by a simulation of the stopping rule.
+
+    Args:
+        rule: a fresh one, which the simulation uses up.
+        count: candidates.
+        seed: of their scores, which are normal with noise at each rung.
+    """
+    rng = random.Random(seed)
+    total = 0.0
+    for number in range(count):
+        quality = rng.gauss(0, 1)
+        reached = rule.rungs[-1]
+        for rung in rule.rungs:
+            noise = 0.0 if rung == rule.rungs[-1] else rng.gauss(0, NOISE)
+            if not rule.goes_on(number, rung, quality + noise):
+                reached = rung
+                break
+        total += reached / rule.rungs[-1]
+    return total / count
+
+
+def fitted(
+    settings: Settings, paces: Paces, slots: int, folds: int, clock: Clock, open_steps: bool
+) -> tuple[Settings, int]:
+    """Settings and folds with which a limited time suffices for a few full trainings.
+
+    Only what the user left open changes: first the folds, then the steps of a training.
+
+    Args:
+        open_steps: whether the user left the number of steps open.
+    """
+    if clock.limit is None:
+        return settings, folds
+    there = EXPLORING * clock.limit * slots
+    wanted = [min([*paces.baselines, paces.candidate], key=lambda pace: pace.step)] * AT_LEAST
+
+    def needed(steps: int, folds: int) -> float:
+        return sum(pace.training(steps, EVALUATIONS, folds) for pace in wanted)
+
+    steps = settings.full_steps
+    if settings.folds is None and folds > FEWEST_FOLDS and needed(steps, folds) > there:
+        folds = FEWEST_FOLDS
+    if open_steps and needed(steps, folds) > there:
+        steps = max(int(steps * there / needed(steps, folds)), FEWEST_STEPS)
+    return replace(settings, steps=steps), folds
+
+
+def plan_text(settings: Settings, paces: Paces, expected: Estimate, slots: int, folds: int, clock: Clock) -> str:
+    """What a search will do and how long it will take, in two sentences."""
+    each = paces.candidate.training(settings.full_steps, EVALUATIONS, folds)
+    memory = slots * max(pace.peak_mb for pace in paces.all) / 1000
+    of_folds = f" on each of {folds} folds" if folds else ""
+    whole = min(expected.total, clock.left())
+    return (
+        f"A full training takes {settings.full_steps} steps{of_folds}, about {duration(each)}. "
+        f"Expected from here: {duration(max(whole, 0.0))} for {counted(expected.candidates, 'candidate')} "
+        f"(search {duration(expected.exploring)}, ranking {duration(expected.ranking)}, "
+        f"final training {duration(expected.final)}, test and report {duration(LAST)}) and {memory:.1f} GB of memory."
+    )

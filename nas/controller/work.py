@@ -1,0 +1,246 @@
+"""What a worker process does: decode a candidate, train it, and send back plain numbers."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+from nas.components import COMPONENTS, know_components
+from nas.errors import UserError
+from nas.pool import Report
+
+__all__ = ["DataHandle", "FinalTest", "Probe", "Task", "TrainWork"]
+
+PROBE_STEPS, PROBE_WARM = 24, 8
+"""Steps of a probe, and how many of them are left out, since they pay for what is set up once."""
+
+PROBE_SECONDS = 5.0
+"""Seconds after which a probe has seen enough."""
+
+BACKWARD = 3.0
+"""How many times the seconds of a prediction a training step takes."""
+
+
+class _Enough(Exception):  # noqa: N818 (it is no error)
+    """Ends the training of a probe."""
+
+
+class DataHandle(Protocol):
+    """A small picklable thing that opens the shared data in another process."""
+
+    def open(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training.
+
+    Attributes:
+        candidate: JSON of a closed recipe.
+        steps, rungs, seed: the training plan.
+        save: where to write the checkpoint when the training ends in full, or None.
+        provenance: what else the checkpoint is to say of itself.
+        timed: the device on which the network's latency is asked for, "training" for that of the training; or None.
+        paused: where the training is kept when it is stopped, and taken up if it is there; or None.
+        folds: how many folds of the labelled images to train and score on; 0 for the data's own validation split.
+        fold: the only one of the folds to train, whose confusion counts at each rung are returned; None for all.
+        stop: the step after which the training ends although its schedule spans `steps`; None for `steps`.
+        metrics: what the checkpoint says in place of the validation score, which counts for nothing where the
+            validation images are trained on.
+    """
+
+    candidate: str
+    steps: int
+    rungs: tuple[int, ...]
+    seed: int
+    save: str | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    timed: str | None = None
+    paused: str | None = None
+    folds: int = 0
+    fold: int | None = None
+    stop: int | None = None
+    metrics: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A few steps of a candidate, to learn how long its training takes."""
+
+    candidate: str
+    seed: int
+    folds: int = 0
+
+
+@dataclass(frozen=True)
+class FinalTest:
+    """Score a checkpoint on the test split, and write it with that score. Only a run's last step asks for it."""
+
+    checkpoint: str
+    out: str
+
+
+@dataclass
+class TrainWork:
+    """Trains tasks in a worker process. `components` are imported first, so that recipes can be decoded."""
+
+    data: DataHandle
+    space_file: str | None = None
+    components: tuple[str, ...] = COMPONENTS
+
+    def setup(self, device: str) -> None:
+        """Called once in each worker process."""
+        from nas.space import load_space
+
+        know_components(self.components)
+        if self.space_file:
+            # The file may define components of its own.
+            load_space(self.space_file)
+        self._device = device
+        _try_out(device)
+        self._data = self.data.open()
+
+    def run(self, task: Task | Probe | FinalTest, report: Report) -> dict[str, Any]:
+        """Run a task; the result is plain data."""
+        if isinstance(task, Probe):
+            return self._probe(task, report)
+        return self._test(task, report) if isinstance(task, FinalTest) else self._train(task, report)
+
+    def _train(self, task: Task, report: Report) -> dict[str, Any]:
+        import torch
+
+        from nas.export import save_checkpoint
+        from nas.space import from_json
+        from nas.training import Plan, latency_ms, train, train_fold, train_folds
+        from nas.training.compute import memory_layout
+
+        candidate = from_json(task.candidate)
+        plan = Plan(task.steps, task.rungs, task.seed, self._device, task.stop)
+        with _warnings() as warnings:
+            paused = Path(task.paused) if task.paused else None
+            counts: dict[int, list[int]] = {}
+            if task.fold is not None:
+                view = self._data.fold(task.fold, task.folds, task.seed)
+                trained, counts = train_fold(candidate, view, plan, report, report.alive)
+            elif task.folds:
+                views = [self._data.fold(i, task.folds, task.seed) for i in range(task.folds)]
+                trained = train_folds(candidate, views, plan, report, paused, report.alive)
+            else:
+                trained = train(candidate, self._data, plan, report, paused, report.alive)
+        latency = None
+        if task.timed:
+            device = torch.device(self._device if task.timed == "training" else task.timed)
+            network = copy.deepcopy(trained.network)
+            # Planar or not is the device's: what is quick on a GPU is slow on a CPU.
+            network.to(device, memory_format=memory_layout(network, device))  # type: ignore[call-overload]
+            latency = latency_ms(network, self._data.size, device)
+        if task.save and trained.steps == plan.end:
+            scored = task.metrics if task.metrics is not None else {"validation_miou": trained.scores.miou}
+            metrics = {**scored, "steps": trained.steps, "seconds": trained.seconds}
+            provenance = {**task.provenance, "seed": task.seed}
+            save_checkpoint(Path(task.save), trained.network, candidate, self._data, metrics, provenance)
+        return {
+            "miou": trained.scores.miou,
+            "confusions": counts,
+            "steps": trained.steps,
+            "seconds": trained.seconds,
+            "step_seconds": trained.step_seconds,
+            "peak_mb": trained.peak_mb,
+            "latency_ms": latency,
+            "logs": trained.logs,
+            "warnings": warnings,
+        }
+
+    def _probe(self, task: Probe, report: Report) -> dict[str, Any]:
+        import torch
+
+        from nas.space import from_json
+        from nas.training import Plan, train
+        from nas.training.memory import peak_megabytes
+
+        data = self._data.fold(0, task.folds, task.seed) if task.folds else self._data
+        moments = [time.perf_counter()]
+
+        def note() -> None:
+            moments.append(time.perf_counter())
+            report.alive()
+            steps = min(len(moments) - 1, PROBE_STEPS)
+            if steps > PROBE_WARM and moments[-1] - moments[0] > PROBE_SECONDS:
+                raise _Enough
+
+        candidate = from_json(task.candidate)
+        peak = 0.0
+        with _warnings(), suppress(_Enough):
+            peak = train(candidate, data, Plan(PROBE_STEPS, (), task.seed, self._device), alive=note).peak_mb
+        steps = [after - before for before, after in pairwise(moments[: PROBE_STEPS + 1])]
+        step = statistics.median(steps[PROBE_WARM:])
+        images = len(data.validation.images)
+        seen = moments[-1] - moments[PROBE_STEPS] if peak else step / BACKWARD * images / candidate.labelled_batch
+        return {"step": step, "validation": seen, "peak_mb": peak or peak_megabytes(torch.device(self._device))}
+
+    def _test(self, task: FinalTest, report: Report) -> dict[str, Any]:
+        import torch
+
+        from nas.export import load_checkpoint, save_checkpoint
+        from nas.training import evaluate
+
+        found = load_checkpoint(Path(task.checkpoint))
+        device = torch.device(self._device)
+        network = found.network.to(device)
+        scores = evaluate(network, self._data.test, len(self._data.classes), device, report.alive)
+        metrics = {**found.metrics, "test_miou": scores.miou, "test_iou": list(scores.iou)}
+        save_checkpoint(Path(task.out), network, found.candidate, self._data, metrics, found.provenance)
+        return {"miou": scores.miou}
+
+
+def _try_out(device: str) -> None:
+    """Train a little: a device that cannot compute ends its worker so, and not one candidate after another.
+
+    What torch loads at its first step is then there, and not in the memory of the first candidate.
+
+    Raises:
+        UserError: torch is built without GPUs.
+        Exception: whatever torch says of the device.
+    """
+    import torch
+
+    if device != "cpu" and not torch.cuda.is_available():
+        raise UserError(
+            f"this torch ({torch.__version__}) cannot use the GPU: install a build that can, or train on the CPU by "
+            'hiding the GPU: export CUDA_VISIBLE_DEVICES=""'
+        )
+    # A convolution: on a card that is too old for this build of torch, simpler kernels may still run.
+    layer = torch.nn.Conv2d(3, 4, 3).to(device)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    layer(torch.ones(1, 3, 8, 8, device=device)).sum().backward()
+    optimizer.step()
+    layer.weight.sum().item()
+
+
+@contextmanager
+def _warnings() -> Iterator[dict[str, str]]:
+    """What is warned of inside, by the message's template: kept for the controller, whose terminal it is."""
+    found: dict[str, str] = {}
+
+    def keep(record: logging.LogRecord) -> bool:
+        found[str(record.msg)] = record.getMessage()
+        return False
+
+    handler = logging.Handler(logging.WARNING)
+    handler.addFilter(keep)
+    loggers = [logging.getLogger(room) for room in ("nas",)]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield found
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)

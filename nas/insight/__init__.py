@@ -1,0 +1,1 @@
+"""What mattered in a study: importance of parameters and effects of their values."""

@@ -1,0 +1,1 @@
+"""Self-supervised pretext tasks and their heads."""

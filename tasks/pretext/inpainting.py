@@ -1,0 +1,119 @@
+"""Inpainting: erase squares of an image and restore what was there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nas.space.component import Component, SpaceError
+from nas.tasks.pretext.heads import PixelHead, crop_to
+
+__all__ = ["Inpainting", "erased_error", "psnr"]
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Inpainting(Component):
+    """Restores one to `holes` erased squares an image by mean squared error on them (Pathak et al. 2016).
+
+    Attributes:
+        area: share of each image that is erased, its holes together.
+        holes: most holes an image may have; each image draws its number.
+        weight: of this task's loss in the total.
+    """
+
+    area: float = 0.2
+    holes: int = 4
+    weight: float = 1.0
+
+    def head(self, channels: Sequence[int], reductions: Sequence[int]) -> nn.Module:
+        """From features to RGB in [0, 1], N x 3 x H x W."""
+        return PixelHead(channels, reductions, out_channels=3, start=0.5)
+
+    def make_batch(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Images with holes of their mean colour; targets are the images and the holes, N x 1 x H x W bool.
+
+        Raises:
+            SpaceError: the area is not within (0, 0.9] or there is no hole.
+        """
+        if not 0 < self.area <= 0.9 or self.holes < 1:
+            raise SpaceError(
+                f"Inpainting: area is {self.area} and holes {self.holes}, use over 0 to 0.9 and at least 1"
+            )
+        holes = self._holes(images.shape[0], images.shape[-2], images.shape[-1], generator)
+        holes = holes.to(images.device, non_blocking=True)
+        inputs = torch.where(holes, images.mean((2, 3), keepdim=True), images)
+        return inputs, (images, holes)
+
+    def loss(self, prediction: Tensor, targets: tuple[Tensor, Tensor]) -> Tensor:
+        """Mean squared error on the holes."""
+        images, holes = targets
+        return erased_error(crop_to(prediction, images.shape[-2:]), images, holes)
+
+    def metric(self, prediction: Tensor, targets: tuple[Tensor, Tensor]) -> float:
+        """Peak signal-to-noise ratio on the holes, in dB."""
+        return psnr(float(self.loss(prediction.detach(), targets)))
+
+    def _holes(self, count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+        """Where each image is erased, N x 1 x H x W bool.
+
+        The image is cut into as many cells of equal area as it has holes, and each cell has one
+        hole: holes never overlap, so the erased area is the one asked for.
+        """
+        masks = torch.zeros(count, 1, height, width, dtype=torch.bool)
+        numbers = torch.randint(1, self.holes + 1, (count,), generator=generator).tolist()
+        for mask, number in zip(masks, numbers, strict=True):
+            draws = torch.rand(number, 3, generator=generator).tolist()
+            turns = (draw[2] < 0.5 for draw in draws)
+            for cell, (down, right, _) in zip(_cells((0.0, 0.0, height, width), number, turns), draws, strict=True):
+                top, left, h, w = _hole(cell, self.area, down, right)
+                mask[:, top : top + h, left : left + w] = True
+        return masks
+
+
+def _cells(box: Box, number: int, turns: Iterator[bool]) -> list[Box]:
+    """The box (top, left, height, width) cut across its longer side, again and again, into equal areas."""
+    if number == 1:
+        return [box]
+    top, left, height, width = box
+    first = number // 2 if next(turns) else number - number // 2
+    share = first / number
+    if height > width:
+        cut = height * share
+        halves: tuple[Box, Box] = (top, left, cut, width), (top + cut, left, height - cut, width)
+    else:
+        cut = width * share
+        halves = (top, left, height, cut), (top, left + cut, height, width - cut)
+    return _cells(halves[0], first, turns) + _cells(halves[1], number - first, turns)
+
+
+def _hole(cell: Box, area: float, down: float, right: float) -> tuple[int, int, int, int]:
+    """A hole of the asked area in a cell: a square, or a rectangle where the cell is too narrow for one."""
+    top, left, height, width = cell
+    size = area * height * width
+    side = math.sqrt(size)
+    h = min(height, max(side, size / width))
+    rows, columns = max(1, round(h)), max(1, round(size / h))
+    return _place(top, top + height, rows, down), _place(left, left + width, columns, right), rows, columns
+
+
+def _place(low: float, high: float, length: int, draw: float) -> int:
+    """Where a stretch of pixels begins within [low, high], every whole position being as likely."""
+    first = math.ceil(low)
+    return first + math.floor(draw * max(1, math.floor(high) - length - first + 1))
+
+
+def erased_error(prediction: Tensor, images: Tensor, where: Tensor) -> Tensor:
+    """Mean squared error over the pixels that are True in N x 1 x H x W, in float32."""
+    error = (prediction.float() - images.float()).square() * where
+    return error.sum() / (where.sum() * images.shape[1]).clamp_min(1)
+
+
+def psnr(mean_squared_error: float) -> float:
+    """Peak signal-to-noise ratio in dB of pixels in [0, 1], at most 100."""
+    return -10 * math.log10(max(mean_squared_error, 1e-10))
