@@ -1,13 +1,18 @@
-"""What makes small computations quick in one large process: one math thread, and little to search for garbage."""
+"""Fixtures of all tests; and one math thread and little garbage collection, which make small computations quick."""
 
 from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 import scipy.linalg  # noqa: F401 - its BLAS must be there when the threads are limited
 import torch
 from threadpoolctl import threadpool_limits
+
+from tests.shell import SMALL, Shell
 
 # Threads would only wait for each other: on a busy machine a sampler took ten times as long.
 threadpool_limits(1)
@@ -24,3 +29,18 @@ def pytest_runtest_setup() -> None:
         _modules_frozen = len(sys.modules)
         gc.collect()
         gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def shell_in() -> Callable[[Path], Shell]:
+    def make(folder: Path) -> Shell:
+        space = folder / "small.py"
+        space.write_text(SMALL)
+        return Shell(folder, space)
+
+    return make
+
+
+@pytest.fixture
+def shell(tmp_path: Path, shell_in: Callable[[Path], Shell]) -> Shell:
+    return shell_in(tmp_path)

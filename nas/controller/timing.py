@@ -7,10 +7,13 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from nas.runs.settings import Settings
-from nas.stopping import StoppingRule
 from nas.wording import counted, duration
+
+if TYPE_CHECKING:
+    from nas.stopping import StoppingRule
 
 __all__ = [
     "LAST",

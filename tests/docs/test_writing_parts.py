@@ -16,7 +16,7 @@ from nas.report import write_report
 from nas.runs.run import Run
 from nas.space import load_space, size
 from nas.tasks.data import load_data
-from tests.search.conftest import Shell
+from tests.shell import Shell
 
 PAGE = Path(__file__).parents[2] / "docs" / "writing-parts.md"
 BLOCKS = re.findall(r"^## (.*?)$|^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)

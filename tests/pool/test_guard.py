@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.conftest import SMALL
+from tests.shell import SMALL
 
 SEARCH = 'nas.search("small.py", budget=1, repeats=1, best=1, workers=1, data="scenes", size=(16, 24), steps=1)'
 

@@ -22,7 +22,7 @@ from nas.files import lock
 from nas.runs.run import Run
 from nas.runs.settings import Settings
 from nas.space import load_space
-from tests.search.conftest import Shell
+from tests.shell import Shell
 
 
 def test_the_signature_names_every_setting_with_its_default() -> None:

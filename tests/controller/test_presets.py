@@ -16,7 +16,7 @@ from nas.space.walk import is_open
 from nas.tasks.data.palettes import CITYSCAPES
 from nas.tasks.data.sets import FewLabelData, ImageSet
 from nas.training import Plan, train
-from tests.search.conftest import Shell
+from tests.shell import Shell
 
 # Millions of parameters for 19 classes.
 PRESETS = {

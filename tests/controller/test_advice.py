@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nas.runs.run import Run
-from tests.search.conftest import ALONE, SHORT, SMALL, Shell
+from tests.shell import ALONE, SHORT, SMALL, Shell
 
 FUSED = SMALL.replace("Choice(Supervised(), CutMix())", "Fusion(S4GAN(threshold=1.0), MLMT())")
 

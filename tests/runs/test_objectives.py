@@ -20,7 +20,7 @@ from nas.samplers import SurrogateSampler, make_sampler
 from nas.samplers.scores import directions, one_score
 from nas.stopping.pareto import ParetoHalving
 from nas.training import latency_ms
-from tests.search.conftest import SHORT, Shell
+from tests.shell import SHORT, Shell
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -10,7 +10,7 @@ import pytest
 from nas.errors import UserError
 from nas.runs.run import COLUMNS, Run
 from nas.runs.settings import Settings
-from tests.search.conftest import SHORT, Shell
+from tests.shell import SHORT, Shell
 
 
 @pytest.mark.slow

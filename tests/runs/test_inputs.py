@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from nas.runs.run import Run
-from tests.search.conftest import Shell, draw_set
+from tests.shell import Shell, draw_set
 
 TINY = ("--budget", "1", "--size", "16x24", "--steps", "3", "--best", "1", "--repeats", "1", "--workers", "1")
 

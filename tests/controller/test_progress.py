@@ -15,7 +15,7 @@ import termios
 import pytest
 
 from nas.controller.progress import Progress
-from tests.search.conftest import SHORT, Shell
+from tests.shell import SHORT, Shell
 
 
 class Clock:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.conftest import SHORT, Shell, alive_in_session, kill, wait_until
+from tests.shell import SHORT, Shell, alive_in_session, kill, wait_until
 
 LINE = "nas-search: interrupted\n"
 

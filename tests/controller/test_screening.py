@@ -13,7 +13,7 @@ from nas.controller.screening import promising, queue_promising
 from nas.runs.run import Run
 from nas.search_spaces.unet import space as unet
 from nas.space import close, from_genes, load_space
-from tests.search.conftest import SHORT, Shell
+from tests.shell import SHORT, Shell
 
 
 def costs(candidate: Recipe) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from nas.samplers import SurrogateSampler
 from nas.samplers.archive import Archive
 from nas.stopping import AsyncHalving, Promotion
 from nas.stopping.promotion import promotable
-from tests.search.conftest import SHORT, Shell
+from tests.shell import SHORT, Shell
 
 RUNGS = (1, 3, 9)
 

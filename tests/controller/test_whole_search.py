@@ -24,7 +24,7 @@ from nas.export import load_checkpoint
 from nas.record import costs_budget, outcome
 from nas.runs.run import Run, new_folder
 from nas.runs.settings import settings_of
-from tests.search.conftest import ALONE, SHORT, Shell, alive_in_session, draw_set, kill, wait_until
+from tests.shell import ALONE, SHORT, Shell, alive_in_session, draw_set, kill, wait_until
 
 
 @pytest.fixture(scope="module")

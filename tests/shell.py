@@ -1,4 +1,4 @@
-"""Small spaces and a small data set, for searches that take seconds."""
+"""Commands typed in a folder, and a small space and data set for searches that take seconds."""
 
 from __future__ import annotations
 
@@ -124,21 +124,6 @@ def own_log() -> Iterator[None]:
             handler.close()
         log.handlers = before
         log.setLevel(level)
-
-
-@pytest.fixture(scope="session")
-def shell_in() -> Callable[[Path], Shell]:
-    def make(folder: Path) -> Shell:
-        space = folder / "small.py"
-        space.write_text(SMALL)
-        return Shell(folder, space)
-
-    return make
-
-
-@pytest.fixture
-def shell(tmp_path: Path, shell_in: Callable[[Path], Shell]) -> Shell:
-    return shell_in(tmp_path)
 
 
 def draw_set(root: Path, names: str) -> None:
