@@ -14,7 +14,7 @@ from typing import Any
 import nas
 from benchmarks.common.provenance import RESULTS, provenance
 from benchmarks.made_sets.__main__ import write
-from nas.api import TIMES
+from nas.controller.search import TIMES
 
 __all__ = ["SEARCHES", "main"]
 

@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 import nas
 from nas import api
-from nas.api import log_to_terminal
 from nas.components import has_own_components
 from nas.errors import UserError
 from nas.files import lock
+from nas.logs import log_to_terminal
 from nas.runs.run import Run
 from nas.runs.settings import Settings
 from nas.space import load_space
@@ -51,7 +51,7 @@ def test_a_run_says_what_it_is(tmp_path: Path) -> None:
     assert repr(run).endswith("40 candidates, winner unet (mIoU 0.457)>")
 
 
-def refuse_to_load(settings: Settings) -> Any:
+def refuse_to_load(settings: Settings, searched: bool = False) -> Any:
     pytest.fail("images were loaded")
 
 
@@ -69,7 +69,7 @@ def test_what_needs_no_image_is_checked_before_any_is_loaded(
     shell: Shell, settings: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(shell.folder)
-    monkeypatch.setattr(api, "_load_data", refuse_to_load)
+    monkeypatch.setattr(api, "load_images", refuse_to_load)
     (shell.folder / "runs" / "taken").mkdir(parents=True)
     with pytest.raises(UserError, match=message):
         nas.search("small.py", **settings)
@@ -79,14 +79,14 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_image_is_loaded(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(shell.folder)
-    monkeypatch.setattr(api, "_load_data", refuse_to_load)
+    monkeypatch.setattr(api, "load_images", refuse_to_load)
     monkeypatch.setattr("nas.runs.run.os.access", lambda path, mode: False)
     with pytest.raises(UserError, match="cannot be written, where the run is to be a folder"):
         nas.search("small.py")
 
 
 def test_a_run_that_is_being_searched_is_not_loaded_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "_load_data", refuse_to_load)
+    monkeypatch.setattr(api, "load_images", refuse_to_load)
     Settings(space="unet.py", steps=1).write(tmp_path)
     (tmp_path / "space.py").write_text("from nas.search_spaces.unet import space")
     with (tmp_path / "lock").open("w") as held:

@@ -55,7 +55,7 @@ def command(
         sets.append((seen, found, rows))
     first = sets[0][0]
     working = size or first.suggested
-    command = _next(data, labels, unlabelled, working)
+    command = _next(data, labels, unlabelled, size)
     if out is not None:
         for number, (seen, found, rows) in enumerate(sets):
             folder = out if number == 0 else out / "unlabelled"

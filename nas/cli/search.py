@@ -52,6 +52,9 @@ class Names(click.ParamType):
 @click.option(
     "--size", type=ImageSize(), help="Working size HxW or N, a square.  [that of the first image; scenes: 48x64]"
 )
+@click.option(
+    "--search-size", type=ImageSize(), help="Size at which candidates are compared.  [--size; open too: by the time]"
+)
 @click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes: {name: [classes], ...}.")
 @click.option(
     "--no-holdout",
@@ -105,8 +108,8 @@ def command(
     if format is not None and not describe:
         raise click.UsageError("--format says what --describe prints: add --describe")
     if resume is not None:
-        from nas.api import log_to_terminal
         from nas.api import resume as go_on
+        from nas.logs import log_to_terminal
 
         log_to_terminal()
         go_on(resume, space=space, name=name, **given)
@@ -115,7 +118,8 @@ def command(
     elif describe:
         _describe(space, format)
     else:
-        from nas.api import log_to_terminal, search
+        from nas.api import search
+        from nas.logs import log_to_terminal
 
         log_to_terminal()
         search(space, name=name, **given)

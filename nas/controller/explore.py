@@ -69,7 +69,7 @@ class Exploration:
     space: Recipe
     settings: Settings
     pool: Pool
-    halving: StoppingRule
+    stopping: StoppingRule
     progress: Progress
     cost_of: Callable[[Recipe], dict[str, Any]]
     checkpoint: Callable[[str], Path]
@@ -105,7 +105,7 @@ class Exploration:
             for message in self.pool.messages(timeout=0.5):
                 self._hear(message)
             running = len(self._running)
-            self.progress.show(record.spent(self.study), running, self.halving.describe(), self._underway())
+            self.progress.show(record.spent(self.study), running, self.stopping.describe(), self._underway())
         self._say_why_it_ended(in_time)
 
     def _nothing_yet(self) -> bool:
@@ -138,7 +138,7 @@ class Exploration:
         """Take up where an earlier session of the run stopped."""
         for trial in record.by_hash(self.study).values():
             for rung, value in record.rungs(trial).items():
-                self.halving.record(record.first_number(trial), rung, value)
+                self.stopping.record(record.first_number(trial), rung, value)
             how = record.outcome(trial) or ""
             self.progress.note(how, record.score(trial) if how == "complete" else None)
 
@@ -156,7 +156,7 @@ class Exploration:
 
     def _next(self) -> None:
         """Ask for one trial, and give it to a worker unless it is answered without one."""
-        if self.halving.promotes:
+        if self.stopping.promotes:
             self._promote()
         if self._fruitless >= FRUITLESS // 2:
             self._queue_drawn()
@@ -177,13 +177,13 @@ class Exploration:
         self._running[trial.number] = trial
         task = Task(
             to_json(candidate),
-            self.halving.rungs[-1],
-            self.halving.rungs,
+            self.stopping.rungs[-1],
+            self.stopping.rungs,
             self.settings.seed,
             save=None if self.folds else str(self.checkpoint(digest)),
             provenance={**self.provenance, "trial": trial.number},
             timed=self.settings.timed,
-            paused=str(self._kept(digest)) if self.halving.promotes else None,
+            paused=str(self._kept(digest)) if self.stopping.promotes else None,
             folds=self.folds,
         )
         self.pool.submit(Job(trial.number, task))
@@ -203,7 +203,7 @@ class Exploration:
         if self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             return
         busy = {trial.user_attrs["hash"] for trial in self._running.values()}
-        trial = promotable(self.study, self.halving, self._kept, busy)
+        trial = promotable(self.study, self.stopping, self._kept, busy)
         if trial is not None:
             kept = {name: trial.user_attrs[name] for name in INHERITED if name in trial.user_attrs}
             attrs = {**kept, record.CONTINUES: record.first_number(trial)}
@@ -283,7 +283,7 @@ class Exploration:
         # Run again from where it was kept, a training that was stopped goes on to its next rung.
         self._stopped.pop(trial.number, None)
         record.report(self.study, trial, message.step, message.value)
-        passes = self.halving.goes_on(record.first_number(trial), message.step, message.value)
+        passes = self.stopping.goes_on(record.first_number(trial), message.step, message.value)
         # A baseline is trained in full for the final table anyway: here, sampler and rule learn from it.
         goes_on = passes or BASELINE in trial.user_attrs
         if not goes_on:

@@ -20,13 +20,13 @@ import pandas as pd
 from nas.controller.progress import Progress
 from nas.controller.ranking import Contender
 from nas.controller.timing import LAST, Clock
-from nas.controller.work import Task
+from nas.controller.work import FinalTest, Task
 from nas.errors import UserError
 from nas.pool import Done, Ended, Failed, Infeasible, Job, Lost, Pool, Rung
 from nas.runs.settings import Settings
 from nas.wording import counted, duration
 
-__all__ = ["FINALISTS", "FinalTraining", "Outcome", "finalists", "longer", "with_final"]
+__all__ = ["FINALISTS", "FinalTraining", "Outcome", "finalists", "longer", "score_on_test", "with_final"]
 
 log = logging.getLogger("nas")
 
@@ -57,13 +57,13 @@ class Outcome:
         digest: the candidate's hash.
         checkpoint: its weights.
         steps: how many steps they were trained for.
-        miou: its validation mIoU at that length.
+        miou: its validation mIoU at that length; None where it was trained on all labelled images at another size.
     """
 
     digest: str
     checkpoint: Path
     steps: int
-    miou: float
+    miou: float | None
 
 
 def longer(settings: Settings) -> int:
@@ -254,6 +254,21 @@ class FinalTraining:
                     raise UserError(f"the winner could not be trained on all labelled images: {message.reason}")
 
 
+def score_on_test(pool: Pool, checkpoint: Path, out: Path) -> float:
+    """Score a checkpoint on the test split, once, and write it to `out` with that score; return the mIoU.
+
+    Raises:
+        UserError: it cannot be scored.
+    """
+    pool.submit(Job(0, FinalTest(str(checkpoint), str(out))))
+    while True:
+        for message in pool.messages(timeout=1.0):
+            if isinstance(message, Done):
+                return float(message.result["miou"])
+            if isinstance(message, Failed | Infeasible | Lost):
+                raise UserError(f"the winner could not be tested: {message.reason}")
+
+
 def with_final(table: pd.DataFrame, study: optuna.Study, exported: Outcome, steps: int) -> pd.DataFrame:
     """The table with the score of each longer training, the steps it took, and what is exported as the winner.
 
@@ -263,7 +278,7 @@ def with_final(table: pd.DataFrame, study: optuna.Study, exported: Outcome, step
     curves: dict[str, dict[str, float]] = study.user_attrs.get(FINAL, {})
     last = {digest: max((int(step), miou) for step, miou in curve.items()) for digest, curve in curves.items()}
     if exported.steps != steps:
-        last[exported.digest] = exported.steps, exported.miou
+        last[exported.digest] = exported.steps, math.nan if exported.miou is None else exported.miou
     return table.assign(
         winner=table["hash"] == exported.digest,
         final_miou=[last[d][1] if d in last else math.nan for d in table["hash"]],

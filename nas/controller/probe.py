@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from nas.controller.timing import Clock, Pace, Paces
 from nas.controller.work import Probe
+from nas.errors import UserError
 from nas.pool import Done, Ended, Job, Rung
 from nas.space import Recipe, draw, genes_of, to_json
 
 if TYPE_CHECKING:
     from nas.pool import Pool
 
-__all__ = ["probe"]
+__all__ = ["probe", "slowest"]
 
 BASELINES, DRAWS = 4, 6
 """How many of each are measured at the most."""
@@ -65,6 +66,29 @@ def probe(
         return None
     first, last = ([found[key] for key in map(to_json, some) if key in found] for some in (baselines, drawn))
     return Paces(tuple(first), tuple(last))
+
+
+def slowest(pool: Pool, candidates: Sequence[str], seed: int) -> Pace:
+    """Measure candidates at once, on a pool that has nothing else to do; return the pace of the slowest.
+
+    Args:
+        candidates: their JSON, no more than the pool has workers.
+
+    Raises:
+        UserError: one cannot be trained.
+    """
+    for number, candidate in enumerate(candidates):
+        pool.submit(Job(number, Probe(candidate, seed)))
+    found: list[Pace] = []
+    while len(found) < len(candidates):
+        for message in pool.messages(timeout=0.5):
+            if isinstance(message, Done):
+                found.append(Pace(**message.result))
+            elif isinstance(message, Rung):
+                pool.answer(message.job.id, True)
+            elif isinstance(message, Ended):
+                raise UserError(f"the winner cannot be trained: {message.reason}")
+    return max(found, key=lambda pace: pace.step)
 
 
 def _in_turn(some: Sequence[Recipe], others: Sequence[Recipe]) -> list[Recipe]:

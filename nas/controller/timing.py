@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 import time
@@ -192,8 +193,11 @@ def final_seconds(settings: Settings, training: float, slots: int, folds: int, c
     from nas.controller.final_training import FINALISTS, longer
 
     longest = longer(settings) / settings.full_steps
-    whole = longest * training
     parts = max(folds, 1)
+    if settings.search_size and settings.size:
+        # At full size each contender is trained once, on a worker of its own.
+        return (longest or 1.0) * training / parts * math.prod(settings.size) / math.prod(settings.search_size)
+    whole = longest * training
     ladder = _in_parallel([whole / parts] * min(contenders, FINALISTS) * parts, slots) if longest else 0.0
     # With folds the chosen candidate is trained once more, on all labelled images.
     return ladder + (max(longest, 1.0) * training / folds if folds else 0.0)

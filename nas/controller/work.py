@@ -110,9 +110,9 @@ class TrainWork:
 
     def run(self, task: Task | Probe | FinalTest, report: Report) -> dict[str, Any]:
         """Run a task; the result is plain data."""
-        if isinstance(task, Probe):
-            return self._probe(task, report)
-        return self._test(task, report) if isinstance(task, FinalTest) else self._train(task, report)
+        if isinstance(task, FinalTest):
+            return self._test(task, report)
+        return self._probe(task, report) if isinstance(task, Probe) else self._train(task, report)
 
     def _train(self, task: Task, report: Report) -> dict[str, Any]:
         import torch

@@ -65,6 +65,8 @@ class Settings:
         data, labels, unlabelled, size, group_classes, holdout: the data set, as `nas.tasks.data.load_data` reads them; a
             run keeps the grouping itself, not the name of its file. The size may be written in any way that
             `nas.sizes.parse_size` reads.
+        search_size: the size at which candidates are compared, written like `size`, at which the winner is trained in
+            the end; None for `size`, or where that is open too for what device and time can afford.
         seed: of the sampler, the draw of labels and every training.
         objectives: mIoU, and what it is weighed against, see `nas.runs.objectives`.
         latency_on: "cpu" or "cuda", where latency is measured; None for the device that trains.
@@ -95,6 +97,7 @@ class Settings:
     labels: str | None = None
     unlabelled: str | None = None
     size: tuple[int, int] | None = None
+    search_size: tuple[int, int] | None = None
     group_classes: str | dict[str, Any] | None = None
     holdout: bool = True
     seed: int = 0
@@ -154,7 +157,8 @@ class Settings:
             raise UserError(
                 f"--max-time {self.max_time:g}s: give {SHORTEST:g}s or more, a search has to start and to end"
             )
-        return replace(self, size=None if self.size is None else parse_size(self.size)).anywhere()
+        size, search_size = (None if s is None else parse_size(s) for s in (self.size, self.search_size))
+        return replace(self, size=size, search_size=search_size).anywhere()
 
     def anywhere(self) -> Settings:
         """The same settings with full paths: a run may be resumed from another folder than it was begun in."""
@@ -206,8 +210,8 @@ class Settings:
             data: dict[str, Any] = json.loads(path.read_text())
             known = {f.name for f in fields(cls)}
             settings = cls(**{name: value for name, value in data.items() if name in known})
-            size = (settings.size[0], settings.size[1]) if settings.size else None
-            return replace(settings, size=size, objectives=tuple(settings.objectives))
+            size, search_size = ((s[0], s[1]) if s else None for s in (settings.size, settings.search_size))
+            return replace(settings, size=size, search_size=search_size, objectives=tuple(settings.objectives))
         # Another program's file may hold anything.
         except (OSError, ValueError, TypeError, AttributeError, LookupError):
             raise UserError(f"{folder} is not a run: it has no readable settings.json") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["AREA", "STEP", "Size", "affordable", "affordable_pixels"]
+__all__ = ["AREA", "STEP", "Size", "affordable", "affordable_pixels", "searched_pixels"]
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -17,6 +17,9 @@ HOUR = 3600.0
 
 STEP = 16
 """Encoders reduce up to 16 times; sides that are multiples of it need no padding."""
+
+LEAST_SEARCHED = 3_000
+"""Pixels an image below which candidates are not compared, 48 x 64 or so."""
 
 SLACK = 1.15
 """How far above the affordable area a size may be that keeps the shape better."""
@@ -32,6 +35,16 @@ def affordable_pixels(device: str, seconds: float | None = None) -> int:
     """
     share = 1.0 if device != "cpu" or seconds is None else min(1.0, math.sqrt(seconds / HOUR))
     return int(AREA[device] * share)
+
+
+def searched_pixels(device: str, pixels: int) -> int:
+    """Pixels an image while candidates are compared, for a network that is exported at `pixels`.
+
+    On a CPU a quarter: four times as many candidates in the same time. With 40 labelled photos of 8 classes 3,000 steps
+    at 96 x 64 gave .70 mIoU, 900 at 176 x 112 in about the same time .64, and 900 at 96 x 64 .58: first steps count,
+    then pixels.
+    """
+    return max(pixels // 4, LEAST_SEARCHED) if device == "cpu" else pixels
 
 
 def affordable(size: Size, pixels: int | None) -> Size:

@@ -48,7 +48,7 @@ def explore(study: optuna.Study, space: Recipe, folder: Path, budget: int) -> No
         space=space,
         settings=Settings(space="unet.py", budget=budget, steps=9),
         pool=Instant(),  # type: ignore[arg-type]
-        halving=make_stopping("none", 9, 0),
+        stopping=make_stopping("none", 9, 0),
         progress=Progress(budget, "Searching"),
         cost_of=lambda candidate: {"params": 1, "macs": 1},
         checkpoint=lambda digest: folder / digest,
@@ -154,7 +154,7 @@ def test_a_worker_that_dies_after_it_was_told_to_stop(
         space=replace(unet, baselines=()),
         settings=Settings(space="unet.py", budget=1, steps=9),
         pool=pool,  # type: ignore[arg-type]
-        halving=Strict(promotes=kept),  # type: ignore[arg-type]
+        stopping=Strict(promotes=kept),  # type: ignore[arg-type]
         progress=Progress(1, "Searching"),
         cost_of=lambda candidate: {"params": 1, "macs": 1},
         checkpoint=lambda digest: tmp_path / digest,

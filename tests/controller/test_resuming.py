@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import nas
-from nas.api import _alone, _Searching
+from nas.api import _alone
+from nas.controller.final_training import score_on_test
 from nas.errors import UserError
 from nas.pool import Done, Failed, Job, Message, Requeued
 from nas.runs.run import Run
@@ -86,8 +86,9 @@ class Scripted:
 
 
 def test_a_worker_that_dies_while_the_winner_is_tested_is_replaced(tmp_path: Path) -> None:
-    searching = _Searching(SimpleNamespace(best_checkpoint=tmp_path / "best"), None)  # type: ignore[arg-type]
+    best = tmp_path / "best"
     died = Scripted(lambda job: Requeued(job, "killed"), lambda job: Done(job, {"miou": 0.5}))
-    searching._test(tmp_path / "winner", died)
+    assert score_on_test(died, tmp_path / "winner", best) == 0.5  # type: ignore[arg-type]
+    failing = Scripted(lambda job: Failed(job, "no such file", ""))
     with pytest.raises(UserError, match="the winner could not be tested: no such file"):
-        searching._test(tmp_path / "winner", Scripted(lambda job: Failed(job, "no such file", "")))
+        score_on_test(failing, tmp_path / "winner", best)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nas.api import _check_builds
+from nas.controller.checks import check_builds
 from nas.errors import UserError
 from nas.space import load_space
 from nas.tasks.data import load_data
@@ -65,7 +65,7 @@ def data() -> Any:
 def tried(folder: Path, line: str, data: Any) -> None:
     path = folder / "mine.py"
     path.write_text(f"{HEAD}\nspace = replace(unet, {line})\n")
-    _check_builds(load_space(path), data)
+    check_builds(load_space(path), data)
 
 
 @pytest.mark.parametrize(

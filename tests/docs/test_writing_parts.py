@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import nas
-from nas.api import _check_builds
+from nas.controller.checks import check_builds
 from nas.errors import UserError
 from nas.report import write_report
 from nas.runs.run import Run
@@ -70,7 +70,7 @@ def test_every_option_of_an_example_can_be_trained(tmp_path: Path, data: Any, na
     path.write_text(EXAMPLES[name])
     space = load_space(path)
     assert size(space).discrete > 1
-    _check_builds(space, data)
+    check_builds(space, data)
 
 
 @pytest.mark.parametrize("name", ["Loss", "PretextTask", "Method", "Optimizer", "Schedule", "Decoder"])

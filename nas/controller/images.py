@@ -1,0 +1,82 @@
+"""The images of a run: small while candidates are compared, larger for the network that is exported."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nas.errors import UserError
+from nas.runs.settings import Settings
+
+if TYPE_CHECKING:
+    from nas.tasks.data import FewLabelData
+
+__all__ = ["load_full_size", "load_images", "with_sizes"]
+
+
+def load_images(settings: Settings, searched: bool = False) -> FewLabelData:
+    """Load the images at the size at which candidates are compared.
+
+    Args:
+        searched: whether there is something to compare. Where the sizes are open, smaller images then allow more
+            candidates in the same time on a CPU.
+
+    Raises:
+        UserError: as `nas.tasks.data.load_data`.
+    """
+    searched_at, exported_at = _affordable(settings)
+    small = searched and settings.holdout and settings.unlabelled is None
+    return _load(settings, settings.search_size or settings.size, searched_at if small else exported_at)
+
+
+def with_sizes(settings: Settings, data: FewLabelData) -> Settings:
+    """Settings with both sizes decided, for the images that `load_images` gave."""
+    from nas.tasks.data.working_size import affordable
+
+    size = settings.size or affordable(data.native or data.size, _affordable(settings)[1])
+    if size[0] * size[1] <= data.size[0] * data.size[1]:
+        return replace(settings, size=data.size, search_size=None)
+    return replace(settings, size=size, search_size=data.size)
+
+
+def load_full_size(settings: Settings, data: FewLabelData) -> FewLabelData:
+    """Load the images once more, at the size that the exported network is trained at.
+
+    Args:
+        data: the images as candidates were compared on them.
+
+    Raises:
+        UserError: as `nas.tasks.data.load_data`, or the images are no longer the same.
+    """
+    full = _load(settings, settings.size, None)
+    for part in ("labelled", "unlabelled", "validation", "test"):
+        if getattr(full, part).names != getattr(data, part).names:
+            raise UserError(f"{data.name}: the {part} images changed during the search: put them back, and resume it")
+    return full
+
+
+def _affordable(settings: Settings) -> tuple[int, int]:
+    """Pixels an image that the time allows: while candidates are compared, and for the exported network."""
+    from nas.pool.devices import visible_gpus
+    from nas.tasks.data.working_size import affordable_pixels, searched_pixels
+
+    device = "cuda" if visible_gpus() else "cpu"
+    pixels = affordable_pixels(device, settings.max_time)
+    return searched_pixels(device, pixels), pixels
+
+
+def _load(settings: Settings, size: tuple[int, int] | None, most_pixels: int | None) -> FewLabelData:
+    from nas.tasks.data import load_data
+
+    return load_data(
+        settings.data,
+        labels=settings.labels,
+        unlabelled=settings.unlabelled,
+        size=size,
+        seed=settings.seed,
+        cache_gb=settings.cache_gb,
+        group_classes=settings.group_classes,
+        holdout=settings.holdout,
+        folds=settings.folds,
+        most_pixels=most_pixels,
+    )

@@ -1,0 +1,46 @@
+"""Where the log of a search goes: the terminal, above progress bars, and a file of the run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["log_to_file", "log_to_terminal"]
+
+log = logging.getLogger("nas")
+
+
+class _AboveBars(logging.StreamHandler):
+    """Writes lines above the progress bars, not into them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "tqdm" not in sys.modules:
+            super().emit(record)
+            return
+        from tqdm import tqdm
+
+        with tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
+
+
+def log_to_terminal(stream: Any = None) -> Callable[[], None]:
+    """Show the search's log on a terminal; returns what takes it away again."""
+    handler = _AboveBars(stream or sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    return lambda: log.removeHandler(handler)
+
+
+def log_to_file(path: Path) -> None:
+    """Append the search's log to a file, in place of the file that an earlier search in this process logged to."""
+    for old in [h for h in log.handlers if isinstance(h, logging.FileHandler)]:
+        log.removeHandler(old)
+        old.close()
+    handler = logging.FileHandler(path.resolve(), encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
