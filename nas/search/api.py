@@ -355,7 +355,17 @@ class _Searching:
     """Seconds of the clock at that moment."""
 
     def through(self) -> Run:
-        """Explore, rank, test the winner once, and write everything down."""
+        """Explore, rank, test the winner once, and write everything down; when interrupted, say how to go on."""
+        stopped = f"Stopped; what was done is kept. Go on with: nas-search --resume {shlex.quote(str(self.run.folder))}"
+        try:
+            with last_words(stopped):
+                self._through()
+        except KeyboardInterrupt:
+            log.info("%s", stopped)
+            raise
+        return self.run
+
+    def _through(self) -> None:
         from nas.pool import LocalPool
         from nas.search.work import TrainWork
 
@@ -367,25 +377,18 @@ class _Searching:
             left.unlink()
         settings, folder = self.run.settings, self.run.folder
         space = self.run.space()
-        stopped = f"Stopped; what was done is kept. Go on with: nas-search --resume {shlex.quote(str(folder))}"
         with self.run.written(), _share(self.data, settings, folder) as handle:
             study = self._study()
             work = TrainWork(handle, str(folder / "space.py"))
             with LocalPool(work, settings.workers, settings.workers_per_gpu, settings.hang_after) as pool:
                 log.info("%s", self._headline(pool.slots))
-                try:
-                    with last_words(stopped):
-                        paces = self._plan(study, space, pool)
-                        self._warn_of_few_steps()
-                        self._begin(study, space, paces)
-                        self._explore(study, space, pool)
-                        self._finish(study, space, pool)
-                except KeyboardInterrupt:
-                    log.info("%s", stopped)
-                    raise
+                paces = self._plan(study, space, pool)
+                self._warn_of_few_steps()
+                self._begin(study, space, paces)
+                self._explore(study, space, pool)
+                self._finish(study, space, pool)
             self._tell_time(study)
         shutil.rmtree(folder / "cache", ignore_errors=True)
-        return self.run
 
     def _plan(self, study: Any, space: Any, pool: Any) -> Paces | None:
         """Say how long the search will take, and fit it to a limit on time; what it was told from, if anything was."""
