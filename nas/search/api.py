@@ -106,6 +106,7 @@ def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Ru
     chosen = _with_groups(chosen)
     data = _load_data(chosen)
     _check_builds(loaded, data)
+    _check_constraints(chosen, loaded)
     open_steps = chosen.steps is None
     chosen = replace(chosen, size=data.size).with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name, studies=studies)
@@ -294,6 +295,14 @@ def _build(name: str, recipe: Recipe, data: Any) -> None:
         take_a_step(recipe, data)
     except (Exception, SystemExit) as error:  # a space may hold parts of anyone's making
         raise UserError(f"{name} cannot be built: {reason_of(error)}") from error
+
+
+def _check_constraints(settings: Settings, space: Recipe) -> None:
+    from nas.search.tryout import check_constraints
+
+    # Candidates of an earlier run may meet constraints that drawn ones hardly ever do.
+    if settings.warm_start is None:
+        check_constraints(space)
 
 
 def _check_start(settings: Settings) -> None:

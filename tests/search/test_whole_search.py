@@ -278,17 +278,21 @@ def test_failures_keep_their_traceback_and_an_exhausted_space_ends_the_search(sh
     assert all("out of memory" in t.user_attrs["reason"] for t in by_outcome["infeasible"])
 
 
-def test_a_space_whose_constraints_nothing_meets_is_said_in_one_line(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nas.search.explore.FRUITLESS", 20)
-    (shell.folder / "strict.py").write_text(
-        f"{shell.space.read_text()}\nspace = replace(space, baselines=()).where(lambda c: False)"
-    )
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("replace(space, baselines=())", "none of 100 candidates drawn from the space meets its constraints"),
+        ("replace(first, baselines=())", "the recipe does not meet its constraints"),
+    ],
+)
+def test_a_space_whose_constraints_nothing_meets_is_refused(shell: Shell, space: str, message: str) -> None:
+    text = f"{shell.space.read_text()}\nspace = {space}.where(lambda c: False)"
+    (shell.folder / "strict.py").write_text(text)
     draw_set(shell.folder / "set", "abcdefghi")
     ended = shell.run("search", "--space", "strict.py", "--budget", "2", *ALONE, *SET)
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[-1].startswith("nas-search: error: no candidate passed the space's constraints")
+    assert ended.stderr == f"nas-search: error: {message}: loosen them, or widen the space\n"
+    assert not list(shell.folder.glob("runs/*"))
 
 
 @pytest.mark.parametrize(
