@@ -113,9 +113,10 @@ def _segment(
 
     done: list[Input] = []
     shapes: list[tuple[int, ...]] = []
+    remedy = _remedy(predictor, pictures.kind)
     for source in tqdm(inputs, unit="photo", leave=False, disable=None):
         interrupt.check()
-        with _skipping(source, left_out):
+        with _skipping(source, left_out, remedy):
             if source.video:
                 film = VideoReader.open(source.path)
                 pictures.write_video(source, _frames(film, predictor), film.rate)
@@ -128,17 +129,37 @@ def _segment(
 
 
 @contextmanager
-def _skipping(source: Input, left_out: dict[str, int]) -> Iterator[None]:
-    """Go on after an input that cannot be read, and add a line on it to those left out."""
+def _skipping(source: Input, left_out: dict[str, int], remedy: str) -> Iterator[None]:
+    """Go on after an input that cannot be read or is too large for the memory, and add a line on it to those left out.
+
+    Args:
+        remedy: what to do where memory did not suffice.
+    """
+    from nas.pool.worker import is_out_of_memory
+
     try:
         yield
     except UserError as error:
         line = str(error)
-    except MemoryError:
-        line = f"{source.path} needs more memory than there is"
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        line = f"{source.path} needs more memory than there is: {remedy}"
     else:
         return
     left_out[line] = left_out.get(line, 0) + 1
+
+
+def _remedy(predictor: Predictor, kind: str) -> str:
+    """What to do where memory does not suffice for a photo."""
+    from nas.export import WindowPredictor
+
+    ways = ["use --device cpu"] if predictor.network.mean.device.type == "cuda" else []
+    if isinstance(predictor, WindowPredictor):
+        ways += ["give a smaller --height", "leave out --window"]
+    else:
+        ways += ["scale it down", "cut it into tiles", *["use --write masks"] * (kind != "masks")]
+    return f"{', '.join(ways[:-1])} or {ways[-1]}"
 
 
 def _frames(film: VideoReader, predictor: Predictor) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -245,6 +246,37 @@ def test_an_image_too_large_is_named_and_skipped(trained, photos, typed, tmp_pat
     ended = typed(main, trained, photos, "--out", tmp_path / "out", "--device", "cpu")
     assert "3 photos segmented, 1 skipped" in ended.out
     assert "huge.png is too large" in ended.err and ended.err.count("\n") == 1
+
+
+def test_windows_of_more_than_the_memory_are_one_line(trained, photos, typed, tmp_path) -> None:
+    photo = photos / "same.png"
+    options = ("--window", "--height", 100_000_000, "--device", "cpu")  # 10^16 pixels: more than can be addressed
+    ended = typed(main, trained, photo, "--out", tmp_path / "out", *options)
+    assert ended.code == 2
+    assert ended.err == (
+        f"skipped: {photo} needs more memory than there is: give a smaller --height or leave out --window\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [("both", "scale it down, cut it into tiles or use --write masks"), ("masks", "scale it down or")]
+)
+def test_one_photo_of_more_than_the_memory_does_not_stop_the_others(
+    trained, photos, typed, tmp_path, monkeypatch, kind, more
+) -> None:
+    predict = Predictor.predict
+
+    def allocate(self: Predictor, image: np.ndarray) -> np.ndarray:
+        if image.shape[:2] == (61, 333):
+            torch.empty(1 << 55)  # whose error is torch's own
+        return predict(self, image)
+
+    monkeypatch.setattr(Predictor, "predict", allocate)
+    ended = typed(main, trained, photos, "--out", tmp_path / "out", "--write", kind, "--device", "cpu")
+    assert ended.code == 1
+    assert "2 photos segmented, 1 skipped" in ended.out
+    assert ended.err.startswith(f"skipped: {photos / 'wide.JPG'} needs more memory than there is: {more}")
+    assert ended.err.count("\n") == 1
 
 
 def test_a_name_is_on_a_line_of_its_own_under_a_progress_bar(trained, photos, tmp_path) -> None:
