@@ -72,7 +72,9 @@ def command(
 ) -> int:
     """Segment photos, the photos of folders, and videos with a checkpoint or a run's best one.
 
-    Writes NAME_overlay (JPEG for JPEG photos, else PNG), NAME_mask.png (the class index of each pixel) and legend.png.
+    Writes NAME_overlay (JPEG for JPEG photos, else PNG), NAME_mask.png and legend.png. The value of a pixel of a mask
+    is the number of its class: 0, 1, ... in the order of the legend. A viewer shows such a mask as nearly black.
+
     Folders are read with those inside them, which are found again in the output. Of a video, NAME_overlay.mp4 is
     written, without sound, or with --write masks a folder NAME_masks of the frames' masks.
 

@@ -195,8 +195,11 @@ def test_one_missing_argument_does_not_stop_the_others(trained, photos, typed, t
     assert typed(main, trained, photos, "--out", tmp_path / "out").code == 0
 
 
-def test_the_help_says_what_the_exit_codes_mean(typed) -> None:
-    shown = " ".join(typed(main, "--help").out.split())
+def test_the_help_says_what_masks_hold_and_exit_codes_mean(typed) -> None:
+    out = typed(main, "--help").out
+    assert max(map(len, out.splitlines())) <= 80
+    shown = " ".join(out.split())
+    assert "The value of a pixel of a mask is the number of its class: 0, 1, ... in the order of the legend" in shown
     assert "0 if everything was segmented, 1 if something was skipped, 2 if nothing was segmented" in shown
 
 
