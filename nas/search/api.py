@@ -22,7 +22,7 @@ from nas.pool import UnguardedError, check_guard
 from nas.search.data_record import tell_data
 from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, check_name, new_folder
-from nas.search.settings import FEWEST_STEPS, Settings, settings_of
+from nas.search.settings import FEWEST_STEPS, Settings, settings_of, with_seconds
 from nas.search.timing import LAST, NOTHING, Clock, Estimate, Paces, plan_text
 from nas.search.unchanged import check_images, check_space, keep_space
 from nas.space import Choice, Int, Recipe, find_space_file, is_open, load_space, parameters, priors
@@ -71,10 +71,10 @@ def search(
     repeats: int = 3,
     workers: int | None = None,
     workers_per_gpu: int = 2,
-    max_time: float | None = None,
+    max_time: float | str | None = None,
     storage: str | None = None,
     cache_gb: float = 4.0,
-    hang_after: float = 3600.0,
+    hang_after: float | str = 3600.0,
     **unknown: Any,
 ) -> Run:
     """Search a space and return the finished run.
@@ -93,10 +93,11 @@ def search(
 
 
 def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Run:
-    clock = Clock(settings.get("max_time"))
+    clock = Clock()
     check_guard()
     path = find_space_file(space)
     chosen = settings_of(**{**settings, "space": str(path)})
+    clock.limit = chosen.max_time
     loaded = load_space(path)
     _check_holdout(chosen, loaded)
     _check_sampler(chosen, loaded)
@@ -126,14 +127,14 @@ def resume(
     folder: str | Path,
     budget: int | None = None,
     *,
-    max_time: float | None = None,
+    max_time: float | str | None = None,
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     best: int | None = None,
     repeats: int | None = None,
     final_steps: int | None = None,
     cache_gb: float | None = None,
-    hang_after: float | None = None,
+    hang_after: float | str | None = None,
     data: str | None = None,
     unlabelled: str | None = None,
     labels: str | int | Path | None = None,
@@ -156,7 +157,8 @@ def resume(
 
 
 def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) -> Run:
-    clock = Clock(changes.get("max_time"))
+    changes = with_seconds(changes)
+    clock = Clock(changes["max_time"])
     check_guard()
     refused = [name.replace("_", "-") for name, value in fixed.items() if value is not None]
     if refused:

@@ -49,6 +49,30 @@ def test_a_run_says_what_it_is(tmp_path: Path) -> None:
     assert repr(run).endswith("40 candidates, winner unet (mIoU 0.457)>")
 
 
+class ReachedError(Exception):
+    """The search itself was reached."""
+
+
+def test_times_may_be_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    reached: list[Any] = []
+
+    def note(searching: Any) -> None:
+        reached.append((searching.clock.limit, searching.run.settings.hang_after))
+        raise ReachedError
+
+    monkeypatch.setattr(api._Searching, "through", note)
+    with pytest.raises(ReachedError):
+        nas.search("unet.py", name="one", size=16, max_time="2m", hang_after="90s")
+    for given in ("3m", 180):
+        with pytest.raises(ReachedError):
+            nas.resume("runs/one", max_time=given, hang_after="1m")
+    assert reached == [(120.0, 90.0), (180.0, 60.0), (180.0, 60.0)]
+    for call in (lambda: nas.search("unet.py", max_time="2"), lambda: nas.resume("runs/one", max_time="2")):
+        with pytest.raises(UserError, match="'2' is not a time: write 90s, 45m or 2h"):
+            call()
+
+
 def refuse_to_load(settings: Settings) -> Any:
     pytest.fail("images were loaded")
 
