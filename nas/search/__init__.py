@@ -21,6 +21,7 @@ __all__ = ["Importance", "Run", "Settings", "importance", "resume", "search"]
 
 # What `help` and completion show of the callable.
 __signature__ = inspect.signature(search)
+__doc__ = f"{inspect.getdoc(search)}\n\n{__doc__}"
 
 
 class _CallablePackage(ModuleType):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import inspect
 import io
 import logging
+import pydoc
+import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import pandas as pd
 import pytest
@@ -31,6 +35,23 @@ def test_the_signature_names_every_setting_with_its_default() -> None:
     kept = {f.name: f.default for f in fields(Settings) if f.name not in ("space", "study")}
     assert named == {**kept, "budget": None}
     assert list(shown.parameters)[:2] == ["space", "name"]
+
+
+@pytest.mark.parametrize("function", [api.search, api.resume])
+def test_every_argument_is_documented_in_the_order_of_the_signature(function: Callable[..., Any]) -> None:
+    text = inspect.getdoc(function) or ""
+    arguments = text.partition("Args:\n")[2].partition("\nRaises:")[0]
+    assert re.findall(r"^    (\w+): \S", arguments, re.MULTILINE) == list(inspect.signature(function).parameters)
+
+
+def test_help_on_the_callable_package_begins_with_the_arguments() -> None:
+    shown = pydoc.plain(pydoc.render_doc(nas.search))
+    assert "nas.search - Search a space and return the finished run." in shown
+    assert shown.index("size: height and width in pixels") < shown.index("PACKAGE CONTENTS")
+
+
+def test_the_type_of_a_size_covers_all_ways_to_write_it() -> None:
+    assert set(get_args(get_type_hints(api.search)["size"])) == {int, str, tuple[int, int], NoneType}
 
 
 def test_resuming_names_what_may_change() -> None:
