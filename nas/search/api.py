@@ -19,7 +19,7 @@ from nas.errors import UserError
 from nas.files import lock, replacing
 from nas.interrupt import check, heeded, last_words
 from nas.pool import UnguardedError, check_guard
-from nas.search.data_record import tell_data
+from nas.search.data_record import keep_record, tell_data
 from nas.search.importance import ATTRIBUTE, importance
 from nas.search.run import Run, check_name, new_folder
 from nas.search.settings import FEWEST_STEPS, Settings, settings_of, with_seconds
@@ -473,6 +473,7 @@ class _Searching:
             settings, self.folds = fitted(settings, paces, pool.slots, self.folds, self.clock, self.open_steps)
             self.run.settings = replace(settings, folds=self.folds)
             self.run.settings.write(self.run.folder)
+            self._correct_record()
         rule = make_stopping(settings.stopping, self.run.settings.full_steps, settings.seed)
         self.estimate = estimate(
             self.run.settings, paces, pool.slots, rule, self.folds, budget, not is_open(space), self.clock
@@ -484,10 +485,18 @@ class _Searching:
                 self.estimate.candidates,
                 len(space.baselines),
             )
-        log.info("%s", plan_text(self.run.settings, paces, self.estimate, pool.slots, self.folds, self.clock))
+        settings = self.run.settings
+        log.info("%s", plan_text(settings, paces, self.estimate, pool.slots, self.folds, self.clock, self.data.folds))
         self.expected = min(self.estimate.total, max(self.clock.left(), 0.0))
         self.planned = self.clock.spent()
         return paces
+
+    def _correct_record(self) -> None:
+        """Let the run's record of its data name the folds that a limit on time has left."""
+        summary = self.data.summary
+        if summary is not None and summary.folds != self.folds:
+            self.data = replace(self.data, summary=replace(summary, folds=self.folds))
+            keep_record(self.data.summary, self.run.folder)
 
     def _tell_time(self, study: Any) -> None:
         """Say how long the sitting took beside how long it was expected to take."""

@@ -22,6 +22,7 @@ import nas
 from nas.errors import UserError
 from nas.export import load_checkpoint
 from nas.search import Run
+from nas.search.data_record import understood
 from nas.search.run import new_folder
 from nas.search.settings import settings_of
 from nas.search.trials import costs_budget, outcome
@@ -390,6 +391,24 @@ def test_a_closed_recipe_may_learn_from_all_that_is_there(shell: Shell) -> None:
     said = "Nothing was held out for validation: these are the images of the test split.\n"
     assert said in scores[0]
     assert scores[0].replace(said, "").replace("validation:", "test:") == scores[1]
+
+
+def test_folds_that_the_time_limit_takes_are_told_wherever_folds_are(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.search.timing.fitted", lambda settings, *given: (settings, 2))
+    draw_set(shell.folder / "set", "abcdefghijkl")
+    ended = shell.run(
+        "search", "--space", "small.py", "--budget", "1", "--max-time", "2m", "--name", "one", *ALONE, *SET
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "ranked on 3 folds" in ended.stdout
+    assert "9 steps on each of 2 folds instead of 3 (the time limit)" in ended.stdout
+    run = Run(shell.folder / "runs" / "one")
+    assert any("ranked on 2 folds" in line for line in understood(run.folder)[0])
+    said = shell.run("evaluate", "runs/one").stdout
+    assert said.startswith("The search ranked on 2 folds of the labelled images")
+    assert "differ" not in said
 
 
 def test_runs_that_share_a_storage_have_studies_of_their_own(shell: Shell) -> None:
