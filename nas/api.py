@@ -19,7 +19,7 @@ from nas.interrupt import heeded, last_words
 from nas.pool import UnguardedError, check_guard
 from nas.runs.inputs import check_images, check_space, keep_space
 from nas.runs.run import Run, check_name, new_folder
-from nas.runs.settings import Settings, settings_of
+from nas.runs.settings import Settings, settings_of, with_seconds
 from nas.space import find_space_file, is_open, load_space
 
 if TYPE_CHECKING:
@@ -45,16 +45,16 @@ def search(
     data: str = "scenes",
     labels: str | int | Path | None = None,
     unlabelled: str | None = None,
-    size: tuple[int, int] | None = None,
-    search_size: tuple[int, int] | None = None,
-    group_classes: str | dict[str, Any] | None = None,
+    size: int | str | tuple[int, int] | None = None,
+    search_size: int | str | tuple[int, int] | None = None,
+    group_classes: str | Path | dict[str, Any] | None = None,
     holdout: bool = True,
     seed: int = 0,
     objectives: tuple[str, ...] = ("miou",),
     latency_on: str | None = None,
     sampler: str = "surrogate",
     stopping: str = "halving",
-    warm_start: str | None = None,
+    warm_start: str | Path | None = None,
     screen: int | None = None,
     steps: int | None = None,
     final_steps: int | None = None,
@@ -63,18 +63,53 @@ def search(
     repeats: int = 3,
     workers: int | None = None,
     workers_per_gpu: int = 2,
-    max_time: float | None = None,
+    max_time: float | str | None = None,
     storage: str | None = None,
     cache_gb: float = 4.0,
-    hang_after: float = 3600.0,
+    hang_after: float | str = 3600.0,
     **unknown: Any,
 ) -> Run:
     """Search a space and return the finished run.
 
     Args:
-        space: the space file, or the name of a shipped one.
-        name: of the run's folder under `runs`; made up from the space when None.
-        budget: and what follows, see `Settings`.
+        space: the space file, or the name of a shipped one such as "multitask.py".
+        name: of the run's folder below `runs`; None makes one up from the space's name.
+        budget: candidates to try; None is 200, and no limit where `max_time` is given.
+        data: the labelled set: "scenes", "scenes:night" or KIND:PATH such as "folder:photos"; the kinds are folder,
+            camvid, cityscapes, voc, ade20k and gta5.
+        labels: which images are labelled: "all", a share such as "1/8", a number, or a list FILE.txt. None is "all" for
+            a folder and beside `unlabelled`, else "1/8".
+        unlabelled: another set, as for `data`, to learn from without labels, and to rank and test on.
+        size: height and width in pixels at which images are used: (96, 128) or "96x128", or 128 for a square. None is
+            the first image's size, or less if device and time cannot afford it; 48 x 64 for scenes.
+        search_size: the size at which candidates are compared, written like `size`, at which the winner is trained in
+            the end. None is `size`; on a CPU, where that is None too, less, so that more candidates can be tried.
+        group_classes: fewer classes made of the set's own, such as {"vehicle": ["car", "bus"], "void": ["sky"]}, or a
+            JSON file of that.
+        holdout: whether images are held out to rank candidates on. False is for a single closed recipe, which is
+            trained on the whole training split and scored on the test split.
+        seed: of the sampler, the draw of labels and every training.
+        objectives: "miou", and then what it is weighed against: "params", "macs", "latency", "memory", "seconds".
+        latency_on: "cpu" or "cuda", where latency is measured; None is the device that trains.
+        sampler: what proposes candidates: "surrogate", "evolution", "local", "random", "tpe", "gp", "cmaes", "nsga2",
+            "nni:tpe" or "nni:evolution".
+        stopping: what stops poor candidates early: "halving", "promotion", "adaptive", "curve", "hyperband" or "none".
+        warm_start: the folder of an earlier run whose best candidates are tried after the baselines.
+        screen: candidates to draw, of which the most promising tenth is tried next; None for none.
+        steps: optimizer steps of a full training in the search; None decides by the number of labelled images.
+        final_steps: optimizer steps of the best contenders' final training, 0 for none; None is three times `steps`, or
+            what is left of `max_time`.
+        folds: folds of the labelled images to score candidates on, 0 for one validation split; None is 3 where a split
+            would be cut from fewer than 60 labelled images, else 0.
+        best: candidates that are trained again at the end, beside the baselines.
+        repeats: seeds that each of them is trained on.
+        workers: worker processes on a machine without a GPU; None is one a core.
+        workers_per_gpu: worker processes on each GPU.
+        max_time: time for everything, ranking, final training and export included: seconds, or text such as "45m".
+        storage: an Optuna storage URL; None is `study.db` in the run's folder.
+        cache_gb: images that take more than so many gigabytes (10^9 bytes) are kept on disk while the search runs.
+        hang_after: time without a word after which a worker is replaced: seconds, or text such as "45m".
+        unknown: a name that is no setting, which is refused.
 
     Raises:
         UserError: when the input is unusable; nothing has been written then.
@@ -87,11 +122,13 @@ def search(
 def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Run:
     from nas.controller.checks import check_builds, check_holdout, check_sampler, check_start, studies_there
     from nas.controller.search import Search
+    from nas.controller.tryout import check_constraints
 
-    clock = Clock(settings.get("max_time"))
+    clock = Clock()
     check_guard()
     path = find_space_file(space)
     chosen = settings_of(**{**settings, "space": str(path)})
+    clock.limit = chosen.max_time
     loaded = load_space(path)
     check_holdout(chosen, loaded)
     check_sampler(chosen, loaded)
@@ -101,6 +138,9 @@ def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Ru
     chosen = _with_groups(chosen)
     data = load_images(chosen, searched=is_open(loaded))
     check_builds(loaded, data)
+    if chosen.warm_start is None:
+        # Candidates of an earlier run may meet constraints that drawn ones hardly ever do.
+        check_constraints(loaded)
     open_steps = chosen.steps is None
     chosen = with_sizes(chosen, data).with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name, studies=studies)
@@ -120,14 +160,14 @@ def resume(
     folder: str | Path,
     budget: int | None = None,
     *,
-    max_time: float | None = None,
+    max_time: float | str | None = None,
     workers: int | None = None,
     workers_per_gpu: int | None = None,
     best: int | None = None,
     repeats: int | None = None,
     final_steps: int | None = None,
     cache_gb: float | None = None,
-    hang_after: float | None = None,
+    hang_after: float | str | None = None,
     data: str | None = None,
     unlabelled: str | None = None,
     labels: str | int | Path | None = None,
@@ -135,10 +175,23 @@ def resume(
 ) -> Run:
     """Go on with a run where it stopped, or extend it to a larger budget.
 
+    Settings that are None stay as they were, except `max_time`, which holds for this sitting alone.
+
     Args:
         folder: of the run.
-        budget: and what follows, see `Settings`; None leaves them as they were.
-        fixed: settings that may not change.
+        budget: candidates to try, those of earlier sittings included.
+        max_time: time for this sitting: seconds, or text such as "45m"; None for no limit.
+        workers: worker processes on a machine without a GPU.
+        workers_per_gpu: worker processes on each GPU.
+        best: candidates that are trained again at the end, beside the baselines.
+        repeats: seeds that each of them is trained on.
+        final_steps: optimizer steps of the best contenders' final training, 0 for none.
+        cache_gb: images that take more than so many gigabytes (10^9 bytes) are kept on disk while the search runs.
+        hang_after: time without a word after which a worker is replaced: seconds, or text such as "45m".
+        data: the same labelled set, KIND:PATH, where it has moved.
+        unlabelled: the same unlabelled set, where it has moved.
+        labels: the same list of labelled images, where it has moved.
+        fixed: settings that may not change, which are refused.
 
     Raises:
         UserError: when the folder is no run or one that is being searched, its space or images are not those it
@@ -153,7 +206,8 @@ def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) 
     from nas.controller.checks import check_sampler, studies_there
     from nas.controller.search import Search
 
-    clock = Clock(changes.get("max_time"))
+    changes = with_seconds(changes)
+    clock = Clock(changes["max_time"])
     check_guard()
     refused = [name.replace("_", "-") for name, value in fixed.items() if value is not None]
     if refused:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import inspect
 import io
 import logging
+import pydoc
+import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import pandas as pd
 import pytest
@@ -16,6 +20,7 @@ from tqdm import tqdm
 import nas
 from nas import api
 from nas.components import has_own_components
+from nas.controller.search import Search
 from nas.errors import UserError
 from nas.files import lock
 from nas.logs import log_to_terminal
@@ -35,6 +40,23 @@ def test_the_signature_names_every_setting_with_its_default() -> None:
     assert list(shown.parameters)[:2] == ["space", "name"]
 
 
+@pytest.mark.parametrize("function", [api.search, api.resume])
+def test_every_argument_is_documented_in_the_order_of_the_signature(function: Callable[..., Any]) -> None:
+    text = inspect.getdoc(function) or ""
+    arguments = text.partition("Args:\n")[2].partition("\nRaises:")[0]
+    assert re.findall(r"^    (\w+): \S", arguments, re.MULTILINE) == list(inspect.signature(function).parameters)
+
+
+def test_help_on_the_callable_package_begins_with_the_arguments() -> None:
+    shown = pydoc.plain(pydoc.render_doc(nas.search))
+    assert "nas.search - Search a space and return the finished run." in shown
+    assert shown.index("size: height and width in pixels") < shown.index("PACKAGE CONTENTS")
+
+
+def test_the_type_of_a_size_covers_all_ways_to_write_it() -> None:
+    assert set(get_args(get_type_hints(api.search)["size"])) == {int, str, tuple[int, int], NoneType}
+
+
 def test_resuming_names_what_may_change() -> None:
     named = [n for n, p in inspect.signature(nas.resume).parameters.items() if p.default is None]
     assert sorted(named) == sorted(api.MAY_CHANGE)
@@ -49,6 +71,30 @@ def test_a_run_says_what_it_is(tmp_path: Path) -> None:
     table = pd.DataFrame({**told, **rows, "tie": [False, True], "winner": [False, True]}, index=[1, 2])
     table.rename_axis("rank").to_csv(tmp_path / "ranking.csv")
     assert repr(run).endswith("40 candidates, winner unet (mIoU 0.457)>")
+
+
+class ReachedError(Exception):
+    """The search itself was reached."""
+
+
+def test_times_may_be_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    reached: list[Any] = []
+
+    def note(searching: Any) -> None:
+        reached.append((searching.clock.limit, searching.run.settings.hang_after))
+        raise ReachedError
+
+    monkeypatch.setattr(Search, "through", note)
+    with pytest.raises(ReachedError):
+        nas.search("unet.py", name="one", size=16, max_time="2m", hang_after="90s")
+    for given in ("3m", 180):
+        with pytest.raises(ReachedError):
+            nas.resume("runs/one", max_time=given, hang_after="1m")
+    assert reached == [(120.0, 90.0), (180.0, 60.0), (180.0, 60.0)]
+    for call in (lambda: nas.search("unet.py", max_time="2"), lambda: nas.resume("runs/one", max_time="2")):
+        with pytest.raises(UserError, match="'2' is not a time: write 90s, 45m or 2h"):
+            call()
 
 
 def refuse_to_load(settings: Settings, searched: bool = False) -> Any:

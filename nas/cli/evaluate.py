@@ -61,11 +61,8 @@ def command(
     height, width = images.images.shape[1:3]
     click.echo(score_table(loaded.classes, scores))
     click.echo(f"{split}: {len(images)} images of {height}x{width}")
-    stored = loaded.metrics.get(f"{split}_miou")
-    if stored is not None and data is None and size is None and group_classes is None:
-        click.echo(f"stored with the checkpoint: mIoU {stored:.4f}")
-        if abs(stored - scores.miou) > APART:
-            click.echo("They differ: images, device or toolkit are no longer those of the training.")
+    if data is None and size is None and group_classes is None:
+        _compare_with_stored(loaded, split, scores.miou)
     if veto:
         from nas.cli.veto import count_vetoes, veto_table
 
@@ -92,6 +89,24 @@ def evaluate_checkpoint(checkpoint: Checkpoint, images: ImageSet, device: str | 
         torch.set_num_threads(threads)
 
 
+def _compare_with_stored(checkpoint: Checkpoint, split: str, miou: float) -> None:
+    """Print the scores that are stored with a checkpoint, and whether one of the same images is another."""
+    stored = checkpoint.metrics.get(f"{split}_miou")
+    training = checkpoint.provenance.get("data")
+    folds = training.get("folds", 0) if isinstance(training, dict) else 0
+    if folds and split == "validation":
+        if stored is not None:
+            click.echo(f"stored with the checkpoint: mIoU {stored:.4f} on the {folds} folds, which are other images:")
+            click.echo("do not compare it with the mIoU above.")
+        stored = checkpoint.metrics.get("test_miou")
+    if stored is None:
+        return
+    where = " on the test split" if folds else ""
+    click.echo(f"stored with the checkpoint: mIoU {stored:.4f}{where}")
+    if abs(stored - miou) > APART:
+        click.echo("They differ: images, device or toolkit are no longer those of the training.")
+
+
 def load_split(
     checkpoint: Checkpoint,
     split: str,
@@ -102,7 +117,8 @@ def load_split(
     """One split of a data set at the checkpoint's size; the others are not decoded.
 
     Splits do not depend on which images are labelled, but that those which a list of labels took from the
-    training's own are left out. Where nothing was held out for validation it is the test split, which is said.
+    training's own are left out. Where nothing was held out for validation, or the search ranked on folds of the
+    labelled images, it is the test split, which is said.
 
     Args:
         checkpoint: what is to be evaluated.
@@ -122,8 +138,12 @@ def load_split(
     _check_classes(checkpoint.classes, source.classes, source.name)
     training = _of_training(checkpoint, data, source)
     named = set(training.get("labelled", ()))
-    held = split if training.get("holdout", True) and not training.get("folds") else "test"
-    if held != split:
+    folds = training.get("folds", 0)
+    held = split if training.get("holdout", True) and not folds else "test"
+    if held != split and folds:
+        click.echo(f"The search ranked on {folds} folds of the labelled images, on which the network was")
+        click.echo("then trained: these are the images of the test split instead.")
+    elif held != split:
         click.echo("Nothing was held out for validation: these are the images of the test split.")
     items = tuple(item for item in getattr(source, held) if item.name not in named)
     if not items:

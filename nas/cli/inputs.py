@@ -29,26 +29,29 @@ class Input:
 def find_inputs(arguments: Sequence[Path], out: Path) -> tuple[list[Input], dict[str, int]]:
     """The files among the arguments and the photos inside folders, each once; and lines on those left out, with counts.
 
-    Videos inside folders are left out: they take long, so they are to be named.
+    Videos inside folders are not read: they take long, so they are to be named.
 
     Args:
         arguments: files and folders.
         out: the output folder; what an earlier call wrote there is not read.
 
     Raises:
-        UserError: an argument is not there, or is a folder without photos.
+        UserError: the only argument is not there, or is a folder without photos; or the output folder is among them.
     """
     from nas.export.video import VIDEO_SUFFIXES
 
+    if any(argument.is_dir() and argument.resolve() == out.resolve() for argument in arguments):
+        raise UserError(f"--out is {out}, which is also read from: choose another folder")
     found: dict[Path, tuple[Path, Path]] = {}
     left_out: dict[str, int] = {}
     for argument in arguments:
-        if argument.is_dir():
-            photos = _inside(argument, out, left_out)
-        elif argument.exists():
-            photos = [(argument, Path(argument.name))]
-        else:
-            raise UserError(f"{argument}: there is no such file or folder")
+        try:
+            photos = _photos(argument, out, left_out)
+        except UserError as error:
+            if len(arguments) == 1:
+                raise
+            left_out[str(error)] = 1
+            continue
         for path, kept in photos:
             if path.is_file():
                 found.setdefault(path.resolve(), (path, kept))
@@ -60,13 +63,20 @@ def find_inputs(arguments: Sequence[Path], out: Path) -> tuple[list[Input], dict
     return inputs, left_out
 
 
+def _photos(argument: Path, out: Path, left_out: dict[str, int]) -> list[tuple[Path, Path]]:
+    """The files that an argument stands for, with their paths below it."""
+    if argument.is_dir():
+        return _inside(argument, out, left_out)
+    if not argument.exists():
+        raise UserError(f"{argument}: there is no such file or folder")
+    return [(argument, Path(argument.name))]
+
+
 def _inside(folder: Path, out: Path, left_out: dict[str, int]) -> list[tuple[Path, Path]]:
     """The photos inside a folder, with their paths below it; what is not read is added to `left_out`."""
     from nas.tasks.data.files import IMAGE_SUFFIXES, describe_unread, unread_images, walk_images
 
     target = out.resolve()
-    if folder.resolve() == target:
-        raise UserError(f"--out is {folder}, which is also read from: choose another folder")
     # What an earlier call wrote below the folder is none of its photos.
     written = target if target.is_relative_to(folder.resolve()) else None
     photos = [path for path in walk_images(folder) if written not in path.resolve().parents]

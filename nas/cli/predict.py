@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "main"]
 
+SOME, NOTHING = 1, 2
+"""Exit codes where some inputs, or all, were skipped."""
+
 SQUEEZED = 1.25
 """How much wider or narrower than the first training image a photo may be before that is said."""
 
@@ -69,10 +72,14 @@ def command(
 ) -> int:
     """Segment photos, the photos of folders, and videos with a checkpoint or a run's best one.
 
-    Writes NAME_overlay (JPEG for JPEG photos, else PNG), NAME_mask.png (the class index of each pixel) and legend.png.
+    Writes NAME_overlay (JPEG for JPEG photos, else PNG), NAME_mask.png and legend.png. The value of a pixel of a mask
+    is the number of its class: 0, 1, ... in the order of the legend. A viewer shows such a mask as nearly black.
+
     Folders are read with those inside them, which are found again in the output. Of a video, NAME_overlay.mp4 is
-    written, without sound, or with --write masks a folder NAME_masks of the frames' masks. What cannot be read is named
-    and skipped; the exit code is 2 if that leaves nothing.
+    written, without sound, or with --write masks a folder NAME_masks of the frames' masks.
+
+    What is missing or cannot be read is skipped and named at the end. Exit code: 0 if everything was segmented, 1 if
+    something was skipped, 2 if nothing was segmented.
     """
     if height is not None and not window:
         raise UserError("--height is for --window: without it each photo is resized to the training size")
@@ -86,31 +93,32 @@ def command(
     bare = background_classes(loaded.classes, loaded.palette)
     pictures = Pictures(out, kind, opacity, loaded.classes, loaded.palette, bare)
     pictures.prepare(inputs, [checkpoint] if space is None else [checkpoint, space])
-    for line in left_out:
-        click.echo(f"skipped: {line}", err=True)
     with interrupt.heeded():
-        done, shapes = _segment(inputs, predictor, pictures)
-    skipped = len(inputs) - len(done) + sum(left_out.values())
+        done, shapes = _segment(inputs, predictor, pictures, left_out)
+    skipped = sum(left_out.values())
     click.echo(f"{out}: {_counted(done)} segmented" + (f", {skipped} skipped" if skipped else ""))
     if done:
         click.echo(f"  {_way(predictor)}")
         _advise(shapes, loaded, window)
-    return 0 if done else 2
+    for line in left_out:
+        click.echo(f"skipped: {line}", err=True)
+    return NOTHING if not done else SOME if skipped else 0
 
 
 def _segment(
-    inputs: Sequence[Input], predictor: Predictor, pictures: Pictures
+    inputs: Sequence[Input], predictor: Predictor, pictures: Pictures, left_out: dict[str, int]
 ) -> tuple[list[Input], list[tuple[int, ...]]]:
-    """Predict and write; those done, and the shape of each photo among them. The others are named on stderr."""
+    """Predict and write; those done, and the shape of each photo among them. Lines on the others go to `left_out`."""
     from tqdm import tqdm
 
     from nas.export.video import VideoReader
 
     done: list[Input] = []
     shapes: list[tuple[int, ...]] = []
+    remedy = _remedy(predictor, pictures.kind)
     for source in tqdm(inputs, unit="photo", leave=False, disable=None):
         interrupt.check()
-        with _skipping(source):
+        with _skipping(source, left_out, remedy):
             if source.video:
                 film = VideoReader.open(source.path)
                 pictures.write_video(source, _frames(film, predictor), film.rate)
@@ -123,16 +131,37 @@ def _segment(
 
 
 @contextmanager
-def _skipping(source: Input) -> Iterator[None]:
-    """Go on after an input that cannot be read, and name it above the progress bar."""
-    from tqdm import tqdm
+def _skipping(source: Input, left_out: dict[str, int], remedy: str) -> Iterator[None]:
+    """Go on after an input that cannot be read or is too large for the memory, and add a line on it to those left out.
+
+    Args:
+        remedy: what to do where memory did not suffice.
+    """
+    from nas.pool.worker import is_out_of_memory
 
     try:
         yield
     except UserError as error:
-        tqdm.write(f"skipped: {error}", file=sys.stderr)
-    except MemoryError:
-        tqdm.write(f"skipped: {source.path} needs more memory than there is", file=sys.stderr)
+        line = str(error)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        line = f"{source.path} needs more memory than there is: {remedy}"
+    else:
+        return
+    left_out[line] = left_out.get(line, 0) + 1
+
+
+def _remedy(predictor: Predictor, kind: str) -> str:
+    """What to do where memory does not suffice for a photo."""
+    from nas.export import WindowPredictor
+
+    ways = ["use --device cpu"] if predictor.network.mean.device.type == "cuda" else []
+    if isinstance(predictor, WindowPredictor):
+        ways += ["give a smaller --height", "leave out --window"]
+    else:
+        ways += ["scale it down", "cut it into tiles", *["use --write masks"] * (kind != "masks")]
+    return f"{', '.join(ways[:-1])} or {ways[-1]}"
 
 
 def _frames(film: VideoReader, predictor: Predictor) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -38,7 +38,7 @@ from nas.insight.importance import importance
 from nas.interrupt import check
 from nas.logs import log_to_file
 from nas.pool import LocalPool, Pool
-from nas.runs.data_record import tell_data
+from nas.runs.data_record import keep_record, tell_data
 from nas.runs.inputs import check_images
 from nas.runs.objectives import estimated_costs
 from nas.runs.run import Run
@@ -153,6 +153,7 @@ class Search:
             settings, self.folds = fitted(settings, paces, pool.slots, self.folds, self.clock, self.open_steps)
             settings = self.run.settings = replace(settings, folds=self.folds)
             settings.write(self.run.folder)
+            self._correct_record()
         rule = make_stopping(settings.stopping, settings.full_steps, settings.seed)
         searched = is_open(self.space)
         self.estimate = estimate(settings, paces, pool.slots, rule, self.folds, budget, not searched, self.clock)
@@ -164,10 +165,17 @@ class Search:
                 self.estimate.candidates,
                 baselines,
             )
-        log.info("%s", plan_text(settings, paces, self.estimate, pool.slots, self.folds, self.clock))
+        log.info("%s", plan_text(settings, paces, self.estimate, pool.slots, self.folds, self.clock, self.data.folds))
         self.expected = min(self.estimate.total, max(self.clock.left(), 0.0))
         self.planned = self.clock.spent()
         return paces
+
+    def _correct_record(self) -> None:
+        """Write the folds that a limit on time has left into the run's record of its data."""
+        summary = self.data.summary
+        if summary is not None and summary.folds != self.folds:
+            self.data = replace(self.data, summary=replace(summary, folds=self.folds))
+            keep_record(self.data.summary, self.run.folder)
 
     def _is_allowed(self, candidate: Recipe) -> bool:
         """Whether a candidate meets the constraints and can be built."""

@@ -256,11 +256,24 @@ def fitted(
     return replace(settings, steps=steps), folds
 
 
-def plan_text(settings: Settings, paces: Paces, expected: Estimate, slots: int, folds: int, clock: Clock) -> str:
-    """What a search will do and how long it will take, in two sentences."""
+def plan_text(
+    settings: Settings,
+    paces: Paces,
+    expected: Estimate,
+    slots: int,
+    folds: int,
+    clock: Clock,
+    wanted: int | None = None,
+) -> str:
+    """What a search will do and how long it will take, in two sentences.
+
+    Args:
+        wanted: folds that the data calls for, where a limit on time may have left fewer.
+    """
     each = paces.candidate.training(settings.full_steps, EVALUATIONS, folds)
     memory = slots * max(pace.peak_mb for pace in paces.all) / 1000
-    of_folds = f" on each of {folds} folds" if folds else ""
+    fewer = f" instead of {wanted} (the time limit)" if wanted not in (None, folds) else ""
+    of_folds = f" on each of {folds} folds{fewer}" if folds else ""
     whole = min(expected.total, clock.left())
     return (
         f"A full training takes {settings.full_steps} steps{of_folds}, about {duration(each)}. "

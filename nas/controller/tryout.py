@@ -13,16 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nas.controller.explore import broken_constraint
+from nas.controller.explore import FRUITLESS, broken_constraint
 from nas.errors import UserError
+from nas.interrupt import check
 from nas.pool.worker import is_out_of_memory, one_line
-from nas.space import Choice, Joint, Recipe, close, draw, parameters
+from nas.space import Choice, Joint, Recipe, close, draw, is_open, parameters
 from nas.space.neighbours import own_line
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["check_options", "reason_of", "take_a_step", "try_candidate"]
+__all__ = ["check_constraints", "check_options", "reason_of", "take_a_step", "try_candidate"]
 
 log = logging.getLogger("nas")
 
@@ -100,6 +101,30 @@ def check_options(space: Recipe, try_out: Callable[[Recipe], object]) -> None:
             raise UserError(f"{suspect[0]} = {suspect[1]} does not work: {reason}")
     if draws.reasons:
         log.warning("Some candidates of the space do not work, such as one that was drawn: %s", draws.reasons[-1])
+
+
+def check_constraints(space: Recipe) -> None:
+    """See that some candidate can be tried: a baseline, which need not meet the constraints, or one drawn that does.
+
+    Raises:
+        UserError: there is no baseline, and none of the candidates drawn meets the constraints.
+    """
+    if space.baselines:
+        return
+    rng = random.Random("constraints")
+    draws = FRUITLESS if is_open(space) else 1
+    if not any(_meets_constraints(space, close(space, draw(rng)).candidate()) for _ in range(draws)):
+        which = f"none of {draws} candidates drawn from the space meets" if draws > 1 else "the recipe does not meet"
+        raise UserError(f"{which} its constraints: loosen them, or widen the space")
+
+
+def _meets_constraints(space: Recipe, candidate: Recipe) -> bool:
+    check()
+    try:
+        return broken_constraint(space, candidate) is None
+    except (Exception, SystemExit) as error:  # a constraint is anyone's making
+        log.debug("a constraint fails: %s", error)
+        return False
 
 
 class _Draws:

@@ -36,6 +36,7 @@ _MEMORY_PHRASES = (
     "cannot allocate memory",
     "alloc_failed",
     "cublas_status_not_initialized",  # there is no room for its handle
+    "insufficient memory",  # OpenCV
     "unable to find an engine",  # cuDNN's plans were all out of workspace: a card that has none fails when set up
 )
 
@@ -143,12 +144,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, told without importing torch.
 
     True for `MemoryError`, any class called OutOfMemoryError (torch's and its `torch.cuda` alias),
-    and a RuntimeError that says so in words, as the CPU allocator, cuBLAS and cuDNN do.
+    and an error of torch's or OpenCV's that says so in words, as the CPU allocator, cuBLAS and cuDNN do.
     """
     if isinstance(error, MemoryError) or any(c.__name__ == "OutOfMemoryError" for c in type(error).__mro__):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(phrase in text for phrase in _MEMORY_PHRASES)
+    told = isinstance(error, RuntimeError) or type(error).__module__ == "cv2"
+    return told and any(phrase in text for phrase in _MEMORY_PHRASES)
 
 
 def one_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from nas.files import replacing
 
-__all__ = ["RECORD", "tell_data", "understood"]
+__all__ = ["RECORD", "keep_record", "tell_data", "understood"]
 
 RECORD = "data.json"
 
@@ -32,6 +32,11 @@ def tell_data(data: Any, folder: Path) -> None:
         record = log.makeRecord(log.name, logging.WARNING, __file__, 0, "Warning: %s", (warning,), None)
         for handler in files:
             handler.handle(record)
+    keep_record(summary, folder)
+
+
+def keep_record(summary: Any, folder: Path) -> None:
+    """Write a summary of data into the run's folder."""
     with replacing(folder / RECORD) as path:
         path.write_text(json.dumps({**asdict(summary), "lines": summary.lines()}, indent=1) + "\n", encoding="utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from nas.runs.storage import with_full_path
 from nas.sizes import parse_size
 from nas.times import parse_seconds
 
-__all__ = ["FEWEST_STEPS", "UNLIMITED", "Settings", "default_steps", "settings_of"]
+__all__ = ["FEWEST_STEPS", "UNLIMITED", "Settings", "default_steps", "settings_of", "with_seconds"]
 
 SHORTEST = 30.0
 """Seconds that a limited search is to have at least."""
@@ -44,15 +45,23 @@ def settings_of(**given: Any) -> Settings:
     unknown = [name for name in given if name not in known]
     if unknown:
         raise UserError(f"there is no setting {unknown[0]!r}: choose from {', '.join(sorted(known - {'space'}))}")
-    for name in ("max_time", "hang_after"):
-        if given.get(name) is not None:
-            given[name] = parse_seconds(given[name])
+    given = with_seconds(given)
     if given.get("budget") is None:
         given.pop("budget", None)
         # Time alone is a budget.
         if given.get("max_time") is not None:
             given["budget"] = UNLIMITED
     return Settings(**given).checked()
+
+
+def with_seconds(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same settings with times such as "45m" in seconds.
+
+    Raises:
+        UserError: a time cannot be read.
+    """
+    times = {name: parse_seconds(given[name]) for name in ("max_time", "hang_after") if given.get(name) is not None}
+    return {**given, **times}
 
 
 @dataclass(frozen=True)

@@ -214,6 +214,9 @@ class Mix(Domain):
     def problem(self) -> str | None:
         if not self.parts:
             return "is an empty Mix: give it at least one part"
+        other = [part for part in self.parts if not isinstance(part, Component)]
+        if other:
+            return f"is a Mix of {other[0]!r}: give components, such as Jigsaw()"
         repeated = [label for label, n in Counter(self.labels).items() if n > 1]
         if repeated:
             return f"has two parts called {repeated[0]}: make them differ"

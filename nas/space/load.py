@@ -11,6 +11,7 @@ from types import ModuleType
 from nas.space.candidate import to_json
 from nas.space.component import SPACE_MODULE, Component, SpaceError
 from nas.space.domains import Choice, Domain, Float, Int
+from nas.space.field_types import check_types
 from nas.space.neighbours import own_line, run_space_file
 from nas.space.recipe import Recipe
 from nas.space.walk import check, is_open
@@ -57,11 +58,13 @@ def load_space(name: str | Path) -> Recipe:
         raise SpaceError(f"{path} defines no space: it needs a line `space = Recipe(...)`")
     try:
         _check_parts(space)
+        check_types(space)
         check(space)
         for i, baseline in enumerate(space.baselines):
             if not isinstance(baseline, Recipe) or is_open(baseline):
                 raise SpaceError(f"baselines.{i} is not a closed recipe: give every field a value")
             _check_parts(baseline, f"baselines.{i}.")
+            check_types(baseline, f"baselines.{i}")
             to_json(baseline)
     except SpaceError as error:
         raise SpaceError(f"{path}: {error}") from None
@@ -83,6 +86,9 @@ def _check_parts(recipe: Recipe, where: str = "") -> None:
         for option in value.options if isinstance(value, Choice) else (value,):
             if not isinstance(option, Component | Domain) or isinstance(option, Int | Float):
                 raise SpaceError(f"{where}{name} is {option!r}: give a component, as search_spaces/unet.py does")
+    for task in recipe.pretext if isinstance(recipe.pretext, tuple | list) else ():
+        if not isinstance(task, Component | Domain):
+            raise SpaceError(f"{where}pretext holds {task!r}: give components, such as Jigsaw()")
 
 
 def _run(path: Path) -> ModuleType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from nas.space.component import Component, SpaceError
 
@@ -53,17 +53,17 @@ class Recipe(Component):
     decoder: Any
     norm: Any = "batch"
     loss: Any = None
-    pretext: Any = ()
-    curriculum: Any = Joint()
-    pretext_statistics: Any = "clean"
+    pretext: tuple[Any, ...] = ()
+    curriculum: Joint | PretrainThenFinetune = Joint()
+    pretext_statistics: Literal["clean", "shared"] = "clean"
     method: Any = None
     optimizer: Any = None
     schedule: Any = None
     augment: Any = None
-    labelled_batch: Any = 8
-    unlabelled_batch: Any = 8
-    clip: Any = None
-    ema: Any = None
+    labelled_batch: int = 8
+    unlabelled_batch: int = 8
+    clip: float | None = None
+    ema: float | None = None
     baselines: tuple[Recipe, ...] = field(default=(), metadata={"aside": True})
     baseline_names: tuple[str, ...] = field(default=(), metadata={"aside": True})
     constraints: tuple[Callable[[Recipe], bool], ...] = field(default=(), metadata={"aside": True})

@@ -244,7 +244,7 @@ class Training:
         self.optimizer.step()
         if segmentation:
             self.candidate.method.update(self.own, self.network, batch, step)
-        if self.average is not None:
+        if self.average is not None and self.candidate.ema:
             ema_update(self.average, self.network, young_decay(self.candidate.ema, step))
 
     def _branches(self, step: int) -> tuple[bool, bool]:

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from nas.cli.evaluate import evaluate_checkpoint, load_split, main, score_table
 from nas.export import load_checkpoint
@@ -113,6 +115,32 @@ def test_a_score_that_is_no_longer_the_stored_one_is_pointed_out(trained, typed,
     assert ended.code == 0
     last = ended.out.splitlines()[-1]
     assert last == "They differ: images, device or toolkit are no longer those of the training." and len(last) <= 80
+
+
+def test_after_folds_it_says_which_images_each_score_is_of(trained, typed, tmp_path) -> None:
+    test = float(table_of(typed(main, trained, "--split", "test", "--device", "cpu").out)["mIoU"])
+    with safe_open(trained, framework="pt") as file:
+        metadata = file.metadata()
+    provenance, metrics = json.loads(metadata["provenance"]), {"validation_miou": 0.4321, "test_miou": test}
+    provenance["data"]["folds"] = 3
+    own = tmp_path / "own.safetensors"
+    changed = {"provenance": json.dumps(provenance), "metrics": json.dumps(metrics)}
+    save_file(load_file(trained), own, metadata | changed)
+    ended = typed(main, own, "--device", "cpu")
+    assert ended.out.startswith(
+        "The search ranked on 3 folds of the labelled images, on which the network was\n"
+        "then trained: these are the images of the test split instead.\n"
+    )
+    assert float(table_of(ended.out)["mIoU"]) == test
+    assert ended.out.endswith(
+        "stored with the checkpoint: mIoU 0.4321 on the 3 folds, which are other images:\n"
+        "do not compare it with the mIoU above.\n"
+        f"stored with the checkpoint: mIoU {test:.4f} on the test split\n"
+    )
+    assert max(map(len, ended.out.splitlines())) <= 80
+    other = json.dumps(metrics | {"test_miou": test + 0.1})
+    save_file(load_file(trained), own, metadata | changed | {"metrics": other})
+    assert "They differ" in typed(main, own, "--device", "cpu").out
 
 
 def test_another_size_and_data_named_by_hand(trained, data_folder, typed) -> None:

@@ -17,12 +17,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import nas
 from nas.cli.predict import main
 from nas.export import Predictor, WindowPredictor, load_checkpoint
+from nas.tasks.data.files import IMAGE_SUFFIXES
 from tests.cli.conftest import COLOURS
 
 ROOT = Path(__file__).parents[2]
@@ -168,12 +170,37 @@ def test_what_cannot_be_read_is_named_and_skipped(trained, photos, typed, tmp_pa
     (photos / "broken.jpg").write_bytes((photos / "tall.jpeg").read_bytes()[:300])
     (photos / "empty.png").touch()
     ended = typed(main, trained, photos, "--out", tmp_path / "out")
-    assert ended.code == 0
+    assert ended.code == 1
     assert "3 photos segmented, 2 skipped" in ended.out
     skipped = [line for line in ended.err.splitlines() if "skipped" in line]
     assert len(skipped) == 2
     assert "broken.jpg" in skipped[0]
     assert "empty.png" in skipped[1]
+
+
+def test_one_missing_argument_does_not_stop_the_others(trained, photos, typed, tmp_path) -> None:
+    (tmp_path / "bare").mkdir()
+    missing = (tmp_path / "gone.png", tmp_path / "bare")
+    ended = typed(main, trained, missing[0], photos, missing[1], "--out", tmp_path / "out", "--write", "masks")
+    assert ended.code == 1
+    assert "3 photos segmented, 2 skipped" in ended.out
+    assert ended.err.splitlines() == [
+        f"skipped: {missing[0]}: there is no such file or folder",
+        f"skipped: {missing[1]} holds no images: known are {', '.join(IMAGE_SUFFIXES)}",
+    ]
+    assert len(list((tmp_path / "out").glob("*_mask.png"))) == 3
+    ended = typed(main, trained, *missing, "--out", tmp_path / "none")
+    assert ended.code == 2
+    assert "0 photos segmented, 2 skipped" in ended.out and ended.err.count("skipped: ") == 2
+    assert typed(main, trained, photos, "--out", tmp_path / "out").code == 0
+
+
+def test_the_help_says_what_masks_hold_and_exit_codes_mean(typed) -> None:
+    out = typed(main, "--help").out
+    assert max(map(len, out.splitlines())) <= 80
+    shown = " ".join(out.split())
+    assert "The value of a pixel of a mask is the number of its class: 0, 1, ... in the order of the legend" in shown
+    assert "0 if everything was segmented, 1 if something was skipped, 2 if nothing was segmented" in shown
 
 
 def test_nothing_readable_is_a_failure(trained, typed, tmp_path) -> None:
@@ -188,7 +215,7 @@ def test_what_is_no_file_of_an_image_is_named_and_skipped(trained, photos, typed
     (photos / "zero.jpg").symlink_to("/dev/zero")
     (photos / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     ended = typed(main, trained, photos, tmp_path / "photos" / "pipe.png", "--out", tmp_path / "out")
-    assert ended.code == 0
+    assert ended.code == 1
     assert "3 photos segmented, 3 skipped" in ended.out
     for said in ("pipe.png is not a regular file", "zero.jpg is not a regular file", "phone.heic"):
         assert said in ended.err
@@ -224,6 +251,37 @@ def test_an_image_too_large_is_named_and_skipped(trained, photos, typed, tmp_pat
     assert "huge.png is too large" in ended.err and ended.err.count("\n") == 1
 
 
+def test_windows_of_more_than_the_memory_are_one_line(trained, photos, typed, tmp_path) -> None:
+    photo = photos / "same.png"
+    options = ("--window", "--height", 100_000_000, "--device", "cpu")  # 10^16 pixels: more than can be addressed
+    ended = typed(main, trained, photo, "--out", tmp_path / "out", *options)
+    assert ended.code == 2
+    assert ended.err == (
+        f"skipped: {photo} needs more memory than there is: give a smaller --height or leave out --window\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [("both", "scale it down, cut it into tiles or use --write masks"), ("masks", "scale it down or")]
+)
+def test_one_photo_of_more_than_the_memory_does_not_stop_the_others(
+    trained, photos, typed, tmp_path, monkeypatch, kind, more
+) -> None:
+    predict = Predictor.predict
+
+    def allocate(self: Predictor, image: np.ndarray) -> np.ndarray:
+        if image.shape[:2] == (61, 333):
+            torch.empty(1 << 55)  # whose error is torch's own
+        return predict(self, image)
+
+    monkeypatch.setattr(Predictor, "predict", allocate)
+    ended = typed(main, trained, photos, "--out", tmp_path / "out", "--write", kind, "--device", "cpu")
+    assert ended.code == 1
+    assert "2 photos segmented, 1 skipped" in ended.out
+    assert ended.err.startswith(f"skipped: {photos / 'wide.JPG'} needs more memory than there is: {more}")
+    assert ended.err.count("\n") == 1
+
+
 def test_a_name_is_on_a_line_of_its_own_under_a_progress_bar(trained, photos, tmp_path) -> None:
     """In a terminal of the test's own, as the bar is drawn nowhere else."""
     (photos / "broken.png").write_bytes(b"nothing")
@@ -236,7 +294,7 @@ def test_a_name_is_on_a_line_of_its_own_under_a_progress_bar(trained, photos, tm
         with suppress(OSError):  # the terminal is closed at the end
             while part := os.read(terminal, 4096):
                 shown += part
-        assert process.wait() == 0
+        assert process.wait() == 1
     os.close(terminal)
     assert re.search(rb"[1-4]/4 ", shown)  # the bar is drawn anew a few times a second
     line = next(line for line in re.split(rb"[\r\n]+", shown) if b"broken.png" in line)
@@ -289,7 +347,7 @@ def test_a_video_that_cannot_be_read_is_one_line(trained, photos, tmp_path, capf
     for name in ("cut.avi", "head.mp4", "text.mkv"):
         with pytest.raises(SystemExit) as ended:
             main([str(trained), str(tmp_path / name), str(photos / "same.png"), "--out", str(tmp_path / "out")])
-        assert not ended.value.code
+        assert ended.value.code == 1
         shown = capfd.readouterr()  # of the codecs too, which write past Python
         assert f"skipped: {tmp_path / name} cannot be read as a video" in shown.err
         assert shown.err.count("\n") == 1
@@ -330,7 +388,7 @@ def test_names_in_letters_that_the_terminal_lacks(trained, photos, tmp_path) -> 
     command = [sys.executable, "-m", "nas.cli.predict", trained, photos, "--out", tmp_path / "道", "--device", "cpu"]
     environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
     ended = subprocess.run(list(map(str, command)), capture_output=True, cwd=ROOT, env=environment)
-    assert ended.returncode == 0
+    assert ended.returncode == 1
     assert b"4 photos segmented, 1 skipped" in ended.stdout
     assert b"Traceback" not in ended.stderr and b"skipped: " in ended.stderr
     assert (tmp_path / "道" / "道路_overlay.png").is_file()

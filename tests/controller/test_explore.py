@@ -14,6 +14,7 @@ from nas import Choice, record
 from nas.controller.enqueue import queue_baselines
 from nas.controller.explore import Exploration, outside_constraints
 from nas.controller.progress import Progress
+from nas.errors import UserError
 from nas.pool import Done, Job, Message, Requeued, Rung
 from nas.runs.settings import Settings
 from nas.search_spaces.unet import space as unet
@@ -86,6 +87,13 @@ def test_draws_that_break_a_constraint_are_known_with_their_reason(tmp_path: Pat
     refused = record.refused(study)
     assert refused and {trial.params["norm"] for trial in refused} == {"batch"}
     assert refused[-1].user_attrs["reason"] == "constraint 0 is not met"
+
+
+def test_a_search_whose_draws_all_break_a_constraint_ends_with_that(tmp_path: Path) -> None:
+    space = replace(unet, norm=Choice("batch", "layer")).where(lambda c: False)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), direction="maximize")
+    with pytest.raises(UserError, match="no candidate passed the space's constraints in 100 draws"):
+        explore(study, space, tmp_path, budget=3)
 
 
 def test_a_baseline_outside_the_constraints_is_named() -> None:

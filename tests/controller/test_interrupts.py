@@ -67,6 +67,17 @@ def test_it_ends_in_one_line_at_any_moment_and_the_run_resumes(shell: Shell, see
     assert_resumes(shell)
 
 
+def test_before_the_first_candidate_it_says_how_to_go_on(shell: Shell) -> None:
+    process = shell.start("search", "--space", "small.py", "--budget", "400", "--workers", "1", "--name", "one", *SHORT)
+    wait_until(lambda: (shell.folder / "runs" / "one" / "space.py").exists())
+    kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, LINE)
+    assert "Searching" not in out  # which is said once the workers have started
+    assert out.endswith("Go on with: nas-search --resume runs/one\n")
+    assert_resumes(shell)
+
+
 PLANTED = """
 import os, signal, weakref
 from pathlib import Path

@@ -103,6 +103,9 @@ def test_the_plan_is_said_in_words() -> None:
     found = estimate(SETTINGS, PACES, 2, NoStopping(rungs_of(90)), 3, 20, False, clock(None))
     text = plan_text(SETTINGS, PACES, found, 2, 3, clock(None))
     assert "90 steps on each of 3 folds, about 36.0 s" in text
+    assert plan_text(SETTINGS, PACES, found, 2, 3, clock(None), wanted=3) == text
+    fewer = plan_text(SETTINGS, PACES, found, 2, 2, clock(100.0), wanted=3)
+    assert "90 steps on each of 2 folds instead of 3 (the time limit), about 24.0 s" in fewer
     assert "20 candidates" in text
     assert "0.6 GB" in text
 

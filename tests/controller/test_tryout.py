@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nas.controller.checks import check_builds
+from nas.controller.tryout import check_constraints
 from nas.errors import UserError
 from nas.space import load_space
 from nas.tasks.data import load_data
@@ -118,6 +120,16 @@ def test_what_works_somewhere_is_not_refused(
     with caplog.at_level(logging.WARNING, "nas"):
         tried(tmp_path, line, data)
     assert ("Some candidates of the space do not work" in caplog.text) == warns
+
+
+def test_constraints_are_to_be_met_by_a_draw_or_a_baseline() -> None:
+    space = replace(load_space("architectures.py"), baselines=(), constraints=())
+    check_constraints(space)
+    check_constraints(space.where(lambda c: c.norm == "group"))
+    check_constraints(replace(space.where(lambda c: False), baselines=(load_space("unet.py"),)))
+    for never in (space.where(lambda c: False), space.where(lambda c: c.norm.missing)):
+        with pytest.raises(UserError, match="none of 100 candidates drawn from the space meets its constraints"):
+            check_constraints(never)
 
 
 def test_every_option_of_the_widest_shipped_space_is_tried(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:

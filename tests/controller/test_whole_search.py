@@ -22,6 +22,7 @@ import nas
 from nas.errors import UserError
 from nas.export import load_checkpoint
 from nas.record import costs_budget, outcome
+from nas.runs.data_record import understood
 from nas.runs.run import Run, new_folder
 from nas.runs.settings import settings_of
 from tests.shell import ALONE, SHORT, Shell, alive_in_session, draw_set, kill, wait_until
@@ -277,17 +278,21 @@ def test_failures_keep_their_traceback_and_an_exhausted_space_ends_the_search(sh
     assert all("out of memory" in t.user_attrs["reason"] for t in by_outcome["infeasible"])
 
 
-def test_a_space_whose_constraints_nothing_meets_is_said_in_one_line(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nas.controller.explore.FRUITLESS", 20)
-    (shell.folder / "strict.py").write_text(
-        f"{shell.space.read_text()}\nspace = replace(space, baselines=()).where(lambda c: False)"
-    )
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("replace(space, baselines=())", "none of 100 candidates drawn from the space meets its constraints"),
+        ("replace(first, baselines=())", "the recipe does not meet its constraints"),
+    ],
+)
+def test_a_space_whose_constraints_nothing_meets_is_refused(shell: Shell, space: str, message: str) -> None:
+    text = f"{shell.space.read_text()}\nspace = {space}.where(lambda c: False)"
+    (shell.folder / "strict.py").write_text(text)
     draw_set(shell.folder / "set", "abcdefghi")
     ended = shell.run("search", "--space", "strict.py", "--budget", "2", *ALONE, *SET)
     assert ended.returncode == 2
-    assert ended.stderr.splitlines()[-1].startswith("nas-search: error: no candidate passed the space's constraints")
+    assert ended.stderr == f"nas-search: error: {message}: loosen them, or widen the space\n"
+    assert not list(shell.folder.glob("runs/*"))
 
 
 @pytest.mark.parametrize(
@@ -385,6 +390,24 @@ def test_a_closed_recipe_may_learn_from_all_that_is_there(shell: Shell) -> None:
     said = "Nothing was held out for validation: these are the images of the test split.\n"
     assert said in scores[0]
     assert scores[0].replace(said, "").replace("validation:", "test:") == scores[1]
+
+
+def test_folds_that_the_time_limit_takes_are_told_wherever_folds_are(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.controller.search.fitted", lambda settings, *given: (settings, 2))
+    draw_set(shell.folder / "set", "abcdefghijkl")
+    ended = shell.run(
+        "search", "--space", "small.py", "--budget", "1", "--max-time", "2m", "--name", "one", *ALONE, *SET
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "ranked on 3 folds" in ended.stdout
+    assert "9 steps on each of 2 folds instead of 3 (the time limit)" in ended.stdout
+    run = Run(shell.folder / "runs" / "one")
+    assert any("ranked on 2 folds" in line for line in understood(run.folder)[0])
+    said = shell.run("evaluate", "runs/one").stdout
+    assert said.startswith("The search ranked on 2 folds of the labelled images")
+    assert "differ" not in said
 
 
 def test_runs_that_share_a_storage_have_studies_of_their_own(shell: Shell) -> None:

@@ -64,6 +64,12 @@ def test_baselines_have_the_names_of_their_variables(tmp_path: Path) -> None:
             GOOD.replace("loss=part, ", "loss=Int(1, 3), ").replace("import Ch", "import Int, Ch"),
             r"mine.py: loss is Int\(1, 3\): give a component",
         ),
+        (GOOD.replace("loss=part, ", "loss=part, pretext=('x',), "), r"mine.py: pretext holds 'x': give components"),
+        (GOOD.replace("Choice(1, 2)", "'8'"), r"mine.py: encoder\.width \(SpaceFilePart\.width\) is '8': give a whole"),
+        (
+            GOOD.replace("loss=part, ", "loss=part, pretext=Mix('x'), ").replace("import Ch", "import Mix, Ch"),
+            r"mine.py: pretext is a Mix of 'x': give components",
+        ),
         (GOOD.replace("Choice(1, 2)", "Choice()"), r"mine.py: encoder\.width is an empty Choice"),
         (
             GOOD + "from dataclasses import replace\nspace = replace(space, baselines=(space,))",
