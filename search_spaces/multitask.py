@@ -71,6 +71,7 @@ fast = replace(
     schedule=Cosine(),
     augment=Augment(scale=(0.75, 1.5), colour=0.3),
 )
+classmix = replace(fast, method=ClassMix())
 multitask_switchnorm = replace(
     unet,
     norm="switch",
@@ -138,5 +139,5 @@ space = Recipe(
     labelled_batch=Choice(4, 8),
     unlabelled_batch=Choice(4, 8),
     clip=Choice(None, 5.0),
-    baselines=(unet, fast, multitask_switchnorm),
+    baselines=(unet, fast, classmix, multitask_switchnorm),
 ).where(lambda candidate: cost(candidate).macs < 0.45e9)

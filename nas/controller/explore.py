@@ -284,8 +284,8 @@ class Exploration:
         self._stopped.pop(trial.number, None)
         record.report(self.study, trial, message.step, message.value)
         passes = self.stopping.goes_on(record.first_number(trial), message.step, message.value)
-        # A baseline is trained in full for the final table anyway: here, sampler and rule learn from it.
-        goes_on = passes or BASELINE in trial.user_attrs
+        # Without a limit on time a baseline is trained in full for the final table anyway: here the sampler learns from it.
+        goes_on = passes or (BASELINE in trial.user_attrs and self.settings.max_time is None)
         if not goes_on:
             self._stopped[trial.number] = message.step
             others = estimated_costs(self.settings.objectives, trial.user_attrs)

@@ -17,7 +17,7 @@ from nas.controller.timing import LAST, Clock, Pace
 from nas.controller.work import Task
 from nas.errors import UserError
 from nas.pool import Done, Ended, Job, Pool, Rung
-from nas.runs.settings import Settings
+from nas.runs.settings import Settings, default_steps
 from nas.wording import counted, duration
 
 __all__ = ["FullSizeTraining"]
@@ -44,6 +44,7 @@ class FullSizeTraining:
         pool: its workers hold the images at full size.
         target: where the weights of a candidate go, by hash.
         provenance: what a checkpoint says of the run.
+        labelled: labelled images, which say how long a training may usefully be.
     """
 
     study: optuna.Study
@@ -53,6 +54,7 @@ class FullSizeTraining:
     target: Callable[[str], Path]
     provenance: dict[str, Any]
     clock: Clock
+    labelled: int
 
     def __post_init__(self) -> None:
         assert self.settings.size is not None
@@ -90,12 +92,12 @@ class FullSizeTraining:
         return Outcome(digest, self.target(digest), kept["steps"], kept["miou"])
 
     def _steps(self, pace: Pace) -> int:
-        """The steps that `longer` says; with a limit on time as many as fit, up to `LONGEST` times the search's."""
+        """The steps that `longer` says; with a limit on time as many as fit, up to `LONGEST` default trainings."""
         steps = longer(self.settings) or self.settings.full_steps
         if self.clock.limit is None:
             return steps
         if self.settings.final_steps is None:
-            steps = LONGEST * self.settings.full_steps
+            steps = LONGEST * max(self.settings.full_steps, default_steps(self.labelled))
         there = (self.clock.left() - LAST) / MARGIN - RUNGS * pace.validation
         return max(min(steps, int(there / pace.step)), 1)
 

@@ -53,7 +53,8 @@ def warn_of_few_steps(settings: Settings, limited: bool) -> None:
         limited: whether a limit on time made them short.
     """
     steps = settings.full_steps
-    if steps < FEWEST_STEPS:
+    # Where time is limited, candidates are compared after fewer steps than the winner is trained for in the end.
+    if steps < (FEWEST_STEPS // 2 if limited else FEWEST_STEPS):
         more = "time (--max-time)" if limited else "--steps"
         log.warning(
             "A training of %d steps is short: with few labels scores settle at some %d. Give more %s, or a smaller "

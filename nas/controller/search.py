@@ -143,19 +143,20 @@ class Search:
     def _plan(self, pool: Pool) -> Paces | None:
         """Say how long the search will take, and fit it to a limit on time; return the paces that were measured."""
         settings, study = self.run.settings, self.study
-        budget = settings.budget - record.spent(study)
+        budget, searched = settings.budget - record.spent(study), is_open(self.space)
         if budget <= 0:
             return None
         paces = probe(pool, self.space, settings.seed, self.folds, self._is_allowed, self.clock)
         if paces is None:
             return None
         if not record.spent(study):
-            settings, self.folds = fitted(settings, paces, pool.slots, self.folds, self.clock, self.open_steps)
+            settings, self.folds = fitted(
+                settings, paces, pool.slots, self.folds, self.clock, self.open_steps, searched
+            )
             settings = self.run.settings = replace(settings, folds=self.folds)
             settings.write(self.run.folder)
             self._correct_record()
         rule = make_stopping(settings.stopping, settings.full_steps, settings.seed)
-        searched = is_open(self.space)
         self.estimate = estimate(settings, paces, pool.slots, rule, self.folds, budget, not searched, self.clock)
         baselines = len(self.space.baselines)
         if searched and self.estimate.candidates <= baselines and not record.spent(study):
@@ -343,9 +344,17 @@ class Search:
             stored = {contender.digest: contender.candidate for contender in entrants}
             scores = dict(zip(table["hash"], table["miou"], strict=True))
             best = {digest: stored[digest] for digest in finalists(table)}
-            where = run.final_checkpoint
-            full = FullSizeTraining(self.study, pool, settings, self.folds, where, provenance, self.clock)
-            return full.run(best, scores)
+            training = FullSizeTraining(
+                self.study,
+                pool,
+                settings,
+                self.folds,
+                run.final_checkpoint,
+                provenance,
+                self.clock,
+                len(data.labelled.images),
+            )
+            return training.run(best, scores)
         return FinalTraining(
             self.study,
             pool,

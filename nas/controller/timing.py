@@ -36,6 +36,10 @@ EXPLORING, RANKING = 0.4, 0.25
 AT_LEAST = 3
 """Full trainings of the cheapest candidate that the time for trying candidates should suffice for."""
 
+TRIED, STOPPED = 12, 0.35
+"""Candidates beside the baselines that a search should try, and the share of a full training that they take with early
+stopping."""
+
 FEWEST_FOLDS, FEWEST_STEPS = 2, 60
 """What folds and steps are never reduced below."""
 
@@ -169,8 +173,11 @@ def estimate(
     others = min(budget - len(known), 1 - len(known) if closed else LOOKED_AHEAD)
     share = expected_share(rule, max(others, 1), settings.seed)
 
+    # Baselines are stopped early where time is limited, but for the first.
+    first = sum(known) if clock.limit is None else max(min(known, default=0.0), share * sum(known))
+
     def parts(others: int) -> Estimate:
-        exploring = (sum(known) + others * each * share) / slots + (len(known) + others) * OVERHEAD
+        exploring = (first + others * each * share) / slots + (len(known) + others) * OVERHEAD
         # The few costly candidates of a space are seldom among its best.
         finals = [*known, *[usual] * min(others, settings.best)]
         again = [seconds for seconds in finals for _ in range(settings.repeats - 1)]
@@ -181,7 +188,7 @@ def estimate(
     there = found.exploring_ends(clock) - clock.spent()
     if found.exploring <= there:
         return found
-    fit = parts(max(int((there - sum(known) / slots) / (each * share / slots + OVERHEAD)), 0))
+    fit = parts(max(int((there - first / slots) / (each * share / slots + OVERHEAD)), 0))
     ranking = min(fit.ranking, max(fit.ranking_ends(clock) - fit.exploring_ends(clock), 0.0))
     final = min(fit.final, max(clock.left() - there - ranking - LAST, 0.0))
     # One candidate is trained in any case.
@@ -231,28 +238,35 @@ def expected_share(rule: StoppingRule, count: int, seed: int) -> float:
 
 
 def fitted(
-    settings: Settings, paces: Paces, slots: int, folds: int, clock: Clock, open_steps: bool
+    settings: Settings, paces: Paces, slots: int, folds: int, clock: Clock, open_steps: bool, searched: bool = True
 ) -> tuple[Settings, int]:
-    """Settings and folds with which a limited time suffices for a few full trainings.
+    """Settings and folds with which a limited time suffices for a search, or at least for a few full trainings.
 
-    Only what the user left open changes: first the folds, then the steps of a training.
+    Only what the user left open changes: first the folds, then the steps of a training, down to half of them for the
+    sake of more candidates. What is exported is trained for longer in the end.
 
     Args:
         open_steps: whether the user left the number of steps open.
+        searched: whether the space holds more than one candidate.
     """
     if clock.limit is None:
         return settings, folds
     there = EXPLORING * clock.limit * slots
-    wanted = [min([*paces.baselines, paces.candidate], key=lambda pace: pace.step)] * AT_LEAST
+    few = [min([*paces.baselines, paces.candidate], key=lambda pace: pace.step)] * AT_LEAST
+    drawn = max(min(TRIED, settings.budget - len(paces.baselines)), 0)
+    many = [*paces.baselines, *[paces.candidate] * drawn] if searched else few
+    share = STOPPED if searched and settings.stopping != "none" else 1.0
 
-    def needed(steps: int, folds: int) -> float:
+    def needed(wanted: list[Pace], steps: int, folds: int) -> float:
         return sum(pace.training(steps, EVALUATIONS, folds) for pace in wanted)
 
     steps = settings.full_steps
-    if settings.folds is None and folds > FEWEST_FOLDS and needed(steps, folds) > there:
+    if settings.folds is None and folds > FEWEST_FOLDS and share * needed(many, steps, folds) > there:
         folds = FEWEST_FOLDS
-    if open_steps and needed(steps, folds) > there:
-        steps = max(int(steps * there / needed(steps, folds)), FEWEST_STEPS)
+    if open_steps and (asked := share * needed(many, steps, folds)) > there:
+        steps = max(int(steps * there / asked), steps // 2, min(steps, FEWEST_STEPS))
+    if open_steps and (asked := needed(few, steps, folds)) > there:
+        steps = max(int(steps * there / asked), FEWEST_STEPS)
     return replace(settings, steps=steps), folds
 
 

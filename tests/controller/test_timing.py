@@ -88,12 +88,18 @@ def test_without_a_limit_nothing_ends_early() -> None:
 def test_a_short_limit_takes_folds_then_steps_but_only_what_was_left_open() -> None:
     enough = fitted(SETTINGS, PACES, 2, 3, clock(3600.0), open_steps=True)
     assert (enough[0].steps, enough[1]) == (90, 3)
-    # Three trainings of 36 s each on three folds, 24 s on two; two fifths of 2 x 100 s are there.
-    fewer_folds = fitted(SETTINGS, PACES, 2, 3, clock(100.0), open_steps=True)
+    # 13 trainings of 36 s each on three folds, 24 s on two, of which early stopping leaves .35; two fifths of 2 x 160 s
+    # are there.
+    fewer_folds = fitted(SETTINGS, PACES, 2, 3, clock(160.0), open_steps=True)
     assert (fewer_folds[0].steps, fewer_folds[1]) == (90, 2)
     shorter, folds = fitted(SETTINGS, PACES, 2, 3, clock(60.0), open_steps=True)
     assert folds == 2
     assert 60 <= shorter.full_steps < 90
+    # For the sake of more candidates not below half; for the sake of the first few, further.
+    halved, _ = fitted(SETTINGS, PACES, 2, 3, clock(95.0), open_steps=True)
+    assert halved.full_steps == pytest.approx(63, abs=1)
+    assert fitted(replace(SETTINGS, steps=900), PACES, 2, 0, clock(500.0), open_steps=True)[0].steps == 450
+    assert fitted(replace(SETTINGS, steps=900), PACES, 2, 0, clock(500.0), True, searched=False)[0].steps == 900
     asked = fitted(replace(SETTINGS, folds=3), PACES, 2, 3, clock(30.0), open_steps=False)
     assert (asked[0].steps, asked[1]) == (90, 3)
     assert fitted(SETTINGS, PACES, 2, 3, clock(None), open_steps=True) == (SETTINGS, 3)
