@@ -284,7 +284,7 @@ class Exploration:
         self._stopped.pop(trial.number, None)
         record.report(self.study, trial, message.step, message.value)
         passes = self.stopping.goes_on(record.first_number(trial), message.step, message.value)
-        # Without a limit on time a baseline is trained in full for the final table anyway: here the sampler learns from it.
+        # A baseline is trained in full for the final table anyway, unless time is short.
         goes_on = passes or (BASELINE in trial.user_attrs and self.settings.max_time is None)
         if not goes_on:
             self._stopped[trial.number] = message.step
