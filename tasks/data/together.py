@@ -13,7 +13,7 @@ from tqdm import tqdm
 from nas.wording import counted
 from tasks.data.copies import find_copies, group_copies
 from tasks.data.films import find_films
-from tasks.data.image_groups import GROUPS_FILE, in_groups, read_image_groups
+from tasks.data.image_groups import GROUPS_FILE, NAMED, grouped_by_file
 from tasks.data.items import FileItem
 from tasks.data.sets import Item, LeftOut, Pixels, units
 from tasks.data.splits import Division
@@ -38,6 +38,7 @@ class Together:
             them.
         given: the group that groups.csv gives, by name of the image.
         copies: how many images with masks show the picture of one before them, frames of one film aside.
+        notes: what groups.csv says, in a sentence; empty where there is no such file.
     """
 
     labelled: tuple[FileItem, ...]
@@ -46,6 +47,7 @@ class Together:
     same: Mapping[str, Sequence[str]]
     given: Mapping[str, str]
     copies: int
+    notes: tuple[str, ...] = ()
 
     def apart(self, splits: Division) -> tuple[Division, tuple[LeftOut, ...]]:
         """The splits without images to learn from that are copies of those to rank or test on, and with what is out.
@@ -116,12 +118,12 @@ class Together:
                     of.setdefault(self.given[item.name], set()).add(side)
         parted = [group for group, where in of.items() if len(where) > 1]
         if parted:
-            more = f" and {len(parted) - 5} more" if len(parted) > 5 else ""
+            more = f" and {len(parted) - NAMED} more" if len(parted) > NAMED else ""
             _log.warning(
                 "%s of %s are on both sides of the splits that the set declares: %s%s",
                 counted(len(parted), "group"),
                 GROUPS_FILE,
-                ", ".join(parted[:5]),
+                ", ".join(parted[:NAMED]),
                 more,
             )
 
@@ -138,11 +140,8 @@ def bring_together(labelled: Sequence[FileItem], extra: Sequence[FileItem], fold
     Raises:
         UserError: groups.csv cannot be read or does not fit the images.
     """
-    every = (*labelled, *extra)
-    given: dict[str, str] = {}
-    if (folder / GROUPS_FILE).is_file():
-        every = in_groups(every, read_image_groups(folder / GROUPS_FILE), str(folder / GROUPS_FILE))
-        given = {item.name: item.group for item in every if item.group is not None}
+    every, notes = grouped_by_file((*labelled, *extra), folder / GROUPS_FILE)
+    given = {item.name: item.group for item in every if item.group is not None}
     pictures = thumbnails(every, bar)
     count = len(labelled)
     known = find_films(every[:count], pictures[:count])
@@ -167,6 +166,7 @@ def bring_together(labelled: Sequence[FileItem], extra: Sequence[FileItem], fold
         same,
         given,
         len({other for _, other in copies}),
+        notes,
     )
 
 
