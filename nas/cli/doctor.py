@@ -74,11 +74,12 @@ def _page(seen: Examined, found: list[Finding], rows: list[tuple[str, str]], com
 
 
 def _estimate(seen: Examined, size: tuple[int, int]) -> str:
-    from nas.cli.estimate import estimate_search
+    from nas.cli.estimate import expected_time
 
     labelled = len(seen.splits["labelled"])
     ranked = labelled if seen.folds else len(seen.splits.get("validation", ()))
-    return f"at {size[0]}x{size[1]}, {estimate_search(size, len(seen.members.classes), labelled, ranked)}"
+    expected = expected_time(size, len(seen.members.classes), labelled, ranked, seen.folds)
+    return f"Default search at {size[0]}x{size[1]}, estimated from its baselines. {expected}"
 
 
 def _next(data: str, labels: str | None, unlabelled: str | None, size: tuple[int, int] | None) -> str:
