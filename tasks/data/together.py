@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -144,15 +144,16 @@ def bring_together(labelled: Sequence[FileItem], extra: Sequence[FileItem], fold
     given = {item.name: item.group for item in every if item.group is not None}
     pictures = thumbnails(every, bar)
     count = len(labelled)
-    known = find_films(every[:count], pictures[:count])
+    known = (*find_films(every[:count], pictures[:count]), *every[count:])
     pairs = find_copies(pictures)
-    copies = [(one, other) for one, other in pairs if other < count and not _in_one_film(known[one], known[other])]
+    copies = [(one, other) for one, other in pairs if not _in_one_film(known[one], known[other])]
     grouped = group_copies(known, copies)
-    if len({*units(grouped)}) < FEWEST <= len({*units(known)}):
+    shown = len({*units(grouped[:count])})
+    if shown < FEWEST <= len({*units(known[:count])}):
         _log.warning(
             "the images show %s only, so copies of one picture are on both sides of splits and scores say nothing: "
             "give the set other images",
-            counted(len({*units(grouped)}), "picture"),
+            counted(shown, "picture"),
         )
         grouped = known
     same: dict[str, list[str]] = {}
@@ -160,12 +161,12 @@ def bring_together(labelled: Sequence[FileItem], extra: Sequence[FileItem], fold
         same.setdefault(every[one].name, []).append(every[other].name)
         same.setdefault(every[other].name, []).append(every[one].name)
     return Together(
-        grouped,
-        tuple(replace(item, sequence=None) for item in every[count:]),
+        grouped[:count],
+        grouped[count:],
         dict(zip((item.name for item in every), pictures, strict=True)),
         same,
         given,
-        len({other for _, other in copies}),
+        len({other for _, other in copies if other < count}),
         notes,
     )
 
