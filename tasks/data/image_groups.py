@@ -52,7 +52,7 @@ def grouped_by_file(items: tuple[FileItem, ...], file: Path) -> tuple[tuple[File
         )
     groups = [item.group for item in found if item.group is not None]
     count = counted(len(set(groups)), "group")
-    return found, (f"{GROUPS_FILE} puts {len(groups)} of {counted(len(items), 'image')} into {count}",)
+    return found, (f"{len(groups)} of {counted(len(items), 'image')} are in {count}, by {GROUPS_FILE}",)
 
 
 def in_groups(

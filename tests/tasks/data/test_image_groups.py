@@ -74,9 +74,9 @@ def test_what_the_file_says_is_told_and_names_that_match_no_image(make_folder, w
     names = sorted(path.stem for path in (root / "images").iterdir())
     rows = [f"{name},site {place // 2}" for place, name in enumerate(names[:6])]
     (root / "groups.csv").write_text("\n".join(["image,site", *rows, "unlabelled/u,site 9"]))
-    note, unknown = "groups.csv puts 7 of 9 images into 4 groups", "not in this set"
+    note, unknown = "7 of 9 images are in 4 groups, by groups.csv", "not in this set"
     summary = load_data(f"folder:{root}", progress=False).summary
-    assert summary is not None and f"{note[:1].upper()}{note[1:]}." in summary.lines()
+    assert summary is not None and f"{note}." in summary.lines()
     assert not any(unknown in warning for warning in summary.warnings)
     with (root / "groups.csv").open("a") as file:
         file.write("".join(f"\nzz{n}.png,site 0" for n in (1, 2, 2, 3, 4, 5, 6, 7)))
