@@ -61,7 +61,7 @@ def command(
             folder = out if number == 0 else out / "unlabelled"
             click.echo(f"Page: {_page(seen, found, rows, command, folder)}")
     if working is not None and first.splits:
-        click.echo(facts_text([("time", _estimate(first, working))]) + "\n")
+        click.echo(facts_text([("time", _estimate(first, working, size is None))]) + "\n")
     click.echo(closing(wrong, command))
     return int(any(finding.severity != "note" for finding in wrong))
 
@@ -73,12 +73,21 @@ def _page(seen: Examined, found: list[Finding], rows: list[tuple[str, str]], com
     return write_page(seen, found, rows, command, out, overlay)
 
 
-def _estimate(seen: Examined, size: tuple[int, int]) -> str:
-    from nas.cli.estimate import estimate_search
+def _estimate(seen: Examined, size: tuple[int, int], suggested: bool) -> str:
+    """How long a default search takes, which compares candidates on smaller images where the size is open."""
+    from nas.cli.estimate import expected_time
+    from nas.pool.devices import visible_gpus
+    from nas.tasks.data.working_size import affordable, searched_pixels
 
     labelled = len(seen.splits["labelled"])
     ranked = labelled if seen.folds else len(seen.splits.get("validation", ()))
-    return f"at {size[0]}x{size[1]}, {estimate_search(size, len(seen.members.classes), labelled, ranked)}"
+    pixels = searched_pixels("cuda" if visible_gpus() else "cpu", size[0] * size[1])
+    small = affordable(size, pixels) if suggested else size
+    expected = expected_time(
+        size, None if small == size else small, len(seen.members.classes), labelled, ranked, seen.folds
+    )
+    at = f"{small[0]}x{small[1]}" + (f", the winner at {size[0]}x{size[1]}" if small != size else "")
+    return f"Default search at {at}, estimated from its baselines. {expected}"
 
 
 def _next(data: str, labels: str | None, unlabelled: str | None, size: tuple[int, int] | None) -> str:

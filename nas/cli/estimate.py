@@ -1,91 +1,83 @@
-"""What a default search of a set would take here, from a few real steps of a small network."""
+"""What a default search of a set would take here, from a few real steps of its baselines on noise."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["Estimate", "estimate_search"]
+if TYPE_CHECKING:
+    from nas.controller.timing import Pace
+    from nas.space import Recipe
+    from nas.tasks.data import FewLabelData
 
-PROBED = 6
+__all__ = ["expected_time"]
+
+MEASURED = 3
 """Steps that are timed, after one that is not."""
 
-GOES_ON = 0.26
-"""Share of a full training that a candidate takes on average if two thirds are stopped at a ninth, and at a third."""
+IMAGES = 8
+"""Images of noise that they are timed on."""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a default search would take.
-
-    Attributes:
-        step_seconds: one optimizer step of the baseline `fast`.
-        candidate_seconds: its full training, three validations included.
-        search_minutes: 200 candidates and the final ranking, if the others cost as much.
-        peak_gb: memory of all workers.
-        workers: processes that train at once.
-        steps: optimizer steps of a full training.
-    """
-
-    step_seconds: float
-    candidate_seconds: float
-    search_minutes: float
-    peak_gb: float
-    workers: int
-    steps: int
-
-    def __str__(self) -> str:
-        minutes = self.search_minutes
-        whole = f"{minutes / 60:.1f} h" if minutes > 90 else f"{max(1, round(minutes))} min"
-        return (
-            f"a step takes {self.step_seconds:.2g} s here, a full training of {self.steps} steps about "
-            f"{self.candidate_seconds:.0f} s, a default search of 200 candidates on {self.workers} "
-            f"{'worker' if self.workers == 1 else 'workers'} about {whole} and {self.peak_gb:.1f} GB"
-        )
-
-
-def estimate_search(size: tuple[int, int], classes: int, labelled: int, ranked: int) -> Estimate:
-    """Time a few steps of `fast` on noise at a size, and extrapolate them to a default search.
+def expected_time(
+    size: tuple[int, int], search_size: tuple[int, int] | None, classes: int, labelled: int, ranked: int, folds: int
+) -> str:
+    """Say how long a default search would take, in the words of the search itself.
 
     Args:
-        size: height and width.
+        size: height and width at which the winner is trained.
+        search_size: those at which candidates are compared, None for the same.
         classes: how many.
         labelled: images with labels, which decide the steps.
         ranked: images that each candidate is validated on.
+        folds: of the labelled images, 0 for none.
     """
-    import numpy as np
     import torch
 
+    from nas.controller.timing import Clock, Paces, estimate, plan_text
     from nas.pool.devices import cpu_count
     from nas.runs.settings import Settings
-    from nas.search_spaces.multitask import fast
+    from nas.search_spaces.multitask import space
+    from nas.stopping import make_stopping
+
+    settings = Settings("multitask.py", size=size, search_size=search_size).with_steps(labelled)
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    workers = gpus * settings.workers_per_gpu or cpu_count()
+    data = _noise(search_size or size, classes)
+    evaluated = ranked / max(folds, 1)
+    device = "cuda" if gpus else "cpu"
+    baselines = [baseline.candidate() for baseline in space.baselines]
+    paces = Paces(tuple(_pace(baseline, data, evaluated, device) for baseline in baselines), ())
+    rule = make_stopping(settings.stopping, settings.full_steps, settings.seed)
+    expected = estimate(settings, paces, workers, rule, folds, settings.budget, False, Clock())
+    return plan_text(settings, paces, expected, workers, folds, Clock())
+
+
+def _noise(size: tuple[int, int], classes: int) -> FewLabelData:
+    import numpy as np
+
     from nas.tasks.data import FewLabelData, ImageSet
-    from nas.training import Plan, train
 
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (8, *size, 3), np.uint8)
-    some = ImageSet(images, rng.integers(0, classes, (8, *size), np.uint8), tuple(map(str, range(8))))
-    names = tuple(map(str, range(classes)))
-    data = FewLabelData("noise", names, ((0, 0, 0),) * classes, some, ImageSet(images, None, some.names), some, some)
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    settings = Settings("multitask.py", data="folder:.").with_steps(labelled)
-    workers = gpus * settings.workers_per_gpu if gpus else cpu_count()
+    images = rng.integers(0, 256, (IMAGES, *size, 3), np.uint8)
+    masks = rng.integers(0, classes, (IMAGES, *size), np.uint8)
+    names, known = (tuple(map(str, range(count))) for count in (IMAGES, classes))
+    some = ImageSet(images, masks, names)
+    return FewLabelData("noise", known, ((0, 0, 0),) * classes, some, ImageSet(images, None, names), some, some)
+
+
+def _pace(candidate: Recipe, data: FewLabelData, evaluated: float, device: str) -> Pace:
+    """The pace of a candidate where an evaluation is of so many images."""
+    import torch
+
+    from nas.controller.timing import Pace
+    from nas.training import Plan, train
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a worker
     try:
-        device = "cuda" if gpus else "cpu"
-        train(fast, data, Plan(1, (1,), device=device))
-        trained = train(fast, data, Plan(PROBED, (PROBED,), device=device))
+        train(candidate, data, Plan(1, (), device=device))
+        trained = train(candidate, data, Plan(MEASURED, (MEASURED,), device=device))
     finally:
         torch.set_num_threads(threads)
-    validating = (trained.seconds - PROBED * trained.step_seconds) / len(some) * ranked
-    candidate = settings.full_steps * trained.step_seconds + 3 * validating
-    ranking = (settings.best + 3) * settings.repeats
-    minutes = (GOES_ON * settings.budget + ranking) * candidate / workers / 60
-    return Estimate(
-        trained.step_seconds,
-        candidate,
-        minutes,
-        workers * trained.peak_mb / 1000,
-        workers,
-        settings.full_steps,
-    )
+    evaluation = trained.seconds - MEASURED * trained.step_seconds
+    return Pace(trained.step_seconds, evaluation / len(data.validation) * evaluated, trained.peak_mb)

@@ -1,70 +1,94 @@
-"""Copies among images: the same picture under two names, also in another format, size or quality."""
+"""Copies among images: the same picture under two names, also in another format, size, quality or brightness."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
+import imagehash
 import numpy as np
+from PIL import Image
 
 from nas.tasks.data.items import FileItem
 from nas.tasks.data.joined import Joined
 from nas.tasks.data.sets import Pixels
-from nas.tasks.data.thumbnails import SIDE, difference
+from nas.tasks.data.thumbnails import SIDE
 
-__all__ = ["count_copies", "group_copies", "near_copies"]
+__all__ = ["find_copies", "group_copies"]
 
-ALIKE = 0.005
-"""Difference of thumbnails (see `difference`) up to which they show the same picture, if also ..."""
+HASH_SIDE = 16
+"""A hash has the square of this many bits: 256, since the usual 64 are alike by chance too often."""
+
+MOST_BITS = 32
+"""Bits in which the hashes of copies may differ; those of other photos differ in 60 or more (benchmarks/copies.py)."""
 
 SPOT = 24
-"""... nowhere, in no 1/32 of the height and width, do they differ by more grey levels than this."""
-
-FAINT = 0.03
-"""The same as `ALIKE` for pictures that differ by no more than rounding, a mean squared grey level of 1."""
+"""Grey levels by which copies may differ at most at any place (1/32 of the height and width)."""
 
 PLAIN = 2.0
-"""Standard deviation below which a picture shows too little to be recognised, as an empty sky."""
+"""Standard deviation of grey levels below which a picture shows too little to be recognised, as an empty sky."""
 
 CHUNK = 1024
 
 
-def near_copies(some: Pixels, others: Pixels) -> Iterator[tuple[int, int]]:
-    """Pairs of places, one in each of two stacks of thumbnails (N x 32 x 32), that show the same picture.
+def find_copies(pictures: Pixels) -> list[tuple[int, int]]:
+    """Find the pairs of thumbnails that show the same picture.
 
-    Other formats, sizes and qualities change a thumbnail by a grey level or two. Thumbnails are compared rather than
-    hashes made of them, since all pairs of some thousands take a second and a hash would need this check after it.
+    A perceptual hash finds candidates, whatever their brightness and contrast. It overlooks a small object that has
+    come or gone, so the thumbnails are compared place by place as well.
+
+    Args:
+        pictures: thumbnails, N x 32 x 32.
+
+    Returns:
+        Places of the two, the lower first, in order.
     """
-    columns = others.reshape(-1, SIDE * SIDE).astype(np.float32)
-    column_norms, column_variance = (columns**2).sum(1), columns.var(1)
-    for start in range(0, len(some), CHUNK):
-        rows = some[start : start + CHUNK].reshape(-1, SIDE * SIDE).astype(np.float32)
-        squares = (rows**2).sum(1)[:, None] + column_norms - 2 * rows @ columns.T
-        most = FAINT * (rows.var(1)[:, None] + column_variance + 1)
-        # The sum of large squares is rounded, so a little more is let through to the exact comparison.
-        for row, column in zip(*np.nonzero(squares <= (most + 1) * SIDE * SIDE), strict=True):
-            if _same(some[start + row], others[column]):
-                yield start + int(row), int(column)
+    signs = _hashes(pictures).astype(np.float32) * 2 - 1
+    fewest = HASH_SIDE**2 - 2 * MOST_BITS
+    found: list[tuple[int, int]] = []
+    for start in range(0, len(pictures), CHUNK):
+        alike = signs[start : start + CHUNK] @ signs.T >= fewest
+        for one, row in enumerate(alike, start):
+            others = one + 1 + np.flatnonzero(row[one + 1 :])
+            same = others[_same_everywhere(pictures[one], pictures[others])] if len(others) else others
+            found += [(one, int(other)) for other in same]
+    return found
 
 
-def _same(one: Pixels, other: Pixels) -> bool:
-    if min(one.std(), other.std()) < PLAIN:
-        return False
-    gap = np.abs(one.astype(np.int16) - other)
-    most = FAINT if (gap.astype(float) ** 2).mean() <= 1 else ALIKE
-    return bool(gap.max() <= SPOT and difference(one, other) <= most)
+def _hashes(pictures: Pixels) -> np.ndarray:
+    """A perceptual hash of each thumbnail: N x 256, bool."""
+    images = map(Image.fromarray, pictures)
+    hashes = [imagehash.phash(image, HASH_SIDE, SIDE // HASH_SIDE).hash.ravel() for image in images]
+    return np.array(hashes, bool).reshape(len(pictures), HASH_SIDE**2)
 
 
-def group_copies(items: Sequence[FileItem], pictures: Pixels) -> tuple[FileItem, ...]:
+def _same_everywhere(one: Pixels, others: Pixels) -> np.ndarray:
+    """Whether a thumbnail and each of N others are alike at every place, once brightness and contrast are the same."""
+    deviation = np.minimum(one.std(), others.std((1, 2)))
+    gap = np.abs(_standardized(one[None]) - _standardized(others)).max((1, 2)) * deviation
+    alike: np.ndarray = (gap <= SPOT) & (deviation >= PLAIN)
+    return alike
+
+
+def _standardized(pictures: Pixels) -> np.ndarray:
+    """Thumbnails with mean 0 and standard deviation 1."""
+    greys = pictures.astype(np.float32)
+    centred = greys - greys.mean((1, 2), keepdims=True)
+    standardized: np.ndarray = centred / np.maximum(greys.std((1, 2), keepdims=True), 1e-6)
+    return standardized
+
+
+def group_copies(items: Sequence[FileItem], copies: Sequence[tuple[int, int]]) -> tuple[FileItem, ...]:
     """The items with each other's copies in one `group`, joined with the groups that they are in already.
 
-    Neighbours in a film are alike anyway and stay as they are.
+    Args:
+        items: the images.
+        copies: pairs of places among them.
     """
     joined = Joined(len(items))
-    for one, other in near_copies(pictures, pictures):
-        if one < other and (items[one].sequence is None or items[one].sequence != items[other].sequence):
-            joined.join(one, other)
+    for pair in copies:
+        joined.join(*pair)
     of_group: dict[str, int] = {}
     for place, item in enumerate(items):
         if item.group is not None:
@@ -80,15 +104,3 @@ def group_copies(items: Sequence[FileItem], pictures: Pixels) -> tuple[FileItem,
             for place in places:
                 found[place] = replace(items[place], group=name)
     return tuple(found)
-
-
-def count_copies(items: Sequence[FileItem], pictures: Pixels) -> int:
-    """How many images show the picture of one before them, neighbours in a film aside."""
-    return len(
-        {
-            max(pair)
-            for pair in near_copies(pictures, pictures)
-            if pair[0] != pair[1]
-            and (items[pair[0]].sequence is None or items[pair[0]].sequence != items[pair[1]].sequence)
-        }
-    )

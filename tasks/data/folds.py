@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
 from nas.tasks.data.allot import deal, spread
-from nas.tasks.data.sets import FewLabelData, ImageSet
+from nas.tasks.data.rows import Rows
+from nas.tasks.data.sets import FewLabelData, ImageSet, Pixels
 
 __all__ = ["assign_folds", "fold"]
 
@@ -19,7 +21,8 @@ STARTS = 10
 def fold(data: FewLabelData, index: int, folds: int, seed: int) -> FewLabelData:
     """The training view of one fold: `labelled` holds the other folds, `validation` this one.
 
-    Images of a group (`data.groups`) are in one fold. The unlabelled and the test images are those of `data`.
+    Images of a group (`data.groups`) are in one fold, and unlabelled images of groups that are held out are left out.
+    The test images are those of `data`.
 
     Args:
         data: a data set; its `labelled` images are divided.
@@ -33,11 +36,15 @@ def fold(data: FewLabelData, index: int, folds: int, seed: int) -> FewLabelData:
     if not 0 <= index < folds:
         raise ValueError(f"there is no fold {index} of {folds}")
     mine = assign_folds(data, folds, seed) == index
+    held = {group for group, out in zip(data.groups, mine, strict=True) if out}
+    beside = np.array([group not in held for group in data.unlabelled_groups], bool)
     return replace(
         data,
         labelled=_part(data.labelled, ~mine),
+        unlabelled=data.unlabelled if beside.all() else _rows(data.unlabelled, beside),
         validation=_part(data.labelled, mine),
-        groups=tuple(group for group, held in zip(data.groups, mine, strict=True) if not held),
+        groups=_chosen(data.groups, ~mine),
+        unlabelled_groups=_chosen(data.unlabelled_groups, beside),
         folds=0,
     )
 
@@ -91,5 +98,14 @@ def _part(images: ImageSet, chosen: np.ndarray) -> ImageSet:
     return ImageSet(
         images.images[chosen],
         None if images.masks is None else images.masks[chosen],
-        tuple(name for name, taken in zip(images.names, chosen, strict=True) if taken),
+        _chosen(images.names, chosen),
     )
+
+
+def _rows(images: ImageSet, chosen: np.ndarray) -> ImageSet:
+    """The same of images without masks, of which there may be too many to copy."""
+    return ImageSet(cast(Pixels, Rows(images.images, np.flatnonzero(chosen))), None, _chosen(images.names, chosen))
+
+
+def _chosen(names: tuple[str, ...], chosen: np.ndarray) -> tuple[str, ...]:
+    return tuple(name for name, taken in zip(names, chosen, strict=True) if taken)

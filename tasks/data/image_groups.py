@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -11,10 +12,16 @@ from nas.errors import UserError
 from nas.tasks.data.files import IMAGE_SUFFIXES
 from nas.tasks.data.items import FileItem
 from nas.tasks.data.texts import one_form, read_text
+from nas.wording import counted
 
-__all__ = ["GROUPS_FILE", "in_groups", "read_image_groups"]
+__all__ = ["GROUPS_FILE", "NAMED", "grouped_by_file", "in_groups", "read_image_groups"]
+
+_log = logging.getLogger(__name__)
 
 GROUPS_FILE = "groups.csv"
+
+NAMED = 5
+"""Images or groups that a warning names."""
 
 _IMAGE_COLUMNS = ("image", "images", "file", "filename", "file_name", "name", "stem", "path", "photo")
 _GROUP_COLUMNS = (
@@ -23,23 +30,54 @@ _GROUP_COLUMNS = (
 )
 
 
-def in_groups(items: Sequence[FileItem], groups: Sequence[tuple[str, str]], where: str) -> tuple[FileItem, ...]:
-    """The items, each with the group that the rows (image, group) give it.
+def grouped_by_file(items: tuple[FileItem, ...], file: Path) -> tuple[tuple[FileItem, ...], tuple[str, ...]]:
+    """The items, each with its group of groups.csv, and what the file says in a sentence; as they are without a file.
+
+    A warning counts the images that the file names and that are no item.
+
+    Raises:
+        UserError: the file cannot be read or does not fit the images.
+    """
+    if not file.is_file():
+        return items, ()
+    found, unknown = in_groups(items, read_image_groups(file), str(file))
+    if unknown:
+        more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
+        _log.warning(
+            "%s names %s not in this set: %s%s; correct the names, or remove their rows",
+            GROUPS_FILE,
+            "1 image that is" if len(unknown) == 1 else f"{len(unknown)} images that are",
+            ", ".join(unknown[:NAMED]),
+            more,
+        )
+    groups = [item.group for item in found if item.group is not None]
+    count = counted(len(set(groups)), "group")
+    return found, (f"{len(groups)} of {counted(len(items), 'image')} are in {count}, by {GROUPS_FILE}",)
+
+
+def in_groups(
+    items: Sequence[FileItem], groups: Sequence[tuple[str, str]], where: str
+) -> tuple[tuple[FileItem, ...], tuple[str, ...]]:
+    """The items, each with the group that the rows (image, group) give it, and the images of rows that are no item.
 
     Raises:
         UserError: a row names several images, or an image is in two groups.
     """
     find = _Finder(items, where)
     group_of: dict[str, str] = {}
+    unknown: list[str] = []
     for image, group in groups:
         name = find(image)
-        if name is not None and group_of.setdefault(name, group) != group:
+        if name is None:
+            unknown.append(image)
+        elif group_of.setdefault(name, group) != group:
             raise UserError(f"{where}: {image} is in {group_of[name]} and in {group}: an image belongs to one group")
     if groups and not group_of:
         raise UserError(f"{where}: no row names an image of this set; the first of {len(groups)} names {groups[0][0]}")
-    return tuple(
+    grouped = tuple(
         replace(item, group=group_of[item.name], sequence=None) if item.name in group_of else item for item in items
     )
+    return grouped, tuple(dict.fromkeys(unknown))
 
 
 def read_image_groups(path: Path) -> tuple[tuple[str, str], ...]:

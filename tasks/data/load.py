@@ -29,7 +29,7 @@ from nas.tasks.data.readers import (
 from nas.tasks.data.scenes import read_scenes
 from nas.tasks.data.sets import VOID, FewLabelData, ImageSet, Item, LeftOut, Source
 from nas.tasks.data.sets import units as units_of
-from nas.tasks.data.splits import check_disjoint, undivided, without_ranking
+from nas.tasks.data.splits import check_disjoint, left_out, undivided, without_ranking
 from nas.tasks.data.summary import summarize
 from nas.tasks.data.working_size import affordable
 from nas.wording import counted
@@ -163,6 +163,7 @@ def _load(
     if folds:
         sets["validation"] = sets["labelled"]
     _check_labels(source.name, sets)
+    groups, beside = _groups(splits["labelled"], () if other else splits["unlabelled"])
     name = f"{source.name} -> {target.name}" if other else source.name
     data = FewLabelData(
         name,
@@ -175,7 +176,8 @@ def _load(
         shifted=other,
         taken=taken,
         native=native,
-        groups=units_of(splits["labelled"]),
+        groups=groups,
+        unlabelled_groups=tuple(beside[name] for name in sets["unlabelled"].names) if beside else (),
         folds=folds,
         scale=target.scale,
     )
@@ -223,10 +225,9 @@ def divide(
     named = {item.name for item in few}
     ranked = source.validation if holdout and not other else ()
     taken = tuple(item.name for item in ranked if item.name in named)
-    rest = target.pool if other else tuple(item for item in source.pool if item.name not in named)
     splits: dict[str, tuple[Item, ...]] = {
         "labelled": few,
-        "unlabelled": (*rest, *target.extra),
+        "unlabelled": (*target.pool, *target.extra) if other else _unlabelled(source, few),
         "validation": _not_labelled(source, taken) if taken else target.validation,
         "test": target.test,
     }
@@ -257,7 +258,7 @@ def _with_folds(
         return source, choose(source), 0
     whole = undivided(source) if not source.ranking_declared else _ranking_unlabelled(source)
     few = choose(whole)
-    units = len(set(units_of(few)))
+    units = len(set(_groups(few, _unlabelled(whole, few))[0]))
     if folds is None:
         # A single film is cut in time instead.
         return (whole, few, min(FOLDS, units)) if units > 1 else (source, choose(source), 0)
@@ -267,6 +268,18 @@ def _with_folds(
             + (f"give {units} or fewer" if units > 1 else "folds need two, of other patients, sites or films")
         )
     return whole, few, folds
+
+
+def _unlabelled(source: Source, few: Sequence[Item]) -> tuple[Item, ...]:
+    """What may be learnt from without labels where `few` are labelled."""
+    return (*left_out(source.pool, few), *source.extra)
+
+
+def _groups(few: Sequence[Item], unlabelled: Sequence[Item]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The group of each labelled item, and those of the unlabelled ones by name; an item of either may link others."""
+    groups = units_of((*few, *unlabelled))
+    names = (item.name for item in unlabelled)
+    return groups[: len(few)], dict(zip(names, groups[len(few) :], strict=True))
 
 
 def _ranking_unlabelled(source: Source) -> Source:

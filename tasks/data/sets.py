@@ -44,7 +44,7 @@ class ImageSet:
     """Images of one size, in memory or mapped from disk.
 
     Attributes:
-        images: RGB, N x H x W x 3 uint8.
+        images: RGB, N x H x W x 3 uint8; `nas.tasks.data.rows.Rows` of such an array where a fold leaves some out.
         masks: class indices, N x H x W uint8, 255 where void; None where there are no labels.
         names: one name an image, unique within a set.
     """
@@ -85,6 +85,7 @@ class FewLabelData:
         native: height and width of the first image of the set to be predicted, before it is resized.
         groups: the group of each labelled image, in order; images of one group stay on one side of every split. An
             image that stands alone is a group by its own name. Given none, all stand alone.
+        unlabelled_groups: the same of the unlabelled images.
         folds: how many folds of the labelled images candidates are ranked on (see `nas.tasks.data.folds`); `validation`
             is `labelled` then. 0 for a ranking split of its own.
         scale: how images of more than 8 bits a channel were brought to 8; prediction does it alike.
@@ -102,6 +103,7 @@ class FewLabelData:
     taken: tuple[str, ...] = ()
     native: tuple[int, int] | None = None
     groups: tuple[str, ...] = ()
+    unlabelled_groups: tuple[str, ...] = ()
     folds: int = 0
     scale: PixelScale = EIGHT_BITS
     summary: Summary | None = field(default=None, compare=False)
@@ -109,8 +111,14 @@ class FewLabelData:
     def __post_init__(self) -> None:
         if not self.groups:
             object.__setattr__(self, "groups", self.labelled.names)
-        if len(self.groups) != len(self.labelled):
-            raise ValueError(f"{len(self.groups)} groups do not fit {len(self.labelled)} labelled images")
+        if not self.unlabelled_groups:
+            object.__setattr__(self, "unlabelled_groups", self.unlabelled.names)
+        for kind, groups, images in (
+            ("labelled", self.groups, self.labelled),
+            ("unlabelled", self.unlabelled_groups, self.unlabelled),
+        ):
+            if len(groups) != len(images):
+                raise ValueError(f"{len(groups)} groups do not fit {len(images)} {kind} images")
 
     @property
     def size(self) -> tuple[int, int]:

@@ -70,6 +70,7 @@ class SharedData:
             taken=tuple(text["taken"]),
             native=None if text["native"] is None else (text["native"][0], text["native"][1]),
             groups=tuple(text["groups"]),
+            unlabelled_groups=tuple(text["unlabelled_groups"]),
             folds=text["folds"],
             scale=PixelScale.from_json(text["scale"]),
         )
@@ -100,6 +101,7 @@ def shared(data: FewLabelData, cache_gb: float = 4.0, folder: Path | None = None
             "native": data.native,
             "palette": data.palette,
             "groups": data.groups,
+            "unlabelled_groups": data.unlabelled_groups,
             "folds": data.folds,
             "scale": data.scale.to_json(),
             "parts": [next(i for i, each in enumerate(sets) if each is getattr(data, part)) for part in _PARTS],

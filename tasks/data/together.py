@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from nas.tasks.data.copies import count_copies, group_copies, near_copies
+from nas.tasks.data.copies import find_copies, group_copies
 from nas.tasks.data.films import find_films
-from nas.tasks.data.image_groups import GROUPS_FILE, in_groups, read_image_groups
+from nas.tasks.data.image_groups import GROUPS_FILE, NAMED, grouped_by_file
 from nas.tasks.data.items import FileItem
 from nas.tasks.data.sets import Item, LeftOut, Pixels, units
 from nas.tasks.data.splits import Division
@@ -35,15 +34,20 @@ class Together:
     Attributes:
         labelled, extra: the items.
         pictures: a thumbnail of each by name.
+        same: names of the images that show the same picture, by name of the image; neighbouring frames may be among
+            them.
         given: the group that groups.csv gives, by name of the image.
-        copies: how many images with masks show the picture of another.
+        copies: how many images with masks show the picture of one before them, frames of one film aside.
+        notes: what groups.csv says, in a sentence; empty where there is no such file.
     """
 
     labelled: tuple[FileItem, ...]
     extra: tuple[FileItem, ...]
-    pictures: dict[str, Pixels]
-    given: dict[str, str]
+    pictures: Mapping[str, Pixels]
+    same: Mapping[str, Sequence[str]]
+    given: Mapping[str, str]
     copies: int
+    notes: tuple[str, ...] = ()
 
     def apart(self, splits: Division) -> tuple[Division, tuple[LeftOut, ...]]:
         """The splits without images to learn from that are copies of those to rank or test on, and with what is out.
@@ -97,9 +101,13 @@ class Together:
 
     def _without_copies(self, some: Sequence[Any], held: Sequence[Item]) -> tuple[Any, ...]:
         """The items that show no picture of the held ones; frames of one film do not count as copies."""
-        pairs = near_copies(_stack(self.pictures, some), _stack(self.pictures, held))
-        lost = {one for one, other in pairs if not _related(some[one], held[other])}
-        return tuple(item for place, item in enumerate(some) if place not in lost)
+        by_name = {item.name: item for item in held}
+
+        def copied(item: Item) -> bool:
+            others = (by_name[name] for name in self.same.get(item.name, ()) if name in by_name)
+            return not all(_in_one_film(item, other) for other in others)
+
+        return tuple(item for item in some if not copied(item))
 
     def _tell_of_parted_groups(self, splits: Division) -> None:
         sides = {"learn from": splits.pool, "rank on": splits.validation, "test on": splits.test}
@@ -110,12 +118,12 @@ class Together:
                     of.setdefault(self.given[item.name], set()).add(side)
         parted = [group for group, where in of.items() if len(where) > 1]
         if parted:
-            more = f" and {len(parted) - 5} more" if len(parted) > 5 else ""
+            more = f" and {len(parted) - NAMED} more" if len(parted) > NAMED else ""
             _log.warning(
                 "%s of %s are on both sides of the splits that the set declares: %s%s",
                 counted(len(parted), "group"),
                 GROUPS_FILE,
-                ", ".join(parted[:5]),
+                ", ".join(parted[:NAMED]),
                 more,
             )
 
@@ -132,35 +140,36 @@ def bring_together(labelled: Sequence[FileItem], extra: Sequence[FileItem], fold
     Raises:
         UserError: groups.csv cannot be read or does not fit the images.
     """
-    every = (*labelled, *extra)
-    given: dict[str, str] = {}
-    if (folder / GROUPS_FILE).is_file():
-        every = in_groups(every, read_image_groups(folder / GROUPS_FILE), str(folder / GROUPS_FILE))
-        given = {item.name: item.group for item in every if item.group is not None}
+    every, notes = grouped_by_file((*labelled, *extra), folder / GROUPS_FILE)
+    given = {item.name: item.group for item in every if item.group is not None}
     pictures = thumbnails(every, bar)
     count = len(labelled)
-    known = find_films(every[:count], pictures[:count])
-    grouped = group_copies(known, pictures[:count])
-    if len({*units(grouped)}) < FEWEST <= len({*units(known)}):
+    known = (*find_films(every[:count], pictures[:count]), *every[count:])
+    pairs = find_copies(pictures)
+    copies = [(one, other) for one, other in pairs if not _in_one_film(known[one], known[other])]
+    grouped = group_copies(known, copies)
+    shown = len({*units(grouped[:count])})
+    if shown < FEWEST <= len({*units(known[:count])}):
         _log.warning(
             "the images show %s only, so copies of one picture are on both sides of splits and scores say nothing: "
             "give the set other images",
-            counted(len({*units(grouped)}), "picture"),
+            counted(shown, "picture"),
         )
         grouped = known
+    same: dict[str, list[str]] = {}
+    for one, other in pairs:
+        same.setdefault(every[one].name, []).append(every[other].name)
+        same.setdefault(every[other].name, []).append(every[one].name)
     return Together(
-        grouped,
-        tuple(replace(item, sequence=None) for item in every[count:]),
+        grouped[:count],
+        grouped[count:],
         dict(zip((item.name for item in every), pictures, strict=True)),
+        same,
         given,
-        count_copies(known, pictures[:count]),
+        len({other for _, other in copies if other < count}),
+        notes,
     )
 
 
-def _stack(pictures: dict[str, Pixels], items: Sequence[Item]) -> Pixels:
-    return np.stack([pictures[item.name] for item in items]) if items else np.zeros((0, 32, 32), np.uint8)
-
-
-def _related(one: Item, other: Item) -> bool:
-    """Whether two items are the same, or frames of one film."""
-    return one.name == other.name or (one.sequence is not None and one.sequence == other.sequence)
+def _in_one_film(one: Item, other: Item) -> bool:
+    return one.sequence is not None and one.sequence == other.sequence

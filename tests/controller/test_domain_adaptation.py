@@ -45,6 +45,7 @@ def test_every_method_is_ranked_on_the_target(data: FewLabelData, name: str) -> 
         data,
         **{split: few(getattr(data, split)) for split in ("labelled", "unlabelled", "validation", "test")},
         groups=(),
+        unlabelled_groups=(),
     )
     recipe = Recipe(
         encoder=Encoder((Stage(Plain(convs=1), 6), Stage(Plain(convs=1), 8))),

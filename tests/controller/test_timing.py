@@ -99,7 +99,7 @@ def test_a_short_limit_takes_folds_then_steps_but_only_what_was_left_open() -> N
     halved, _ = fitted(SETTINGS, PACES, 2, 3, clock(95.0), open_steps=True)
     assert halved.full_steps == pytest.approx(63, abs=1)
     assert fitted(replace(SETTINGS, steps=900), PACES, 2, 0, clock(200.0), open_steps=True)[0].steps == 450
-    assert fitted(replace(SETTINGS, steps=900), PACES, 2, 0, clock(200.0), True, searched=False)[0].steps == 516
+    assert fitted(replace(SETTINGS, steps=900), PACES, 2, 0, clock(200.0), True, searched=False)[0].steps == 504
     asked = fitted(replace(SETTINGS, folds=3), PACES, 2, 3, clock(30.0), open_steps=False)
     assert (asked[0].steps, asked[1]) == (90, 3)
     assert fitted(SETTINGS, PACES, 2, 3, clock(None), open_steps=True) == (SETTINGS, 3)

@@ -63,13 +63,13 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     )
     extra = bare | {f"unlabelled/{name}": image for name, image in _tree(path, _UNLABELLED, optional=True).items()}
     files = understand_files(items, list(extra.values()), f"folder:{path}", progress)
-    for note in (notes := (*meaning.notes, *files.notes)):
-        _log.info("folder:%s: %s", path.name, note)
     for warning in (*meaning.warnings, *files.warnings):
         _log.warning("%s", warning)
     unlabelled = tuple(FileItem(name, image, scale=files.scale) for name, image in extra.items())
     with progress_bar(len(items) + len(unlabelled), f"folder:{path.name} images", progress) as bar:
         together = bring_together(files.items, unlabelled, path, bar)
+    for note in (notes := (*meaning.notes, *files.notes, *together.notes)):
+        _log.info("folder:%s: %s", path.name, note)
     by_name: dict[str, Item] = {item.name: item for item in together.labelled}
     declared = _declared(path / "splits", by_name | {item.name: item for item in together.extra if item.name in bare})
     cut = len(declared) == 1

@@ -1,4 +1,4 @@
-"""The same picture under two names is on one side of every split, whatever its format, size and quality."""
+"""The same picture under two names is on one side of every split, whatever its format, size, quality and brightness."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nas.tasks.data import load_data
-from nas.tasks.data.copies import near_copies
+from nas.tasks.data.copies import find_copies
 
 
 def photo(seed: int) -> np.ndarray:
@@ -20,18 +20,21 @@ def photo(seed: int) -> np.ndarray:
 
 
 CHANGES = {
-    "bytes": (".png", 1.0, []),
-    "jpeg": (".jpg", 1.0, [cv2.IMWRITE_JPEG_QUALITY, 40]),
-    "webp": (".webp", 1.0, [cv2.IMWRITE_WEBP_QUALITY, 50]),
-    "half": (".png", 0.5, []),
-    "half jpeg": (".jpg", 0.5, [cv2.IMWRITE_JPEG_QUALITY, 60]),
-    "larger": (".png", 1.7, []),
+    "bytes": (".png", 1.0, 1.0, []),
+    "jpeg": (".jpg", 1.0, 1.0, [cv2.IMWRITE_JPEG_QUALITY, 40]),
+    "webp": (".webp", 1.0, 1.0, [cv2.IMWRITE_WEBP_QUALITY, 50]),
+    "half": (".png", 0.5, 1.0, []),
+    "half jpeg": (".jpg", 0.5, 1.0, [cv2.IMWRITE_JPEG_QUALITY, 60]),
+    "larger": (".png", 1.7, 1.0, []),
+    "darker": (".png", 1.0, 0.6, []),
+    "brighter jpeg": (".jpg", 0.9, 1.15, [cv2.IMWRITE_JPEG_QUALITY, 80]),
 }
+"""How a copy is written: suffix, factors of its size and its brightness, options of the format."""
 
 
 def write(root: Path, name: str, seed: int, change: str = "bytes", mask: bool = True, under: str = "images") -> None:
-    suffix, scale, options = CHANGES[change]
-    pixels = photo(seed)
+    suffix, scale, brightness, options = CHANGES[change]
+    pixels = cv2.convertScaleAbs(photo(seed), alpha=brightness)
     if scale != 1:
         pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     for folder in (under, "masks"):
@@ -59,18 +62,41 @@ def test_copies_stay_on_one_side(tmp_path: Path, change: str) -> None:
     assert any("copies of another image: 14" in line for line in data.summary.lines())
 
 
+def small(picture: np.ndarray) -> np.ndarray:
+    return cv2.resize(picture, (32, 32), interpolation=cv2.INTER_AREA)
+
+
 def test_other_photos_and_empty_ones_are_no_copies() -> None:
-    pictures = np.stack([cv2.resize(photo(seed)[..., 0], (32, 32), interpolation=cv2.INTER_AREA) for seed in range(60)])
+    pictures = np.stack([small(photo(seed)[..., 0]) for seed in range(60)])
     dark = np.random.default_rng(0).poisson(1.5, (60, 32, 32)).astype(np.uint8)  # dim images with nothing in common
-    for some in (pictures, dark, np.zeros((5, 32, 32), np.uint8)):
-        assert [pair for pair in near_copies(some, some) if pair[0] != pair[1]] == []
+    for some in (pictures, dark, np.zeros((5, 32, 32), np.uint8), np.zeros((0, 32, 32), np.uint8)):
+        assert find_copies(some) == []
+
+
+def test_pairs_are_those_of_the_same_picture() -> None:
+    pictures = [small(photo(seed)[..., 0]) for seed in (0, 1, 0, 2, 1, 0)]
+    assert find_copies(np.stack(pictures)) == [(0, 2), (0, 5), (1, 4), (2, 5)]
 
 
 def test_the_same_place_with_something_else_in_it_is_no_copy() -> None:
-    picture = cv2.resize(photo(0)[..., 0], (32, 32), interpolation=cv2.INTER_AREA)
+    picture = small(photo(0)[..., 0])
     other = picture.copy()
     other[10:13, 10:13] += 60
-    assert not list(near_copies(picture[None], other[None]))
+    assert find_copies(np.stack([picture, other])) == []
+
+
+def test_slides_under_one_lamp_are_no_copies() -> None:
+    # The lamp makes all of them nearly the same, pixel by pixel; what differs is a few small cells.
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[-1:1:128j, -1:1:128j]
+    slides = []
+    for _ in range(40):
+        slide = 200 * np.exp(-(x**2 + y**2))
+        for across, down in rng.uniform(-0.9, 0.9, (8, 2)):
+            slide -= 20 * np.exp(-((x - across) ** 2 + (y - down) ** 2) / 0.005)
+        slides.append(small(np.clip(slide + rng.normal(0, 3, slide.shape), 0, 255).astype(np.uint8)))
+    assert np.corrcoef([slide.ravel() for slide in slides]).min() > 0.98
+    assert find_copies(np.stack(slides)) == []
 
 
 def test_copies_in_declared_splits_are_not_learnt_from(tmp_path: Path, caplog) -> None:

@@ -218,6 +218,13 @@ def smaller_copy_in_another_split(root: Path) -> None:
     write_mask(root / "masks/test/c.png", blocks(14, size=(90, 120)))
 
 
+def brighter_copy_in_another_split(root: Path) -> None:
+    (root / "images/test/c.png").unlink()
+    image = Image.open(root / "images/train/c.png").point(lambda grey: 0.8 * grey + 30)
+    image.resize((112, 84)).save(root / "images/test/c.jpg", quality=90)
+    write_mask(root / "masks/test/c.png", blocks(14, size=(84, 112)))
+
+
 def copy_in_one_split(root: Path) -> None:
     shutil.copy(root / "images/train/c.png", root / "images/train/b.png")
 
@@ -277,6 +284,7 @@ def nothing_but_specks(root: Path) -> None:
         (mostly_void, "warning", "of all pixels are void", ""),
         (copy_in_another_split, "warning", "1 picture there twice", "images/test/c.png"),
         (smaller_copy_in_another_split, "warning", "1 picture there twice", "images/test/c.jpg"),
+        (brighter_copy_in_another_split, "warning", "1 picture there twice", "images/test/c.jpg"),
         (copy_in_one_split, "warning", "1 picture there twice", "images/train/b.png"),
         (neighbouring_frames, "warning", "1 pair of nearly the same view", "images/test/c.png (test)"),
         (one_deep_image, "warning", "1 image of more than 8 bits a channel and 15 of 8", "images/train/c.png"),

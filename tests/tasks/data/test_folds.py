@@ -6,14 +6,18 @@ import multiprocessing
 from dataclasses import replace
 from itertools import product
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nas.errors import UserError
+from nas.search_spaces.multitask import fast
+from nas.tasks import Denoising, MeanTeacher
 from nas.tasks.data import FewLabelData, ImageSet, SharedData, fold, load_data, shared
 from nas.tasks.data.folds import assign_folds
+from nas.training import Plan, train_folds
 
 
 def make_data(presence: np.ndarray, groups: list[str] | None = None) -> FewLabelData:
@@ -174,3 +178,52 @@ def test_groups_travel_with_the_labelled_images(make_folder) -> None:
     # Classes made of others keep the groups.
     merged = load_data(f"folder:{root}", progress=False, group_classes={"a": ["0"], "b": ["1", "2"]})
     assert replace(merged).groups == data.groups
+
+
+def test_unlabelled_images_of_a_held_out_group_are_left_out_of_its_fold(make_folder, write_image) -> None:
+    root = make_folder(12)
+    for n in range(6):
+        write_image(root / "unlabelled" / f"u{n}.png", seed=100 + n)
+    names = sorted(path.stem for path in (root / "images").iterdir())
+    of = {name: f"site {place % 6}" for place, name in enumerate(names)}
+    of |= {f"unlabelled/u{n}": f"site {n}" for n in range(5)}
+    (root / "groups.csv").write_text("\n".join(["image,site", *(",".join(row) for row in of.items())]))
+    with shared(load_data(f"folder:{root}", folds=3, progress=False)) as handle:
+        data = handle.open()
+        everyone = dict(zip(data.unlabelled.names, data.unlabelled.images, strict=True))
+        for index in range(3):
+            view = fold(data, index, 3, 0)
+            held = {of[name] for name in view.validation.names}
+            beside = [name for name in everyone if of.get(name) not in held]
+            assert held and list(view.unlabelled.names) == beside and "unlabelled/u5" in beside
+            assert [group.removeprefix("group ") for group in view.unlabelled_groups] == [of.get(n, n) for n in beside]
+            np.testing.assert_array_equal(view.unlabelled.images, [everyone[name] for name in beside])
+            order = np.arange(len(beside))[::-1]
+            np.testing.assert_array_equal(view.unlabelled.images[order], [everyone[name] for name in beside[::-1]])
+        assert sum(len(fold(data, index, 3, 0).unlabelled) for index in range(3)) < 3 * len(everyone)
+
+
+def test_a_copy_without_a_mask_is_left_out_of_the_fold_that_holds_the_image_out(make_folder) -> None:
+    root = make_folder(12, size=(48, 64))
+    (root / "unlabelled").mkdir()
+    for path in (root / "images").iterdir():
+        cv2.imwrite(str(root / "unlabelled" / path.name), cv2.convertScaleAbs(cv2.imread(str(path)), alpha=0.8))
+    data = load_data(f"folder:{root}", folds=3, progress=False)
+    assert {f"unlabelled/{name}" for name in data.labelled.names} == set(data.unlabelled.names)
+    for index in range(3):
+        view = fold(data, index, 3, 0)
+        assert set(view.unlabelled.names) == {f"unlabelled/{name}" for name in view.labelled.names}
+
+
+def test_a_fold_without_some_unlabelled_images_is_trained_on(make_folder, write_image) -> None:
+    root = make_folder(9)
+    for n in range(4):
+        write_image(root / "unlabelled" / f"u{n}.png", seed=100 + n)
+    names = sorted(path.stem for path in (root / "images").iterdir())
+    rows = [f"{name},site {place % 3}" for place, name in enumerate(names)]
+    (root / "groups.csv").write_text("\n".join([*rows, *(f"u{n},site {n % 2}" for n in range(4))]))
+    data = load_data(f"folder:{root}", folds=2, size=(16, 16), progress=False)
+    views = [fold(data, index, 2, 0) for index in range(2)]
+    assert {len(view.unlabelled) for view in views} & {0, 2}
+    recipe = replace(fast, method=MeanTeacher(), pretext=(Denoising(),), labelled_batch=2, unlabelled_batch=2)
+    assert train_folds(recipe, views, Plan(2, (2,))).steps == 2

@@ -8,6 +8,8 @@ import pytest
 
 from nas.errors import UserError
 from nas.tasks.data import load_data
+from nas.tasks.data.doctor import examine, findings
+from nas.tasks.data.doctor.text import facts
 from nas.tasks.data.image_groups import in_groups, read_image_groups
 from nas.tasks.data.items import FileItem
 
@@ -54,7 +56,7 @@ def test_images_are_named_as_in_lists() -> None:
     items = [FileItem(name, Path(f"{name}.png")) for name in ("train/aa", "train/ab", "test/aa", "test/é")]
 
     def grouped(*rows: tuple[str, str]) -> list[str | None]:
-        return [item.group for item in in_groups(items, rows, "groups.csv")]
+        return [item.group for item in in_groups(items, rows, "groups.csv")[0]]
 
     assert grouped(("train\\aa.png", "p"), ("ab", "q")) == ["p", "q", None, None]
     assert grouped(("C:\\data\\images\\test\\aa.PNG", "p"), ("e\u0301.png", "q")) == [None, None, "p", "q"]
@@ -64,6 +66,26 @@ def test_images_are_named_as_in_lists() -> None:
         grouped(("ab", "p"), ("ab.png", "q"))
     with pytest.raises(UserError, match="no row names an image of this set; the first of 1 names zz"):
         grouped(("zz", "p"))
+
+
+def test_what_the_file_says_is_told_and_names_that_match_no_image(make_folder, write_image) -> None:
+    root = make_folder(8)
+    write_image(root / "unlabelled" / "u.png", seed=100)
+    names = sorted(path.stem for path in (root / "images").iterdir())
+    rows = [f"{name},site {place // 2}" for place, name in enumerate(names[:6])]
+    (root / "groups.csv").write_text("\n".join(["image,site", *rows, "unlabelled/u,site 9"]))
+    note, unknown = "7 of 9 images are in 4 groups, by groups.csv", "not in this set"
+    summary = load_data(f"folder:{root}", progress=False).summary
+    assert summary is not None and f"{note}." in summary.lines()
+    assert not any(unknown in warning for warning in summary.warnings)
+    with (root / "groups.csv").open("a") as file:
+        file.write("".join(f"\nzz{n}.png,site 0" for n in (1, 2, 2, 3, 4, 5, 6, 7)))
+    warning = f"groups.csv names 7 images that are {unknown}: zz1.png, zz2.png, zz3.png, zz4.png, zz5.png and 2 more"
+    seen = examine(f"folder:{root}")
+    assert ("read", note) in facts(seen)
+    assert [found.severity for found in findings(seen) if warning in found.what] == ["warning"]
+    summary = load_data(f"folder:{root}", progress=False).summary
+    assert summary is not None and any(warning in each for each in summary.warnings)
 
 
 def test_groups_stay_on_one_side_and_their_unlabelled_images_too(make_folder, write_image) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nas.tasks.data.copies import near_copies
+from nas.tasks.data.copies import find_copies
 from nas.tasks.data.doctor.examined import Examined
 from nas.tasks.data.doctor.finding import Finding
 from nas.tasks.data.films import MUCH, NEAR
@@ -42,7 +42,7 @@ def check_copies(seen: Examined) -> list[Finding]:
     def told(pairs: list[tuple[int, int]]) -> tuple[str, ...]:
         return tuple(" and ".join(_placed(seen, names[place], split_of) for place in pair) for pair in pairs)
 
-    copies = [pair for pair in near_copies(pictures, pictures) if pair[0] < pair[1] and not in_a_film(*pair)]
+    copies = [pair for pair in find_copies(pictures) if not in_a_film(*pair)]
     found = []
     if across := [pair for pair in copies if parted(pair)]:
         found.append(
