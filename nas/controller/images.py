@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,11 +51,24 @@ def load_full_size(settings: Settings, data: FewLabelData) -> FewLabelData:
     Raises:
         UserError: as `nas.tasks.data.load_data`, or the images are no longer the same.
     """
-    full = _load(settings, settings.size, None)
+    with _said_before():
+        full = _load(settings, settings.size, None)
     for part in ("labelled", "unlabelled", "validation", "test"):
         if getattr(full, part).names != getattr(data, part).names:
             raise UserError(f"{data.name}: the {part} images changed during the search: put them back, and resume it")
     return full
+
+
+@contextmanager
+def _said_before() -> Iterator[None]:
+    """Keep warnings about the images quiet, which were given when they were loaded first."""
+    logger = logging.getLogger("nas.tasks.data")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _affordable(settings: Settings) -> tuple[int, int]:

@@ -49,7 +49,7 @@ def test_a_healthy_set_ends_with_0_and_the_next_command(typed: Callable, folder:
     assert "labelled 8, unlabelled 0, validation 4, test 3" in ended.out
     last = ended.out.strip().splitlines()[-1]
     assert last.startswith("Nothing is wrong.")
-    assert last.endswith(f"nas-search --space multitask.py --data folder:{folder} --size 40x56")
+    assert last.endswith(f"nas-search --space multitask.py --data folder:{folder}")
     said = " ".join(ended.out.split())
     assert "Default search at 40x56, estimated from its baselines. A full training takes 400 steps, about " in said
     assert re.search(r"Expected from here: .* for 200 candidates \(search .*, ranking .*, final training .*\)", said)
@@ -58,9 +58,9 @@ def test_a_healthy_set_ends_with_0_and_the_next_command(typed: Callable, folder:
 def test_the_estimate_counts_folds_and_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 3 folds, each trains 400 steps of .05 s and evaluates 3 times 3 of the 9 images, at 1 s an image."""
     monkeypatch.setattr(estimate, "_pace", lambda candidate, data, evaluated, device: Pace(0.05, evaluated, 500.0))
-    said = estimate.expected_time((16, 16), 2, 9, 9, 3)
+    said = estimate.expected_time((16, 16), None, 2, 9, 9, 3)
     assert said.startswith("A full training takes 400 steps on each of 3 folds, about 87.0 s.")
-    apart = estimate.expected_time((16, 16), 2, 9, 9, 0)
+    apart = estimate.expected_time((16, 16), None, 2, 9, 9, 0)
     assert apart.startswith("A full training takes 400 steps, about 47.0 s.")
 
 

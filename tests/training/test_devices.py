@@ -74,7 +74,7 @@ def unreal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch, "autocast", cast)
     # Once, as a training begins, it asks how widely weights are spread.
     monkeypatch.setattr("nas.tasks.methods.cps._start_anew", lambda module: None)
-    for module in [m for name, m in sys.modules.items() if name.startswith("tasks.") and hasattr(m, "noise_like")]:
+    for module in [m for name, m in sys.modules.items() if name.startswith("nas.tasks.") and hasattr(m, "noise_like")]:
         monkeypatch.setattr(module, "noise_like", noise)
     yield
 

@@ -69,7 +69,7 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     with progress_bar(len(items) + len(unlabelled), f"folder:{path.name} images", progress) as bar:
         together = bring_together(files.items, unlabelled, path, bar)
     for note in (notes := (*meaning.notes, *files.notes, *together.notes)):
-        _log.info("folder:%s: %s", path.name, note)
+        _log.debug("folder:%s: %s", path.name, note)
     by_name: dict[str, Item] = {item.name: item for item in together.labelled}
     declared = _declared(path / "splits", by_name | {item.name: item for item in together.extra if item.name in bare})
     cut = len(declared) == 1
