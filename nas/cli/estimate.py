@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def expected_time(
     device = "cuda" if gpus else "cpu"
     baselines = [baseline.candidate() for baseline in space.baselines]
     paces = Paces(tuple(_pace(baseline, data, evaluated, device) for baseline in baselines), ())
-    rule = make_stopping(settings.stopping, settings.full_steps, settings.seed)
+    rule = partial(make_stopping, settings.stopping, settings.full_steps, settings.seed)
     expected = estimate(settings, paces, workers, rule, folds, settings.budget, False, Clock())
     return plan_text(settings, paces, expected, workers, folds, Clock())
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ class Search:
             settings = self.run.settings = replace(settings, folds=self.folds)
             settings.write(self.run.folder)
             self._correct_record()
-        rule = make_stopping(settings.stopping, settings.full_steps, settings.seed)
+        rule = partial(make_stopping, settings.stopping, settings.full_steps, settings.seed)
         self.estimate = estimate(settings, paces, pool.slots, rule, self.folds, budget, not searched, self.clock)
         baselines = len(self.space.baselines)
         if searched and self.estimate.candidates <= baselines and not record.spent(study):

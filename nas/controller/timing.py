@@ -6,7 +6,7 @@ import math
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -36,14 +36,14 @@ EXPLORING, RANKING = 0.4, 0.25
 AT_LEAST = 3
 """Full trainings of the cheapest candidate that the time for trying candidates should suffice for."""
 
-TRIED, STOPPED = 12, 0.35
+TRIED, STOPPED = 12, 0.25
 """Candidates beside the baselines that a search should try, and the share of a full training that they take with early
 stopping."""
 
 FEWEST_FOLDS, FEWEST_STEPS = 2, 60
 """What folds and steps are never reduced below."""
 
-LOOKED_AHEAD = 200
+LOOKED_AHEAD = 100
 """Candidates that a simulation of the stopping rule looks at."""
 
 EVALUATIONS = 3
@@ -55,8 +55,11 @@ LAST = 5.0
 OVERHEAD = 0.3
 """Seconds a candidate beside its training: to propose it, to build it, to write it down."""
 
-NOISE = 0.5
-"""Of a simulated score at a rung, in standard deviations of the final one."""
+NOISE, HAND_MADE = 0.5, 1.5
+"""Of simulated scores, in standard deviations among drawn ones: the noise at a rung, and the mean of baselines."""
+
+SIMULATIONS = 20
+"""Simulations of the stopping rule, whose mean counts."""
 
 
 @dataclass
@@ -150,7 +153,7 @@ def estimate(
     settings: Settings,
     paces: Paces,
     slots: int,
-    rule: StoppingRule,
+    make_rule: Callable[[], StoppingRule],
     folds: int,
     budget: int,
     closed: bool,
@@ -160,28 +163,29 @@ def estimate(
 
     Args:
         slots: workers.
-        rule: a fresh stopping rule of the search.
+        make_rule: makes a fresh stopping rule of the search.
         folds: folds that each candidate is trained on, 0 for one validation split.
         budget: candidates still to be tried, baselines included.
         closed: whether the space holds one candidate only.
         clock: of this sitting, whose limit may allow fewer candidates.
     """
-    steps, evaluations = rule.rungs[-1], len(rule.rungs)
+    rungs = make_rule().rungs
+    steps, evaluations = rungs[-1], len(rungs)
     known = [pace.training(steps, evaluations, folds) for pace in paces.baselines[:budget]]
     each = paces.candidate.training(steps, evaluations, folds)
     usual = statistics.median(pace.training(steps, evaluations, folds) for pace in paces.all)
     others = min(budget - len(known), 1 - len(known) if closed else LOOKED_AHEAD)
-    share = expected_share(rule, max(others, 1), settings.seed)
+    share = expected_share(make_rule, max(others, 1), len(known), settings.seed)
 
     # Baselines are stopped early where time is limited, but for the first.
     first = sum(known) if clock.limit is None else max(min(known, default=0.0), share * sum(known))
 
     def parts(others: int) -> Estimate:
         exploring = (first + others * each * share) / slots + (len(known) + others) * OVERHEAD
-        # The few costly candidates of a space are seldom among its best.
+        # The few costly candidates of a space are seldom among its best, and baselines often are.
         finals = [*known, *[usual] * min(others, settings.best)]
         again = [seconds for seconds in finals for _ in range(settings.repeats - 1)]
-        final = final_seconds(settings, usual, slots, folds, len(finals))
+        final = final_seconds(settings, statistics.median(finals), slots, folds, len(finals))
         return Estimate(exploring, _in_parallel(again, slots), final, len(known) + others)
 
     found = parts(max(budget - len(known), 0) if not closed else max(others, 0))
@@ -215,26 +219,34 @@ def _in_parallel(seconds: Sequence[float], slots: int) -> float:
     return max(sum(seconds) / slots, max(seconds, default=0.0))
 
 
-def expected_share(rule: StoppingRule, count: int, seed: int) -> float:
-    """The mean share of a full training that a candidate is trained for, by a simulation of the stopping rule.
+def expected_share(make_rule: Callable[[], StoppingRule], count: int, baselines: int, seed: int) -> float:
+    """Simulate a stopping rule; return the mean share of a full training that a drawn candidate is trained for.
+
+    Baselines go first and are trained in full. Made by hand, they are better than most of what is drawn.
 
     Args:
-        rule: a fresh one, which the simulation uses up.
-        count: candidates.
-        seed: of their scores, which are normal with noise at each rung.
+        make_rule: makes a fresh rule.
+        count: drawn candidates.
+        seed: of their scores, which are normal, with noise at each rung.
     """
     rng = random.Random(seed)
-    total = 0.0
-    for number in range(count):
-        quality = rng.gauss(0, 1)
-        reached = rule.rungs[-1]
-        for rung in rule.rungs:
-            noise = 0.0 if rung == rule.rungs[-1] else rng.gauss(0, NOISE)
-            if not rule.goes_on(number, rung, quality + noise):
-                reached = rung
-                break
-        total += reached / rule.rungs[-1]
-    return total / count
+    shares = []
+    for _ in range(SIMULATIONS):
+        rule = make_rule()
+        for number in range(baselines):
+            quality = rng.gauss(HAND_MADE, 1)
+            for rung in rule.rungs:
+                rule.goes_on(number, rung, quality + rng.gauss(0, NOISE))
+        shares += [_simulated_share(rule, number, rng) for number in range(baselines, baselines + count)]
+    return statistics.fmean(shares)
+
+
+def _simulated_share(rule: StoppingRule, number: int, rng: random.Random) -> float:
+    quality = rng.gauss(0, 1)
+    for rung in rule.rungs:
+        if not rule.goes_on(number, rung, quality + rng.gauss(0, NOISE)):
+            return rung / rule.rungs[-1]
+    return 1.0
 
 
 def fitted(
