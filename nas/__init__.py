@@ -42,10 +42,12 @@ _HOMES = {
         "MakeNorm",
         "Norms",
         "Plain",
+        "Pretrained",
         "Residual",
         "SegNet",
         "Separable",
         "Stage",
+        "Timm",
         "UNet",
     ),
     "nas.training": (

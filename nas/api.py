@@ -21,6 +21,7 @@ from nas.runs.inputs import check_images, check_space, keep_space
 from nas.runs.run import Run, check_name, new_folder
 from nas.runs.settings import Settings, settings_of, with_seconds
 from nas.space import find_space_file, is_open, load_space
+from nas.weights_folder import weights_from
 
 if TYPE_CHECKING:
     from nas.controller.search import Search
@@ -31,7 +32,7 @@ log = logging.getLogger("nas")
 
 MAY_CHANGE = (
     *("budget", "max_time", "workers", "workers_per_gpu", "best", "repeats", "cache_gb", "hang_after"),
-    *("final_steps", "data", "unlabelled", "labels"),
+    *("final_steps", "data", "unlabelled", "labels", "weights_dir"),
 )
 """Settings that may change on resuming. Of the data it is the place that may: the images are compared."""
 
@@ -65,6 +66,7 @@ def search(
     workers_per_gpu: int = 2,
     max_time: float | str | None = None,
     storage: str | None = None,
+    weights_dir: str | Path | None = None,
     cache_gb: float = 4.0,
     hang_after: float | str = 3600.0,
     **unknown: Any,
@@ -107,6 +109,7 @@ def search(
         workers_per_gpu: worker processes on each GPU.
         max_time: time for everything, ranking, final training and export included: seconds, or text such as "45m".
         storage: an Optuna storage URL; None is `study.db` in the run's folder.
+        weights_dir: the folder of files of pretrained weights; None is that of the environment variable NAS_WEIGHTS.
         cache_gb: images that take more than so many gigabytes (10^9 bytes) are kept on disk while the search runs.
         hang_after: time without a word after which a worker is replaced: seconds, or text such as "45m".
         unknown: a name that is no setting, which is refused.
@@ -116,12 +119,14 @@ def search(
         KeyboardInterrupt: on Ctrl-C, within half a second; the run can be resumed.
     """
     given = {key: value for key, value in locals().items() if key not in ("space", "name", "unknown")}
-    return _search(space, name, {**given, **unknown})
+    with weights_from(weights_dir):
+        return _search(space, name, {**given, **unknown})
 
 
 def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Run:
     from nas.controller.checks import check_builds, check_holdout, check_sampler, check_start, studies_there
     from nas.controller.search import Search
+    from nas.controller.starting_weights import check_weights
     from nas.controller.tryout import check_constraints
 
     clock = Clock()
@@ -137,6 +142,7 @@ def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Ru
     check_name(name, studies=studies)
     chosen = _with_groups(chosen)
     data = load_images(chosen, searched=is_open(loaded))
+    check_weights(loaded)
     check_builds(loaded, data)
     if chosen.warm_start is None:
         # Candidates of an earlier run may meet constraints that drawn ones hardly ever do.
@@ -171,6 +177,7 @@ def resume(
     data: str | None = None,
     unlabelled: str | None = None,
     labels: str | int | Path | None = None,
+    weights_dir: str | Path | None = None,
     **fixed: Any,
 ) -> Run:
     """Go on with a run where it stopped, or extend it to a larger budget.
@@ -191,6 +198,7 @@ def resume(
         data: the same labelled set, KIND:PATH, where it has moved.
         unlabelled: the same unlabelled set, where it has moved.
         labels: the same list of labelled images, where it has moved.
+        weights_dir: the folder of files of pretrained weights, where it has moved.
         fixed: settings that may not change, which are refused.
 
     Raises:
@@ -205,6 +213,7 @@ def resume(
 def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) -> Run:
     from nas.controller.checks import check_sampler, studies_there
     from nas.controller.search import Search
+    from nas.controller.starting_weights import check_weights
 
     changes = with_seconds(changes)
     clock = Clock(changes["max_time"])
@@ -224,8 +233,10 @@ def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) 
         if run.storage_exists():
             with run.written():
                 check_images(run.study(), data)
-        run.settings.write(run.folder)
-        return _carry_out(Search(run, data, clock))
+        with weights_from(run.settings.weights_dir):
+            check_weights(run.space())
+            run.settings.write(run.folder)
+            return _carry_out(Search(run, data, clock))
 
 
 def _carry_out(search: Search) -> Run:

@@ -88,6 +88,7 @@ class Names(click.ParamType):
 )
 @click.option("--name", help="Name of the run's folder under runs/.")
 @click.option("--storage", help="Optuna storage URL.  [study.db in the run's folder]")
+@click.option("--weights-dir", metavar="DIR", help="Folder of pretrained weight files.  [$NAS_WEIGHTS]")
 @click.option("--cache-gb", type=float, help="Images above this live on disk.  [4]")
 @click.option("--resume", metavar="RUN", help="Go on with a run; --budget then extends it.")
 @click.option("--describe", is_flag=True, help="Print the space and stop.")

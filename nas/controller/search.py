@@ -30,6 +30,7 @@ from nas.controller.probe import probe
 from nas.controller.progress import Progress
 from nas.controller.ranking import Contender, affordable, contenders, rank, repeat
 from nas.controller.screening import queue_promising
+from nas.controller.starting_weights import tell_weights
 from nas.controller.timing import LAST, NOTHING, Clock, Estimate, Paces, estimate, fitted, plan_text
 from nas.controller.work import TrainWork
 from nas.errors import UserError
@@ -118,6 +119,7 @@ class Search:
         log_to_file(self.run.folder / "search.log")
         tell_data(self.data, self.run.folder)
         warn_of_findings(self.data)
+        tell_weights(self.space)
         for left in (self.run.folder / "checkpoints").glob(".*.tmp"):  # by a worker that was stopped while it wrote
             left.unlink()
 

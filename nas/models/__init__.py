@@ -8,9 +8,11 @@ from nas.models.encoders import (
     OUTPUT_STRIDES,
     STEM_STRIDES,
     STEMS,
+    AnyEncoder,
     Encoder,
     EncoderNet,
     Stage,
+    StagedNet,
 )
 from nas.models.layers import ACTIVATIONS, UPSAMPLING, Conv2d, conv_norm_act, make_activation
 from nas.models.network import MEAN, STD, Architecture, Network, build_network
@@ -24,6 +26,9 @@ from nas.models.norms import (
     make_norm,
     running_statistics_frozen,
 )
+from nas.models.pretrained import PretrainedNet
+from nas.models.resnet_weights import Pretrained
+from nas.models.timm_encoder import Timm
 
 __all__ = [
     "ACTIVATIONS",
@@ -37,6 +42,7 @@ __all__ = [
     "STEMS",
     "STEM_STRIDES",
     "UPSAMPLING",
+    "AnyEncoder",
     "Architecture",
     "BatchNorm2d",
     "Block",
@@ -55,11 +61,15 @@ __all__ = [
     "Network",
     "Norms",
     "Plain",
+    "Pretrained",
+    "PretrainedNet",
     "Residual",
     "SegNet",
     "Separable",
     "Stage",
+    "StagedNet",
     "SwitchNorm2d",
+    "Timm",
     "UNet",
     "build_network",
     "conv_norm_act",

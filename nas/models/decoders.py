@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, cast
+from typing import ClassVar, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -298,6 +298,8 @@ class DeepLabv2(Component):
 
     There is no norm and nothing in between, so `rates` are a field of the classifier (ASPP-L has 6, 12, 18, 24).
     """
+
+    has_norm: ClassVar[bool] = False
 
     rates: tuple[int, ...] = (6, 12, 18, 24)
 

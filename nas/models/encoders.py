@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -15,7 +16,17 @@ from nas.models.layers import conv_norm_act
 from nas.models.norms import MakeNorm
 from nas.space.component import Component
 
-__all__ = ["DOWNSAMPLING", "OUTPUT_STRIDES", "STEMS", "STEM_STRIDES", "Encoder", "EncoderNet", "Stage"]
+__all__ = [
+    "DOWNSAMPLING",
+    "OUTPUT_STRIDES",
+    "STEMS",
+    "STEM_STRIDES",
+    "AnyEncoder",
+    "Encoder",
+    "EncoderNet",
+    "Stage",
+    "StagedNet",
+]
 
 DOWNSAMPLING = ("max", "stride", "average")
 STEMS = ("conv", "resnet")
@@ -68,7 +79,7 @@ class Encoder(Component):
     output_stride: int = 32
     stem: str = "conv"
 
-    def build(self, norm: MakeNorm) -> EncoderNet:
+    def build(self, norm: MakeNorm) -> StagedNet:
         """The network. Raises UserError for a field that cannot be built."""
         one_of("Encoder.stem_stride", self.stem_stride, STEM_STRIDES)
         one_of("Encoder.output_stride", self.output_stride, OUTPUT_STRIDES)
@@ -83,7 +94,7 @@ class Encoder(Component):
         for stage, halve, dilation in zip(self.stages, halved, dilations, strict=True):
             stages.append(stage.build(cin, norm, halve, dilation))
             cin = stage.width
-        return EncoderNet(
+        return StagedNet(
             stem=_stem(self.stem, self.stem_stride, stem_width, norm),
             stages=stages,
             channels=[s.width for s in self.stages],
@@ -115,12 +126,44 @@ class Encoder(Component):
         return reductions, dilations
 
 
-class EncoderNet(nn.Module):
-    """An encoder's network.
+class AnyEncoder(Protocol):
+    """What a recipe's encoder can do."""
 
-    `channels`, `reductions` (total stride) and `depths` (spatial convolutions) have one entry a
-    feature, from fine to coarse.
+    def build(self, norm: MakeNorm) -> EncoderNet:
+        """The network; `norm(channels)` makes a normalisation of the kind that the recipe chose."""
+
+
+class EncoderNet(nn.Module):
+    """An encoder's network: images in, features out, from fine to coarse.
+
+    Attributes:
+        channels, reductions: of each feature; a reduction is the total stride.
+        depths: spatial convolutions of each stage, for decoders that mirror it.
+        mean, std: of the images that its weights were learnt on, by RGB channel; None for `nas.models.MEAN` and `STD`.
+        rate: its learning rate as a share of the optimizer's.
+        pretrained: whether `load_weights` loads any.
     """
+
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    rate: float = 1.0
+    pretrained: bool = False
+
+    def __init__(self, channels: Sequence[int], reductions: Sequence[int], depths: Sequence[int]) -> None:
+        super().__init__()
+        self.channels = list(channels)
+        self.reductions = list(reductions)
+        self.depths = list(depths)
+
+    def load_weights(self) -> None:
+        """Start from pretrained weights where the recipe names some. Raises UserError for a file that cannot be used.
+
+        A training calls this; building a network reads no file.
+        """
+
+
+class StagedNet(EncoderNet):
+    """The network of an `Encoder`: a stem, then stages."""
 
     def __init__(
         self,
@@ -130,12 +173,9 @@ class EncoderNet(nn.Module):
         reductions: Sequence[int],
         depths: Sequence[int],
     ) -> None:
-        super().__init__()
+        super().__init__(channels, reductions, depths)
         self.stem = stem
         self.stages = nn.ModuleList(stages)
-        self.channels = list(channels)
-        self.reductions = list(reductions)
-        self.depths = list(depths)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """N x 3 x H x W, H and W multiples of the largest reduction r, to N x channels x H/r x W/r each."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nas.models.checks import at_least
 from nas.models.decoders import Decoder, DecoderNet
-from nas.models.encoders import Encoder, EncoderNet
+from nas.models.encoders import AnyEncoder, EncoderNet
 from nas.models.layers import resize
 from nas.models.norms import Norms, norm_makers
 
@@ -26,7 +26,7 @@ class Architecture(Protocol):
     """The part of a candidate that decides its network."""
 
     @property
-    def encoder(self) -> Encoder: ...
+    def encoder(self) -> AnyEncoder: ...
     @property
     def decoder(self) -> Decoder: ...
     @property
@@ -83,14 +83,17 @@ class Network(nn.Module):
 
 
 def build_network(
-    candidate: Architecture, classes: int, mean: Sequence[float] = MEAN, std: Sequence[float] = STD
+    candidate: Architecture, classes: int, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
 ) -> Network:
     """The network of a candidate, which is anything with `encoder`, `decoder` and `norm`, all closed.
 
     Under `torch.device("meta")` it costs no memory. Raises UserError for a field that cannot be built.
+
+    Args:
+        mean, std: by which images are normalised; None for those of the encoder's weights, or MEAN and STD.
     """
     at_least("classes", classes, 1)
     encoder_norm, decoder_norm = norm_makers(candidate.norm)
     encoder = candidate.encoder.build(encoder_norm)
     decoder = candidate.decoder.build(encoder.channels, encoder.reductions, decoder_norm, encoder.depths)
-    return Network(encoder, decoder, classes, mean, std)
+    return Network(encoder, decoder, classes, mean or encoder.mean or MEAN, std or encoder.std or STD)

@@ -96,6 +96,7 @@ class Settings:
         max_time: seconds that a sitting may take, with ranking, final training and export; or None.
         storage: an Optuna storage URL, or None for `study.db` in the run's folder.
         study: the name of the run's study in `storage`, decided when the run begins.
+        weights_dir: the folder of files of pretrained weights, or None for that of the environment's NAS_WEIGHTS.
         cache_gb: images above this live in a cache on disk.
         hang_after: seconds without a word after which a worker counts as hung and is replaced.
     """
@@ -126,6 +127,7 @@ class Settings:
     max_time: float | None = None
     storage: str | None = None
     study: str | None = None
+    weights_dir: str | None = None
     cache_gb: float = 4.0
     hang_after: float = 3600.0
 
@@ -183,6 +185,7 @@ class Settings:
             labels=labels,
             warm_start=None if self.warm_start is None else str(Path(self.warm_start).resolve()),
             storage=None if self.storage is None else with_full_path(self.storage),
+            weights_dir=None if self.weights_dir is None else str(Path(self.weights_dir).expanduser().resolve()),
         )
 
     def with_steps(self, labelled: int) -> Settings:

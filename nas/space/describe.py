@@ -8,7 +8,7 @@ from nas.space.candidate import candidate_hash
 from nas.space.component import Component, field_values
 from nas.space.domains import Choice, Domain, Float, Int, Mix, Repeat, label_of
 from nas.space.recipe import Recipe
-from nas.space.walk import check, size
+from nas.space.walk import check, components, size
 from nas.wording import counted
 
 __all__ = ["describe", "space_to_data", "space_to_nni"]
@@ -27,6 +27,10 @@ def describe(space: Recipe) -> str:
     lines.append(
         f"Size: {size(space)}, {counted(len(found), 'parameter')}, {counted(len(space.constraints), 'constraint')}"
     )
+    kinds = sorted({type(part).__name__ for part in components(space) if getattr(part, "own_norm", False)})
+    if kinds:
+        lines.append(f"Norm: {' and '.join(kinds)} encoders keep their own; norm is the decoder's, and candidates that")
+        lines[-1] += " differ in another encoder norm alone are tried once"
     lines.append(f"Baselines, tried first: {len(space.baselines) or 'none'}")
     lines += [
         f"  {space.baseline_name(i)}: {candidate_hash(b)}  {text(b.candidate())}" for i, b in enumerate(space.baselines)

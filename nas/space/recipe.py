@@ -94,4 +94,8 @@ class Recipe(Component):
             without["unlabelled_batch"] = 0
         if getattr(self.method, "averages", False):
             without["ema"] = None
+        if getattr(self.encoder, "own_norm", False):
+            # An encoder that brings its norms leaves the recipe's to the decoder.
+            has_norm = getattr(self.decoder, "has_norm", True)
+            without["norm"] = getattr(self.norm, "decoder", self.norm) if has_norm else "batch"
         return replace(self, pretext=pretext, **without)

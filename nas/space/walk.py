@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any
 
-from nas.space.component import SpaceError, field_values
+from nas.space.component import Component, SpaceError, field_values
 from nas.space.domains import Choice, Domain, Float, Int, Mix, Repeat, join
 
-__all__ = ["Choose", "Parameter", "Size", "check", "close", "is_open", "parameters", "priors", "size"]
+__all__ = ["Choose", "Parameter", "Size", "check", "close", "components", "is_open", "parameters", "priors", "size"]
 
 Choose = Callable[[str, Any], Any]
 """choose(path, domain) -> a label for a Choice, a number for an Int or a Float."""
@@ -71,6 +71,24 @@ def is_open(node: Any) -> bool:
     if isinstance(node, tuple | list):
         return any(map(is_open, node))
     return any(is_open(value) for _, value in field_values(node))
+
+
+def components(node: Any) -> Iterator[Component]:
+    """Every component of a tree, open or closed, options that are not chosen included."""
+    if isinstance(node, Component):
+        yield node
+    if isinstance(node, Choice):
+        inside: Iterable[Any] = node.options
+    elif isinstance(node, Repeat):
+        inside = (node.template,)
+    elif isinstance(node, Mix):
+        inside = node.parts
+    elif isinstance(node, tuple | list):
+        inside = node
+    else:
+        inside = [value for _, value in field_values(node)]
+    for item in inside:
+        yield from components(item)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,28 @@ from typing import Any
 import torch
 from torch import nn
 
+from nas.models import EncoderNet
 from nas.space.component import Component
 
 __all__ = ["SGD", "Adam", "AdamW"]
 
 
-def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups in which norm gains and biases are not decayed."""
-    return _decayed_apart([p for p in network.parameters() if p.requires_grad], weight_decay)
+def _groups(network: nn.Module, lr: float, weight_decay: float, classifier_factor: float = 1.0) -> list[dict[str, Any]]:
+    """Parameter groups in which norm gains and biases are not decayed, each part of a network at its own rate.
+
+    A classifier learns at `classifier_factor` times the rate, and an encoder at its `rate`, see `EncoderNet`.
+    """
+    factors = {id(p): m.rate for m in network.modules() if isinstance(m, EncoderNet) for p in m.parameters()}
+    parts: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            usual = classifier_factor if _is_classifier(name) else 1.0
+            parts.setdefault(factors.get(id(parameter), usual), []).append(parameter)
+    return [
+        {**group, "lr": lr * factor}
+        for factor, trainable in parts.items()
+        for group in _decayed_apart(trainable, weight_decay)
+    ]
 
 
 def _decayed_apart(trainable: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
@@ -50,14 +64,7 @@ class SGD(Component):
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of all the network's parameters."""
-        groups = _groups(network, self.weight_decay)
-        if self.classifier_factor != 1:
-            named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-            rest = [p for name, p in named if not _is_classifier(name)]
-            classifier = [p for name, p in named if _is_classifier(name)]
-            rate = self.lr * self.classifier_factor
-            faster = [{**group, "lr": rate} for group in _decayed_apart(classifier, self.weight_decay)]
-            groups = _decayed_apart(rest, self.weight_decay) + faster
+        groups = _groups(network, self.lr, self.weight_decay, self.classifier_factor)
         nesterov = self.nesterov and self.momentum > 0
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=nesterov)
 
@@ -71,7 +78,7 @@ class Adam(Component):
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of all the network's parameters."""
-        return torch.optim.Adam(_groups(network, self.weight_decay), lr=self.lr)
+        return torch.optim.Adam(_groups(network, self.lr, self.weight_decay), lr=self.lr)
 
 
 @dataclass(frozen=True)
@@ -83,4 +90,4 @@ class AdamW(Component):
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of all the network's parameters."""
-        return torch.optim.AdamW(_groups(network, self.weight_decay), lr=self.lr)
+        return torch.optim.AdamW(_groups(network, self.lr, self.weight_decay), lr=self.lr)

@@ -121,6 +121,7 @@ class Training:
         self.validation = Images(data.validation, self.device)
         self.shifted = data.shifted
         self.network = build_network(candidate, self.classes)
+        self.network.encoder.load_weights()
         for task in candidate.pretext:
             name = type(task).__name__
             self.network.heads[name] = task.head(self.network.encoder.channels, self.network.encoder.reductions)

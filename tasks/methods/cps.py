@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from nas.models import Network
+from nas.models import EncoderNet, Network
 from nas.tasks.methods.mean_teacher import ramp
 from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
 from nas.training.batch import cross_entropy
@@ -26,7 +26,7 @@ __all__ = ["CPS", "Twin"]
 class CPS(SemiSupervised):
     """Cross pseudo supervision (Chen et al. 2021), which doubles a training's time and memory.
 
-    A twin of the network starts from other random weights and is trained along with it. Each
+    A twin of the network starts from other random weights, a pretrained encoder excepted, and is trained along. Each
     learns the other's classes, of every pixel, on labelled and on unlabelled images; as they err
     differently, neither only confirms itself. On labels the twin learns by the recipe's loss. The
     network is evaluated, the twin then left behind. Pretext tasks that come first train the network
@@ -80,8 +80,12 @@ class Twin(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network)
         self.network.heads = nn.ModuleDict()
+        # Pretrained encoders start alike, as in the paper: the decoders differ.
+        pretrained = [m for m in self.network.modules() if isinstance(m, EncoderNet) and m.pretrained]
+        kept = {id(module) for encoder in pretrained for module in encoder.modules()}
         for module in self.network.modules():
-            _start_anew(module)
+            if id(module) not in kept:
+                _start_anew(module)
         self.train()
 
     def train(self, mode: bool = True) -> Twin:

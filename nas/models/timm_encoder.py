@@ -1,0 +1,325 @@
+"""Timm: an encoder of the timm library, from random or pretrained weights."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import torch
+from torch import Tensor, nn
+
+from nas.errors import UserError
+from nas.models.checks import one_of
+from nas.models.encoders import OUTPUT_STRIDES
+from nas.models.norms import MakeNorm
+from nas.models.pretrained import PretrainedNet, check_fields, frozen_names
+from nas.models.weights import ENCODER, find_file, find_named, fitted, how_to_give, read_weights, shapes
+from nas.space.component import Component
+
+__all__ = ["Timm", "TimmNet"]
+
+IMAGENET = "imagenet"
+
+HEADS = ("fc", "_fc", "classifier", "head", "heads", "last_linear")
+"""Names of classifying modules in timm, torchvision and others."""
+
+HUB_NAMES = {
+    "mobilenetv2_100": "mobilenet_v2",
+    **{f"tf_efficientnet_lite{i}": f"efficientnet-lite{i}" for i in range(5)},
+}
+"""How torchvision and Torch Hub begin the names of their files, where timm calls the network otherwise."""
+
+DEPTH = 2
+"""Convolutions of a stage of a decoder that mirrors the encoder."""
+
+SIDES = (64, 96)
+"""Of the image that an encoder is tried on: two, since some networks take images of one size alone."""
+
+
+@dataclass(frozen=True)
+class Timm(Component):
+    """An encoder of the timm library (Wightman 2019), such as "mobilenetv2_100" or "resnet50.a1_in1k".
+
+    It keeps the norms of its weights: a recipe's `norm` is the decoder's. Images are normalised inside the network, as
+    its weights want them. Any convolutional network that timm gives features of will do.
+
+    Attributes:
+        name: timm's, with or without the tag of its weights.
+        weights: None for random ones; "imagenet" for those of the tag, or of timm's default, from the folder of weights
+            or downloaded by timm; a file (.safetensors, or a state dict saved by torch); or a run, or a checkpoint of
+            one, for its encoder.
+        output_stride: 8, 16 or 32, the largest total stride; dilation replaces what is left out.
+        frozen: stages that are not trained, from the first on: 0 for none, or "all".
+        rate: learning rate as a share of the optimizer's.
+        statistics: "batch": batch norms use each batch's statistics in training, and average them for evaluation;
+            "frozen": they keep the running statistics of the weights.
+    """
+
+    own_norm: ClassVar[bool] = True
+
+    name: str = "resnet18"
+    weights: str | None = None
+    output_stride: int = 32
+    frozen: int | Literal["all"] = 0
+    rate: float = 1.0
+    statistics: Literal["batch", "frozen"] = "batch"
+
+    def build(self, norm: MakeNorm) -> TimmNet:
+        """The network, from random weights; `load_weights` loads others.
+
+        Raises:
+            UserError: a field cannot be built, or timm is not installed.
+        """
+        one_of("Timm.output_stride", self.output_stride, OUTPUT_STRIDES)
+        check_fields("Timm", self.rate, self.statistics)
+        if self.weights is not None and not isinstance(self.weights, str):
+            raise UserError(f'Timm.weights is {self.weights!r}: use None, "imagenet", or the path of a file')
+        facts = _facts(self.name, self.output_stride)
+        net = TimmNet(
+            body=_create(self.name, self.output_stride),
+            channels=facts.channels,
+            reductions=facts.reductions,
+            depths=[DEPTH] * len(facts.channels),
+            weights=None if self.weights is None else partial(_load, self.name, self.weights),
+            frozen=frozen_names("Timm.frozen", self.frozen, facts.stages),
+            rate=self.rate,
+            statistics=self.statistics,
+        )
+        net.mean, net.std = facts.mean, facts.std
+        return net
+
+    def canonical(self) -> Timm:
+        """What is frozen throughout learns at no rate and keeps its statistics."""
+        return replace(self, rate=Timm.rate, statistics=Timm.statistics) if self.frozen == "all" else self
+
+    def check_weights(self) -> None:
+        """Raise UserError unless the weights can be found, read and loaded."""
+        _facts(self.name, 32)
+        if self.weights is not None:
+            _load(self.name, self.weights)
+
+    def weights_note(self) -> str | None:
+        """Where the weights come from, in one line; None for random ones."""
+        if self.weights is None:
+            return None
+        return f"{self.name} starts from {_find(self.name, self.weights) or 'weights that timm downloaded'}"
+
+    def weights_found(self) -> bool:
+        """Whether the weights are there: a search does not start without them."""
+        return True
+
+
+class TimmNet(PretrainedNet):
+    """The network of a `Timm` encoder."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """N x 3 x H x W, H and W multiples of the largest reduction r, to N x channels x H/r x W/r each."""
+        if self.training and len(x) == 1 and max(x.shape[2:]) <= max(self.reductions):
+            # A single value a channel has no variance: torch's batch norm refuses it.
+            self.eval()
+            features = super().forward(x)
+            self.train()
+            return features
+        return super().forward(x)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is known of a network before it is built.
+
+    Attributes:
+        channels, reductions: of each feature.
+        mean, std: of the images that its weights want.
+        stages: the parameters that each feature depends on, and no finer one.
+    """
+
+    channels: tuple[int, ...]
+    reductions: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    stages: tuple[frozenset[str], ...]
+
+
+@lru_cache(maxsize=64)
+def _facts(name: str, output_stride: int) -> _Facts:
+    """Build a network on the meta device and see what it gives.
+
+    Raises:
+        UserError: timm has no such network, or it cannot serve as an encoder.
+    """
+    _check_name(name)
+    with _aside(), torch.device("meta"), torch.enable_grad():
+        try:
+            net = _create(name, output_stride).eval()
+            features = list(net(torch.zeros(1, 3, *SIDES)))
+        except (AssertionError, AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+            if output_stride != 32:
+                raise UserError(f"Timm.output_stride is {output_stride}: {name} cannot be dilated, use 32") from None
+            raise UserError(f"Timm.name is {name!r}: it cannot serve as an encoder ({_first_line(error)})") from None
+        channels, reductions = tuple(net.feature_info.channels()), tuple(net.feature_info.reduction())
+        sizes = [(c, SIDES[0] // r, SIDES[1] // r) for c, r in zip(channels, reductions, strict=True)]
+        if [tuple(f.shape[1:]) for f in features] != sizes or list(reductions) != sorted(reductions):
+            raise UserError(f"Timm.name is {name!r}: it gives no maps of features, from fine to coarse")
+        config = net.pretrained_cfg
+        return _Facts(channels, reductions, tuple(config["mean"]), tuple(config["std"]), _stages(net, features))
+
+
+def _stages(net: nn.Module, features: list[Tensor]) -> tuple[frozenset[str], ...]:
+    names, parameters = zip(*net.named_parameters(), strict=True)
+    seen: frozenset[str] = frozenset()
+    stages = []
+    for feature in features:
+        gradients = torch.autograd.grad(feature.sum(), parameters, retain_graph=True, allow_unused=True)
+        reached = frozenset(name for name, gradient in zip(names, gradients, strict=True) if gradient is not None)
+        stages.append(reached - seen)
+        seen |= reached
+    return tuple(stages)
+
+
+def _load(name: str, weights: str) -> Mapping[str, Tensor]:
+    """The state of a network's layers as `_create` builds them."""
+    file = _find(name, weights)
+    if file is None:
+        return _downloaded(name)
+    return _from_file(name, file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _from_file(name: str, path: Path, changed: int) -> Mapping[str, Tensor]:
+    state = read_weights(path)
+    own = {key.removeprefix(f"{ENCODER}body."): t for key, t in state.items() if key.startswith(f"{ENCODER}body.")}
+    if own:  # a checkpoint of ours
+        with _aside(), torch.device("meta"):
+            wanted = shapes(_create(name, 32).state_dict())
+        return fitted(path, own, wanted, f"Timm({name!r})", ())
+    with _aside(), torch.device("meta"):
+        whole = _timm().create_model(name)
+    classifier = whole.pretrained_cfg.get("classifier") or ()
+    heads = (*HEADS, *((classifier,) if isinstance(classifier, str) else classifier))
+    all_shapes, below = shapes(whole.state_dict()), tuple(f"{head}." for head in heads)
+    wanted = {key: shape for key, shape in all_shapes.items() if not key.startswith(below)}
+    given = fitted(path, state, wanted, f"Timm({name!r})", heads)
+    # timm brings the tensors of the whole network under the names of the one that gives features.
+    with _aside():
+        config = {"state_dict": dict(given), "custom_load": False, "classifier": classifier or "fc"}
+        return _create(name, 32, pretrained=True, pretrained_cfg_overlay=config).state_dict()
+
+
+def _find(name: str, weights: str) -> Path | None:
+    """The file of weights, also one that timm has downloaded; None where it is to be downloaded."""
+    if weights != IMAGENET:
+        return find_file("Timm.weights", weights)
+    return find_named(_file_names(name)) or _downloaded_before(_config(name).hf_hub_id)
+
+
+def _downloaded_before(repository: str | None) -> Path | None:
+    if repository is None or find_spec("huggingface_hub") is None:
+        return None
+    import huggingface_hub
+
+    found = huggingface_hub.try_to_load_from_cache(repository, "model.safetensors")
+    return Path(found) if isinstance(found, str) else None
+
+
+@lru_cache(maxsize=2)
+def _downloaded(name: str) -> Mapping[str, Tensor]:
+    """The weights that timm downloads, or has in its cache."""
+    config = _config(name)
+    if not config.has_weights:
+        raise UserError(f'Timm.weights is "imagenet": timm has no weights of {name}: give a file, or None')
+    try:
+        _check_network()
+        with _aside():
+            return _create(name, 32, pretrained=True).state_dict()
+    except Exception as error:  # of whichever library downloads
+        source = f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors"
+        raise UserError(
+            f"the ImageNet weights of {name} cannot be downloaded ({_first_line(error)}): get "
+            f"{source if config.hf_hub_id else config.url}, call it {_file_names(name)[0]} and {how_to_give()}"
+        ) from None
+
+
+def _check_network() -> None:
+    """Raise OSError at once without a network, where a download would be tried for a minute."""
+    if find_spec("huggingface_hub") is None or getproxies():
+        return
+    from huggingface_hub import constants
+
+    socket.create_connection((urlsplit(constants.ENDPOINT).hostname or "", 443), timeout=5).close()
+
+
+def _file_names(name: str) -> list[str]:
+    """How a file of a network's ImageNet weights may be called, as patterns, the surest first."""
+    config = _config(name)
+    architecture, _, tag = name.partition(".")
+    names = [f"{architecture}.{config.tag}.safetensors"]
+    names += [Path(config.url).name] if config.url else []
+    if not tag or tag.startswith("tv"):
+        names += [f"{architecture}.safetensors", f"{architecture}.pth", f"{architecture}-*.pth"]
+        names += [f"{HUB_NAMES[architecture]}-*.pth"] if architecture in HUB_NAMES else []
+    return names
+
+
+def _config(name: str) -> Any:
+    _check_name(name)
+    return _timm().get_pretrained_cfg(name)
+
+
+def _check_name(name: object) -> None:
+    """Raise UserError unless timm has a network of that name; no name makes it download anything."""
+    timm = _timm()
+    architecture, _, tag = str(name).partition(".")
+    if not timm.is_model(architecture):
+        close = difflib.get_close_matches(architecture, timm.list_models(), 3)
+        meant = f", did you mean {' or '.join(close)}" if close else "; timm.list_models() lists them"
+        raise UserError(f"Timm.name is {name!r}: timm has no such network{meant}")
+    if tag:
+        with_tag = timm.list_pretrained(f"{architecture}.*")
+        if name not in with_tag:
+            tags = ", ".join(known.partition(".")[2] for known in with_tag) or "none"
+            raise UserError(f"Timm.name is {name!r}: {architecture} has no weights of that tag; there are {tags}")
+
+
+def _create(name: str, output_stride: int, **options: Any) -> Any:
+    stride = {} if output_stride == 32 else {"output_stride": output_stride}
+    return _timm().create_model(name, features_only=True, **stride, **options)
+
+
+@lru_cache(maxsize=1)
+def _timm() -> Any:
+    try:
+        import timm.models
+    except ImportError as error:
+        raise UserError(
+            f"Timm needs the package timm ({_first_line(error)}): pip install 'fewlabel-nas[timm]'"
+        ) from None
+    except RuntimeError as error:  # torchvision beside another build of torch
+        raise UserError(f"timm cannot be imported ({_first_line(error)}): install torchvision for this torch") from None
+    return timm
+
+
+@contextmanager
+def _aside() -> Iterator[None]:
+    """Inside it no random number of a training is used up, and timm logs nothing."""
+    logger = logging.getLogger("timm")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -1,0 +1,45 @@
+"""Where files of pretrained weights lie: a folder that an environment variable names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nas.errors import UserError
+
+__all__ = ["NAS_WEIGHTS", "weights_dir", "weights_from"]
+
+NAS_WEIGHTS = "NAS_WEIGHTS"
+"""The environment variable; worker processes inherit it."""
+
+
+def weights_dir() -> Path | None:
+    """The folder that NAS_WEIGHTS names, or None."""
+    folder = os.environ.get(NAS_WEIGHTS)
+    return Path(folder).expanduser() if folder else None
+
+
+@contextmanager
+def weights_from(folder: str | Path | None) -> Iterator[None]:
+    """Look for weight files in a folder, here and in processes started inside; None changes nothing.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if folder is None:
+        yield
+        return
+    path = Path(folder).expanduser().resolve()
+    if not path.is_dir():
+        raise UserError(f"--weights-dir {folder}: there is no such folder")
+    before = os.environ.get(NAS_WEIGHTS)
+    os.environ[NAS_WEIGHTS] = str(path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[NAS_WEIGHTS]
+        else:
+            os.environ[NAS_WEIGHTS] = before
