@@ -1,0 +1,122 @@
+"""Searches over pretrained encoders, as typed: what they leave needs neither files of weights nor a network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import nas
+from nas.weights_folder import NAS_WEIGHTS
+from tests.pretrained import OPERATORS, TINY, import_or_skip
+from tests.shell import Shell
+
+timm = import_or_skip("timm")
+
+SET = ("--data", "scenes", "--size", "32x48", "--steps", "6", "--final-steps", "0", "--best", "1", "--repeats", "1")
+ALONE = (*SET, "--workers", "1", "--budget", "2", "--folds", "0")
+
+SPACE = """
+from nas import *
+
+space = Recipe(
+    encoder={encoder},
+    decoder=FPN(width=8),
+    loss=CrossEntropy(),
+    method=Supervised(),
+    optimizer=Adam(lr=1e-9),
+    schedule=Poly(),
+    augment=Augment(),
+    labelled_batch=2,
+    unlabelled_batch=2,
+)
+"""
+
+
+@pytest.fixture(autouse=True)
+def workers_import_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [str(OPERATORS), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    monkeypatch.delenv(NAS_WEIGHTS, raising=False)
+
+
+def write(shell: Shell, name: str, encoder: str) -> str:
+    (shell.folder / name).write_text(SPACE.format(encoder=encoder))
+    return name
+
+
+def test_a_search_from_weights_to_an_export(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a learning rate of nothing the exported encoder holds the weights that it started from."""
+    folder = shell.folder / "weights"
+    folder.mkdir()
+    torch.manual_seed(5)
+    state = timm.create_model(TINY).state_dict()
+    torch.save(state, folder / "tiny.pth")
+    space = write(shell, "space.py", f"Timm({TINY!r}, 'tiny.pth', rate=Float(0.1, 1.0), frozen=Choice(0, 2))")
+    ended = shell.run("search", "--space", space, *ALONE, "--weights-dir", "weights", "--name", "a")
+    assert ended.returncode == 0, ended.stderr
+    log = (shell.folder / "runs/a/search.log").read_text()
+    assert f"{TINY} starts from {folder / 'tiny.pth'}" in log
+    assert NAS_WEIGHTS not in os.environ
+
+    for file in folder.iterdir():
+        file.unlink()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    best = shell.folder / "runs/a/best.safetensors"
+    network = nas.load(best)
+    for name, parameter in network.encoder.body.named_parameters():
+        torch.testing.assert_close(parameter, state[name], atol=1e-6, rtol=0)
+    assert shell.run("evaluate", str(best), "--split", "validation").returncode == 0
+    exported = shell.run("export", str(best), "--format", "pt2", "--out", "out.pt2")
+    assert exported.returncode == 0, exported.stderr
+
+    again = write(shell, "again.py", f"Timm({TINY!r}, 'runs/a')")
+    ended = shell.run("search", "--space", again, *SET, "--workers", "1", "--budget", "1", "--name", "b")
+    assert ended.returncode == 0, ended.stderr
+    resumed = shell.run("search", "--resume", "runs/a", "--budget", "3")
+    assert resumed.returncode == 2 and "there is no such file" in resumed.stderr
+
+
+def damaged(folder: Path) -> None:
+    (folder / "w.pth").write_bytes(b"not weights at all")
+
+
+def with_code(folder: Path) -> None:
+    torch.save(nn.Linear(2, 2), folder / "w.pth")
+
+
+def of_another(folder: Path) -> None:
+    torch.save(timm.create_model("test_resnet").state_dict(), folder / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "prepare", "message"),
+    [
+        ("Timm('resnet1888')", None, "timm has no such network, did you mean"),
+        (f"Timm(Choice('resnet1888', {TINY!r}))", None, "timm has no such network, did you mean"),
+        (f"Timm({TINY!r}, 'w.pth')", None, "there is no such file"),
+        (f"Timm({TINY!r}, Choice(None, 'w.pth'))", damaged, "w.pth is damaged"),
+        (f"Choice(Timm({TINY!r}, 'w.pth'), Timm({TINY!r}))", with_code, "w.pth holds pickled Python objects"),
+        (f"Timm({TINY!r}, 'w.pth')", of_another, "w.pth does not fit Timm"),
+        (f"Timm({TINY!r}, frozen='most')", None, "encoder.frozen (Timm.frozen) is 'most'"),
+        ("Pretrained(Encoder())", None, "is no ResNet of torchvision"),
+    ],
+)
+def test_unusable_encoders_are_refused_before_anything_is_written(
+    shell: Shell, encoder: str, prepare, message: str
+) -> None:
+    if prepare:
+        prepare(shell.folder)
+    ended = shell.run("search", "--space", write(shell, "space.py", encoder), *ALONE)
+    assert ended.returncode == 2
+    assert message in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+    assert not (shell.folder / "runs").exists()
+
+
+def test_a_weights_dir_that_is_not_there(shell: Shell) -> None:
+    ended = shell.run("search", "--space", str(shell.space), *ALONE, "--weights-dir", "nowhere")
+    assert ended.returncode == 2 and "--weights-dir nowhere: there is no such folder" in ended.stderr
