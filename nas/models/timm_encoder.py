@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.errors import UserError
@@ -122,6 +123,13 @@ class Timm(Component):
 class TimmNet(PretrainedNet):
     """The network of a `Timm` encoder."""
 
+    def __init__(self, body: nn.Module, *args: Any, **kwargs: Any) -> None:
+        super().__init__(body, *args, **kwargs)
+        same = getattr(_timm().layers, "Conv2dSame", ())
+        for module in body.modules():
+            if isinstance(module, same):
+                module.__class__ = _Conv2dSame
+
     def forward(self, x: Tensor) -> list[Tensor]:
         """N x 3 x H x W, H and W multiples of the largest reduction r, to N x channels x H/r x W/r each."""
         if self.training and len(x) == 1 and max(x.shape[2:]) <= max(self.reductions):
@@ -131,6 +139,20 @@ class TimmNet(PretrainedNet):
             self.train()
             return features
         return super().forward(x)
+
+
+class _Conv2dSame(nn.Conv2d):
+    """TensorFlow's "same" padding of maps whose sides are multiples of the stride: always as much.
+
+    timm computes it from the size of each input, which exports with open sizes cannot follow.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        pads: list[int] = []
+        for side in (1, 0):
+            total = max(self.dilation[side] * (self.kernel_size[side] - 1) + 1 - self.stride[side], 0)
+            pads += [total // 2, total - total // 2]
+        return super().forward(F.pad(input, pads))
 
 
 @dataclass(frozen=True)
@@ -298,6 +320,7 @@ def _create(name: str, output_stride: int, **options: Any) -> Any:
 @lru_cache(maxsize=1)
 def _timm() -> Any:
     try:
+        import timm.layers
         import timm.models
     except ImportError as error:
         raise UserError(

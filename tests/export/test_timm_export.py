@@ -17,10 +17,10 @@ from tests.pretrained import import_or_skip
 
 import_or_skip("timm")
 
-QUICK = ("test_efficientnet", "test_resnet", "tf_efficientnet_lite0")
+QUICK = ("test_efficientnet", "test_resnet")
 FAMILIES = (
     *("resnet18", "mobilenetv2_100", "mobilenetv3_small_050", "efficientnet_b0", "convnext_atto"),
-    *("regnety_002", "repvgg_a0", "densenet121", "ghostnet_100", "res2net50_26w_4s"),
+    *("tf_efficientnet_lite0", "regnety_002", "repvgg_a0", "densenet121", "ghostnet_100"),
 )
 
 
