@@ -6,15 +6,20 @@ Trained as the supervised baseline of Mittal et al. (2019) is on Cityscapes, ima
         --labels 372 --size 512x1024 --steps 40000 --repeats 1
 
 372 is the paper's 1/8 of all 2975 training images (744 is its 1/4), and `--labels FILE.txt` takes a published
-list. The paper starts from weights learnt on ImageNet or COCO and keeps batch norm fixed; here all weights
-start at random and are trained.
+list. As in the paper the encoder starts from weights learnt on ImageNet, torchvision's, where resnet101-63fe2227.pth
+of https://download.pytorch.org/models/ is in the folder of `--weights-dir` or NAS_WEIGHTS; else it starts from random
+ones, and the log says so. The paper keeps batch norm fixed; here it is trained.
 """
 
-from nas import SGD, Augment, CrossEntropy, Poly, Recipe, Supervised
+from nas import SGD, Augment, CrossEntropy, Poly, Pretrained, Recipe, Supervised
 from nas.models import deeplabv2_resnet101
 
+network = deeplabv2_resnet101(norm="batch")
+
 space = Recipe(
-    **deeplabv2_resnet101(norm="batch")._asdict(),
+    encoder=Pretrained(network.encoder, weights="imagenet", optional=True),
+    decoder=network.decoder,
+    norm=network.norm,
     loss=CrossEntropy(),
     method=Supervised(),
     optimizer=SGD(lr=2.5e-4, momentum=0.9, weight_decay=5e-4, nesterov=False, classifier_factor=10),

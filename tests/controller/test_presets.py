@@ -71,7 +71,8 @@ def test_a_preset_is_closed_and_of_the_published_size(
 def test_a_preset_trains(name: str, data: FewLabelData) -> None:
     """All of it but the size of the encoder."""
     space = preset(name)
-    encoder = Encoder((Stage(Plain(), 6), Stage(Plain(), 8)), stem_stride=space.encoder.stem_stride)
+    own = getattr(space.encoder, "encoder", space.encoder)  # of one that starts from weights
+    encoder = Encoder((Stage(Plain(), 6), Stage(Plain(), 8)), stem_stride=own.stem_stride)
     small = replace(space, encoder=encoder, labelled_batch=2, unlabelled_batch=2)
     trained = train(small, data, Plan(steps=2, rungs=(2,)))
     assert 0 <= trained.scores.miou <= 1

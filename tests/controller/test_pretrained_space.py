@@ -1,0 +1,56 @@
+"""The shipped space of pretrained encoders: each network that it names is built and priced."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from nas.controller.starting_weights import check_weights, tell_weights
+from nas.models import Encoder, Timm
+from nas.space import Recipe, close, draw, load_space
+from nas.training import cost
+from nas.weights_folder import weights_from
+from tests.pretrained import MOBILENET, import_or_skip, real_weights
+
+import_or_skip("timm")
+
+
+def test_every_network_has_a_price() -> None:
+    space = load_space("pretrained.py")
+    assert len(space.baselines) == 5
+    assert all(cost(baseline, (64, 64)).params < 20e6 for baseline in space.baselines)
+    rng = random.Random(0)
+    found: dict[str, Recipe] = {}
+    for _ in range(60):
+        candidate = close(space, draw(rng)).candidate()
+        found.setdefault(getattr(candidate.encoder, "name", "own"), candidate)
+    assert len(found) == 6
+    assert all(cost(candidate, (64, 64)).params < 20e6 for candidate in found.values())
+    assert isinstance(found["own"].encoder, Encoder)
+
+
+def test_its_log_names_the_files(caplog: pytest.LogCaptureFixture) -> None:
+    space = load_space("pretrained.py")
+    file = real_weights(MOBILENET)
+    one = replace(space.baselines[0], baselines=(space.baselines[2],))
+    with weights_from(file.parent), caplog.at_level("INFO", "nas"):
+        check_weights(one)
+        tell_weights(one)
+    assert caplog.messages == [f"mobilenetv2_100 starts from {file}."]
+    assert isinstance(one.encoder, Timm)
+
+
+def test_a_preset_says_that_it_starts_from_random_weights(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("deeplabv2", "s4gan", "mlmt"):
+        caplog.clear()
+        space = load_space(f"presets/{name}.py")
+        check_weights(space)
+        tell_weights(space)
+        (record,) = caplog.records
+        assert record.levelname == "WARNING"
+        assert "starts from random weights, since there is no file resnet101-*.pth" in record.message
