@@ -13,6 +13,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from tests.shell import SMALL, Shell
+from tests.torchvision_operators import sitecustomize  # noqa: F401 - before anything imports torchvision
 
 # Threads would only wait for each other: on a busy machine a sampler took ten times as long.
 threadpool_limits(1)

@@ -19,16 +19,7 @@ TINY = "test_efficientnet"
 
 def import_or_skip(name: str) -> Any:
     """A module that stands on torchvision; the test is skipped where it is not installed."""
-    spec = importlib.util.spec_from_file_location("torchvision_operators", OPERATORS / "sitecustomize.py")
-    assert spec is not None and spec.loader is not None
-    if not _declared:
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        _declared.append(module)
     return pytest.importorskip(name, reason=f"{name} is not installed")
-
-
-_declared: list[Any] = []
 
 
 def real_weights(file: str) -> Path:

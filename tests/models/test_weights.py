@@ -151,12 +151,3 @@ def test_without_a_network_the_file_is_named(tmp_path: Path, monkeypatch: pytest
     assert "Network is unreachable" in str(refused.value)
     assert "https://huggingface.co/timm/resnet26.bt_in1k/resolve/main/model.safetensors" in str(refused.value)
     assert f"resnet26.bt_in1k.safetensors and put it into {tmp_path}" in str(refused.value)
-
-
-def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nas.models import timm_encoder
-
-    monkeypatch.setitem(__import__("sys").modules, "timm", None)
-    timm_encoder._timm.cache_clear()
-    with pytest.raises(UserError, match=r"needs the package timm .*pip install 'fewlabel-nas\[timm\]'"):
-        timm_encoder._timm()

@@ -21,6 +21,8 @@ def declare() -> None:
         return
     import torch
 
+    if hasattr(torch.ops.torchvision, "nms"):
+        return
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

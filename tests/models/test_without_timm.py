@@ -1,0 +1,38 @@
+"""Where timm is not installed: one line, and everything that does not need it works."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from nas.errors import UserError
+from nas.models import Timm, timm_encoder
+from nas.space import load_space
+from tests.shell import ALONE, Shell
+
+
+@pytest.fixture(autouse=True)
+def no_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    timm_encoder._timm.cache_clear()
+    timm_encoder._facts.cache_clear()
+
+
+def test_an_encoder_says_what_to_install() -> None:
+    with pytest.raises(UserError, match=r"needs the package timm .*pip install 'fewlabel-nas\[timm\]'"):
+        Timm("resnet18").build(lambda channels: None)  # type: ignore[arg-type, return-value]
+
+
+def test_a_search_is_refused_before_anything_is_written(shell: Shell) -> None:
+    ended = shell.run("search", "--space", "pretrained.py", *ALONE)
+    assert ended.returncode == 2
+    assert "pip install 'fewlabel-nas[timm]'" in ended.stderr.splitlines()[-1]
+    assert not (shell.folder / "runs").exists()
+
+
+def test_a_space_is_described(shell: Shell) -> None:
+    ended = shell.run("search", "--space", "pretrained.py", "--describe")
+    assert ended.returncode == 0
+    assert "Norm: Timm encoders keep their own" in ended.stdout
+    assert load_space("pretrained.py").baselines
