@@ -20,7 +20,9 @@ def _groups(network: nn.Module, lr: float, weight_decay: float, classifier_facto
 
     A classifier learns at `classifier_factor` times the rate, and an encoder at its `rate`, see `EncoderNet`.
     """
-    factors = {id(p): m.rate for m in network.modules() if isinstance(m, EncoderNet) for p in m.parameters()}
+    encoders = [module for module in network.modules() if isinstance(module, EncoderNet)]
+    # From the innermost on, as one encoder may hold another, whose rate then does not count.
+    factors = {id(p): encoder.rate for encoder in reversed(encoders) for p in encoder.parameters()}
     parts: dict[float, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:

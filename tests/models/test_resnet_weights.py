@@ -19,11 +19,13 @@ from nas.models import (
     Pretrained,
     Residual,
     Stage,
+    build_network,
     deeplabv2_resnet101,
     make_norm,
 )
 from nas.models.resnet_weights import resnet_name
 from nas.space import Recipe, candidate_hash
+from nas.training import SGD
 from nas.weights_folder import weights_from
 from tests.pretrained import import_or_skip
 
@@ -88,8 +90,6 @@ def test_a_missing_file_is_refused_unless_it_is_optional(tmp_path: Path, monkeyp
 
 
 def test_files_of_other_networks_are_refused(tmp_path: Path) -> None:
-    from nas.models import build_network
-
     other = build_network(Recipe(resnet("resnet34"), deeplabv2_resnet101().decoder), 2)
     save_file(other.state_dict(), tmp_path / "run.safetensors")
     own = Pretrained(resnet("resnet34"), str(tmp_path / "run.safetensors")).build(batch)
@@ -97,6 +97,14 @@ def test_files_of_other_networks_are_refused(tmp_path: Path) -> None:
     assert torch.equal(own.body.stem[0].weight, other.encoder.stem[0].weight)
     with pytest.raises(UserError, match=r"does not fit the encoder: stages\.0\.2.* is not in the network"):
         Pretrained(resnet("resnet18"), str(tmp_path / "run.safetensors")).check_weights()
+
+
+def test_the_encoder_learns_at_its_rate() -> None:
+    recipe = Recipe(Pretrained(resnet("resnet18"), rate=0.1), deeplabv2_resnet101().decoder)
+    net = build_network(recipe, 2)
+    found = {id(p): g["lr"] for g in SGD(lr=1.0, classifier_factor=10).build(net).param_groups for p in g["params"]}
+    assert {found[id(p)] for p in net.encoder.parameters()} == {0.1}
+    assert {found[id(p)] for p in net.classifier.parameters()} == {10.0}
 
 
 def test_frozen_stages_and_canonical_form() -> None:
