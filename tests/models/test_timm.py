@@ -51,14 +51,29 @@ def test_torchvisions_file_gives_torchvisions_features() -> None:
             torch.testing.assert_close(feature, other, rtol=1e-4, atol=1e-4)
 
 
-def test_photos_are_classified_by_the_rest_of_the_network() -> None:
-    """EfficientNet-Lite0's file names layers otherwise: its features must still be a cat's and a cup's."""
-    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+def lite0() -> tuple[nn.Module, Network]:
+    """timm's whole network, and ours, from a file that names layers otherwise."""
     file = real_weights(LITE0)
     whole = timm.create_model("tf_efficientnet_lite0").eval()
     whole.load_state_dict(dict(zip(whole.state_dict(), torch.load(file, weights_only=True).values(), strict=True)))
     net = network(Timm("tf_efficientnet_lite0", str(file))).eval()
     net.encoder.load_weights()
+    return whole, net
+
+
+@torch.no_grad()
+def test_features_are_those_of_the_whole_network() -> None:
+    whole, net = lite0()
+    x = images(2, 3, 64, 96)
+    features = whole.forward_intermediates((x - 0.5) / 0.5, intermediates_only=True)  # type: ignore[operator]
+    for feature, other in zip(net.features(x), features, strict=True):
+        torch.testing.assert_close(feature, other, rtol=1e-4, atol=1e-4)
+
+
+def test_photos_are_classified_by_the_rest_of_the_network() -> None:
+    """The features of a cat and of a cup are taken for such."""
+    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
+    whole, net = lite0()
     for photo, classes in ((data.chelsea(), (281, 282, 285)), (data.coffee(), (967, 968))):
         x = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None] / 255
         x = nn.functional.interpolate(x, size=(256, 256), mode="bilinear", antialias=True)
