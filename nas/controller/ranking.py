@@ -15,10 +15,10 @@ import optuna
 import pandas as pd
 from scipy.special import stdtrit
 
-from nas import record
 from nas.controller.progress import Progress
 from nas.controller.work import Task
 from nas.pool import Done, Ended, Failed, Infeasible, Job, Lost, Pool, Rung
+from nas.record import TrialRecord, by_hash, records
 from nas.runs.objectives import as_points, standing
 from nas.runs.settings import Settings
 from nas.space import Recipe, candidate_hash, to_json
@@ -55,7 +55,7 @@ class Contender:
     """A candidate that takes part in the final: its trial number, or its place among the baselines, or both.
 
     Attributes:
-        known_as: what people know it by, see `nas.record.name`.
+        known_as: what people know it by, see `nas.record.TrialRecord.name`.
     """
 
     candidate: str
@@ -74,17 +74,15 @@ class Contender:
 
 def contenders(study: optuna.Study, space: Recipe, best: int) -> list[Contender]:
     """The declared baselines and the `best` complete candidates beside them, without repetition."""
-    known = record.by_hash(study)
+    known = by_hash(study)
     found = {}
     for i, baseline in enumerate(space.baselines):
         digest = candidate_hash(baseline.candidate())
-        trial = known.get(digest)
-        number = trial.number if trial else None
+        number = known[digest].number if digest in known else None
         found[digest] = Contender(to_json(baseline.candidate()), digest, number, i, space.baseline_name(i))
-    complete = [t for d, t in known.items() if record.outcome(t) == "complete" and d not in found]
-    for trial in best_of_front(complete, best):
-        digest = trial.user_attrs["hash"]
-        found[digest] = Contender(record.candidate_of(trial), digest, trial.number, None, record.name(trial))
+    complete = [record for d, record in known.items() if record.outcome == "complete" and d not in found]
+    for record in best_of_front(complete, best):
+        found[record.hash] = Contender(record.candidate, record.hash, record.number, None, record.name)
     return list(found.values())
 
 
@@ -102,17 +100,12 @@ def affordable(
         All contenders on as many seeds as fit, else the best of the search on one seed more than it had, else those
         that the search has trained in full on its seed alone.
     """
-    trained = study.get_trials(deepcopy=False)
-    score = {
-        c.digest: trained[c.trial].values[0]
-        for c in entrants
-        if c.trial is not None and record.outcome(trained[c.trial]) == "complete"
-    }
+    known = records(study)
+    trained = {c.digest: known[c.trial] for c in entrants if c.trial is not None}
+    score = {digest: record.values[0] for digest, record in trained.items() if record.outcome == "complete"}
     if math.isinf(seconds) or not score:
         return entrants, repeats
-    lengths = {
-        c.digest: trained[c.trial].user_attrs["seconds"] for c in entrants if c.digest in score and c.trial is not None
-    }
+    lengths = {digest: trained[digest].seconds or 0.0 for digest in score}
     usual = statistics.fmean(lengths.values())
     best = sorted((c for c in entrants if c.digest in score), key=lambda c: -score[c.digest])
 
@@ -130,7 +123,7 @@ def affordable(
     return best, 1
 
 
-def best_of_front(complete: list[optuna.trial.FrozenTrial], count: int) -> list[optuna.trial.FrozenTrial]:
+def best_of_front(complete: list[TrialRecord], count: int) -> list[TrialRecord]:
     """The best of complete trials by mIoU; of several objectives, those that stand for the front, mIoU's best first."""
     if not complete or len(complete[0].values) == 1:
         return sorted(complete, key=lambda t: -t.values[0])[:count]
@@ -243,12 +236,10 @@ def _from_search(
     """The search's own training of a contender, which had the first seed."""
     if contender.trial is None or not (folds or checkpoint(contender.digest, settings.seed).exists()):
         return {}
-    trial = study.get_trials(deepcopy=False)[contender.trial]
-    if record.outcome(trial) != "complete":
+    record = records(study)[contender.trial]
+    if record.outcome != "complete":
         return {}
-    attrs = trial.user_attrs
-    result = {"miou": trial.values[0], **{name: attrs[name] for name in KEPT if name in attrs}}
-    return {str(settings.seed): result}
+    return {str(settings.seed): {"miou": record.values[0], **{name: getattr(record, name) for name in KEPT}}}
 
 
 def confidence_interval(values: list[float]) -> float:
@@ -266,13 +257,12 @@ def rank(entrants: list[Contender], results: dict[str, dict[str, dict[str, Any]]
     errors, by the variance pooled over all contenders (`pooled_variance`): two or three differences of a pair say
     little about their own spread. The winner is that of `winner`, or where there are several objectives the first.
     """
-    known = record.by_hash(study)
+    known = by_hash(study)
     rows = []
     for contender in entrants:
         done = {seed: r for seed, r in results[contender.digest].items() if "miou" in r}
         values = {seed: r["miou"] for seed, r in done.items()}
-        trial = known.get(contender.digest)
-        attrs = trial.user_attrs if trial else {}
+        record = known.get(contender.digest)
         errors = [r["error"] for r in results[contender.digest].values() if "error" in r]
         rows.append(
             {
@@ -282,9 +272,9 @@ def rank(entrants: list[Contender], results: dict[str, dict[str, dict[str, Any]]
                 "miou": statistics.fmean(values.values()) if values else math.nan,
                 "interval": confidence_interval(list(values.values())),
                 "seeds": len(values),
-                "search_miou": record.score(trial) if trial else math.nan,
-                "params": attrs.get("params"),
-                "macs": attrs.get("macs"),
+                "search_miou": record.score if record else math.nan,
+                "params": record.params if record else None,
+                "macs": record.macs if record else None,
                 "seconds": statistics.fmean(r["seconds"] for r in done.values()) if done else math.nan,
                 "peak_mb": max((r["peak_mb"] for r in done.values()), default=math.nan),
                 "latency_ms": _median([r["latency_ms"] for r in done.values() if r.get("latency_ms") is not None]),

@@ -16,7 +16,6 @@ import optuna
 import pandas as pd
 from tqdm import tqdm
 
-from nas import record
 from nas.components import know_components
 from nas.controller.enqueue import best_of, queue_baselines, queue_winners
 from nas.controller.explore import Exploration, broken_constraint, outside_constraints, return_unfinished
@@ -38,6 +37,7 @@ from nas.insight.importance import importance
 from nas.interrupt import check
 from nas.logs import log_to_file
 from nas.pool import LocalPool, Pool
+from nas.record import TrialRecord, records, used_budget
 from nas.runs.data_record import keep_record, tell_data
 from nas.runs.inputs import check_images
 from nas.runs.objectives import estimated_costs
@@ -143,13 +143,13 @@ class Search:
     def _plan(self, pool: Pool) -> Paces | None:
         """Say how long the search will take, and fit it to a limit on time; return the paces that were measured."""
         settings, study = self.run.settings, self.study
-        budget, searched = settings.budget - record.spent(study), is_open(self.space)
+        budget, searched = settings.budget - used_budget(study), is_open(self.space)
         if budget <= 0:
             return None
         paces = probe(pool, self.space, settings.seed, self.folds, self._is_allowed, self.clock)
         if paces is None:
             return None
-        if not record.spent(study):
+        if not used_budget(study):
             settings, self.folds = fitted(
                 settings, paces, pool.slots, self.folds, self.clock, self.open_steps, searched
             )
@@ -159,7 +159,7 @@ class Search:
         rule = make_stopping(settings.stopping, settings.full_steps, settings.seed)
         self.estimate = estimate(settings, paces, pool.slots, rule, self.folds, budget, not searched, self.clock)
         baselines = len(self.space.baselines)
-        if searched and self.estimate.candidates <= baselines and not record.spent(study):
+        if searched and self.estimate.candidates <= baselines and not used_budget(study):
             log.warning(
                 "Only baselines will be tried, %d of %d: nothing is searched. Give more than that as --budget, or more "
                 "time.",
@@ -256,7 +256,7 @@ class Search:
         for line in outside_constraints(self.space):
             log.warning("%s.", line)
         progress = Progress(
-            min(settings.budget, record.spent(study) + (self.estimate.candidates or settings.budget)),
+            min(settings.budget, used_budget(study) + (self.estimate.candidates or settings.budget)),
             "Searching",
             self.estimate.exploring or None,
             self.estimate.ranking + self.estimate.final + LAST,
@@ -378,7 +378,7 @@ class Search:
 
 
 def _nothing_to_rank(study: optuna.Study) -> str:
-    reasons = [t.user_attrs["reason"] for t in study.get_trials(deepcopy=False) if t.user_attrs.get("reason")]
+    reasons = [record.reason for record in records(study) if record.reason]
     last = f"; the last one: {reasons[-1].splitlines()[0]}" if reasons else ""
     return f"no candidate was trained to its end, so there is nothing to rank{last}: see search.log"
 
@@ -391,8 +391,8 @@ def _stopping(settings: Settings, study: optuna.Study) -> StoppingRule:
 
     def costs(number: int) -> tuple[float, ...]:
         if number not in found:
-            attrs = study.get_trials(deepcopy=False)[number].user_attrs
-            found[number] = estimated_costs(settings.objectives, attrs)
+            record = TrialRecord.of(study.get_trials(deepcopy=False)[number])
+            found[number] = estimated_costs(settings.objectives, record)
         return found[number]
 
     return ParetoHalving(rungs_of(settings.full_steps), costs)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nas.errors import UserError
+
+if TYPE_CHECKING:
+    from nas.record import TrialRecord
 
 __all__ = [
     "COSTS",
@@ -24,7 +27,7 @@ __all__ = [
 MIOU = "miou"
 
 COSTS = {"params": "params", "macs": "macs", "latency": "latency_ms", "memory": "peak_mb", "seconds": "seconds"}
-"""Objectives to be made small, and the attribute of a trial that each is kept in.
+"""Objectives to minimize, and the field of a trial's record that holds each.
 
 Multiply-adds and latency are those of one image, latency in milliseconds on the device that trains or on that of
 `--latency-on`, beside other trainings; memory is the peak of the training in megabytes; seconds are those of a full
@@ -49,14 +52,16 @@ def checked_objectives(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def costs(objectives: Sequence[str], attributes: Mapping[str, Any]) -> tuple[float, ...]:
+def costs(objectives: Sequence[str], record: TrialRecord) -> tuple[float, ...]:
     """The costs among the objectives, of a trial trained in full."""
-    return tuple(float(attributes[COSTS[name]]) for name in objectives if name != MIOU)
+    return tuple(float(getattr(record, COSTS[name])) for name in objectives if name != MIOU)
 
 
-def estimated_costs(objectives: Sequence[str], attributes: Mapping[str, Any]) -> tuple[float, ...]:
-    """The costs of a trial that is being trained: multiply-adds stand for what is not known before the end."""
-    return tuple(float(attributes["params" if name == "params" else "macs"]) for name in objectives if name != MIOU)
+def estimated_costs(objectives: Sequence[str], record: TrialRecord) -> tuple[float, ...]:
+    """The costs of a running trial. Multiply-adds stand in for what is measured at the end only."""
+    return tuple(
+        float(getattr(record, "params" if name == "params" else "macs")) for name in objectives if name != MIOU
+    )
 
 
 def as_points(values: Sequence[Sequence[float]]) -> np.ndarray:

@@ -172,8 +172,7 @@ def test_a_limited_time_takes_seeds_then_contenders() -> None:
     study = optuna.create_study(direction="maximize")
     for digest, miou in (("a", 0.3), ("b", 0.5), ("c", 0.4)):
         trial = study.ask()
-        trial.set_user_attr("candidate", "{}")
-        trial.set_user_attr("hash", digest)
+        record.write(trial, candidate="{}", hash=digest)
         record.end(study, trial, "complete", miou, seconds=10.0)
     entrants = [Contender("{}", name, i, None) for i, name in enumerate("abc")]
     untrained = [*entrants, Contender("{}", "d", None, 0)]
