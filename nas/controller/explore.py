@@ -13,8 +13,8 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from nas.controller.contenders import best_of_front
 from nas.controller.progress import Progress
-from nas.controller.ranking import best_of_front
 from nas.controller.work import Task
 from nas.errors import UserError
 from nas.interrupt import check

@@ -17,6 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from nas.components import know_components
+from nas.controller.contenders import Contender, affordable, contenders
 from nas.controller.enqueue import best_of, queue_baselines, queue_winners
 from nas.controller.explore import Exploration, broken_constraint, outside_constraints, return_unfinished
 from nas.controller.final_training import FinalTraining, Outcome, finalists, score_on_test, with_final
@@ -26,7 +27,8 @@ from nas.controller.messages import advise, headline, log_refused, warn_of_few_s
 from nas.controller.naive_baselines import with_naive
 from nas.controller.probe import probe
 from nas.controller.progress import Progress
-from nas.controller.ranking import Contender, affordable, contenders, rank, repeat
+from nas.controller.ranking import rank
+from nas.controller.repeats import Repeats
 from nas.controller.screening import queue_promising
 from nas.controller.timing import LAST, NOTHING, Clock, Estimate, Paces, estimate, fitted, plan_text
 from nas.controller.work import TrainWork
@@ -296,17 +298,16 @@ class Search:
         entrants, seeds = affordable(study, entrants, settings.repeats, ends - self.clock.spent(), pool.slots)
         self.seeds = seeds
         try:
-            results = repeat(
+            results = Repeats(
                 study,
                 pool,
-                entrants,
                 replace(settings, repeats=seeds),
                 self.run.checkpoint,
                 self._provenance(self.data),
                 progress,
                 self.folds,
                 lambda: self.clock.spent() < ends,
-            )
+            ).run(entrants)
         finally:
             progress.close()
         table = rank(entrants, results, study)
