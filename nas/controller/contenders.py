@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 
 from nas.record import TrialRecord, by_hash, records
-from nas.runs.objectives import as_points, standing
+from nas.runs.objectives import as_points, crowded_comparison_ranks
 from nas.space import Recipe, candidate_hash, to_json
 
 __all__ = ["Contender", "affordable", "best_of_front", "contenders"]
@@ -64,9 +64,9 @@ def best_of_front(complete: list[TrialRecord], count: int) -> list[TrialRecord]:
     if not complete or len(complete[0].values) == 1:
         return sorted(complete, key=lambda record: -record.values[0])[:count]
     points = as_points([record.values for record in complete])
-    place = standing(points)
-    place[np.argmax(points[:, 0])] = -1
-    return [complete[i] for i in np.argsort(place, kind="stable")[:count]]
+    ranks = crowded_comparison_ranks(points)
+    ranks[np.argmax(points[:, 0])] = -1
+    return [complete[i] for i in np.argsort(ranks, kind="stable")[:count]]
 
 
 def affordable(

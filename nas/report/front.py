@@ -12,7 +12,7 @@ import numpy as np
 
 from nas.record import by_hash
 from nas.report.numbers import count, score
-from nas.runs.objectives import MIOU, as_points, fronts
+from nas.runs.objectives import MIOU, as_points, non_domination_ranks
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -52,7 +52,7 @@ def read_front(run: Run) -> Front | None:
     if not complete:
         return None
     points = as_points([t.values for t in complete])
-    first = np.flatnonzero(fronts(points) == 0)
+    first = np.flatnonzero(non_domination_ranks(points) == 0)
     rows = [(complete[i].name, tuple(complete[i].values)) for i in first[np.argsort(-points[first, 0])]]
     most = -BEYOND * points[:, 1:].min(axis=0)
     share = _hypervolume(points[first], np.array([0.0, *-most])) / float(np.prod(most))
