@@ -324,7 +324,7 @@ def test_a_space_whose_constraints_nothing_meets_is_refused(shell: Shell, space:
         (["--space", "small.py", "--latency-on", "cpu"], "add it to --objectives"),
         (["--space", "small.py", "--objectives", "miou,latency", "--latency-on", "tpu"], "use cpu or cuda"),
         (["--space", "wide.py", "--sampler", "gp"], "looks at every whole number of a range: labelled_batch has"),
-        (["--space", "method.py", *SET], "the recipe cannot be built: method: threshold is 2, it must be from 0 to 1"),
+        (["--space", "method.py", *SET], "the recipe cannot be built: method.threshold is 2: use a number from 0 to 1"),
         (["--space", "small.py", "--no-holdout"], "give a closed recipe without baselines"),
         (["--space", "baseline.py", *SET], "baselines.0 cannot be built: Norms.encoder is 'bacth'"),
     ],
