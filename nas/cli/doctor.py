@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nas.cli.errors import run
-from nas.cli.search import ImageSize
+from nas.cli.options import CONTEXT, ImageSize
 
 if TYPE_CHECKING:
     from nas.tasks.data.doctor import Examined, Finding
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["command", "main"]
 
 
-@click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
+@click.command(context_settings=CONTEXT)
 @click.option("--data", required=True, metavar="KIND:PATH", help="camvid, cityscapes, voc, ade20k, gta5 or folder.")
 @click.option("--labels", help="Labelled images: all, 1/8, 46 or FILE.txt, as for nas-search.")
 @click.option("--unlabelled", metavar="KIND:PATH", help="Another set to learn from without labels: examined too.")

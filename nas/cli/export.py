@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from nas.cli.errors import run
+from nas.cli.options import CONTEXT, space_option
 
 __all__ = ["command", "main"]
 
 
-@click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
+@click.command(context_settings=CONTEXT)
 @click.argument("checkpoint", metavar="RUN_OR_CHECKPOINT", type=click.Path(path_type=Path))
 @click.option(
     "--format",
@@ -25,7 +26,7 @@ __all__ = ["command", "main"]
     type=click.Path(path_type=Path),
     help="File or folder to write; by default beside the checkpoint.",
 )
-@click.option("--space", type=click.Path(path_type=Path), help="The space file, if it defines components of its own.")
+@space_option
 def command(checkpoint: Path, format_: str | None, out: Path | None, space: Path | None) -> None:
     """Export a checkpoint, or the best one of a run's folder, and write a model card beside it.
 

@@ -13,6 +13,7 @@ import click
 from nas import interrupt
 from nas.cli.errors import run
 from nas.cli.inputs import Input, find_inputs
+from nas.cli.options import CONTEXT, device_option, pick_device, space_option
 from nas.cli.pictures import KINDS, Pictures
 from nas.errors import UserError
 from nas.wording import counted
@@ -32,7 +33,7 @@ SQUEEZED = 1.25
 """How much wider or narrower than the first training image a photo may be before that is said."""
 
 
-@click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
+@click.command(context_settings=CONTEXT)
 @click.argument("checkpoint", metavar="CHECKPOINT", type=click.Path(path_type=Path))
 @click.argument(
     "arguments", metavar="PHOTO_VIDEO_OR_FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path)
@@ -57,8 +58,8 @@ SQUEEZED = 1.25
     type=click.IntRange(min=8),
     help="With --window: height in pixels to which each photo is scaled; by default that of the training images.",
 )
-@click.option("--device", help="cpu or cuda; by default cuda where there is one.")
-@click.option("--space", type=click.Path(path_type=Path), help="The space file, if it defines components of its own.")
+@device_option
+@space_option
 def command(
     checkpoint: Path,
     arguments: tuple[Path, ...],
@@ -84,7 +85,6 @@ def command(
     if height is not None and not window:
         raise UserError("--height is for --window: without it each photo is resized to the training size")
     inputs, left_out = find_inputs(arguments, out)
-    from nas.cli.evaluate import pick_device
     from nas.export import Predictor, WindowPredictor, background_classes, load_checkpoint
 
     place = pick_device(device)

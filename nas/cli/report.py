@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from nas.cli.errors import run
+from nas.cli.options import CONTEXT
 
 __all__ = ["command", "main"]
 
 
-@click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
+@click.command(context_settings=CONTEXT)
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Page to write.  [RUN/report.html]")
 def command(folder: Path, out: Path | None) -> None:

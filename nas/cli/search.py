@@ -8,40 +8,12 @@ from typing import Any
 import click
 
 from nas.cli.errors import run
-from nas.sizes import parse_size
-from nas.times import parse_seconds
+from nas.cli.options import CONTEXT, ImageSize, Names, Seconds
 
 __all__ = ["main"]
 
 
-class Seconds(click.ParamType):
-    """A time such as 90s, 45m, 2h; a bare number other than 0 could be any of these, and is refused."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        return parse_seconds(value)
-
-
-class ImageSize(click.ParamType):
-    """Height x width such as 96x128, or one number for a square."""
-
-    name = "HxW"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        return parse_size(value)
-
-
-class Names(click.ParamType):
-    """Several names, such as miou,params."""
-
-    name = "names"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else tuple(value)
-
-
-@click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
+@click.command(context_settings=CONTEXT)
 @click.option("--space", help="Space file, or a shipped one such as multitask.py.")
 @click.option("--budget", type=int, help="Candidates to try.  [200]")
 @click.option(

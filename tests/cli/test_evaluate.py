@@ -15,7 +15,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from nas.cli.evaluate import evaluate_checkpoint, load_split, main, score_table
+from nas.cli.evaluate import evaluate_checkpoint, main, score_table
+from nas.cli.splits import load_split
 from nas.export import load_checkpoint
 from nas.tasks.data import load_data
 from nas.training import Scores
