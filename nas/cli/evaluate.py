@@ -1,4 +1,4 @@
-"""nas-evaluate: scores of a checkpoint on a split of a data set, a line a class."""
+"""nas-evaluate: score a checkpoint on a split of a data set."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ TOLERANCE = 0.002
 @click.argument("checkpoint", metavar="CHECKPOINT", type=click.Path(path_type=Path))
 @click.option("--data", metavar="KIND:PATH", help="Data set; by default the one the checkpoint was trained on.")
 @click.option("--split", type=click.Choice(SPLITS), default="validation", show_default=True)
-@click.option("--size", type=ImageSize(), metavar="HxW", help="Working size; by default the checkpoint's.")
-@click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes; by default as in the training.")
+@click.option(
+    "--size", type=ImageSize(), metavar="HxW", help="Size at which images are used; by default the checkpoint's."
+)
+@click.option("--group-classes", metavar="FILE", help="JSON file that groups classes; by default as in the training.")
 @device_option
 @space_option
 @click.option("--veto", is_flag=True, help="Also print what the veto of a classification branch changed.")
@@ -45,7 +47,7 @@ def command(
 ) -> None:
     """Print the IoU of each class, their mean and the pixel accuracy of a checkpoint (or a run's best one).
 
-    A class that is neither in the labels nor in the predictions shows as "-" and is no part of the mean.
+    A class that is neither in the ground truth nor in the predictions shows as "-" and is left out of the mean.
     """
     from nas.export import load_checkpoint
 
@@ -85,7 +87,7 @@ def evaluate_checkpoint(checkpoint: Checkpoint, images: ImageSet, device: str | 
 
 
 def _compare_with_stored(checkpoint: Checkpoint, split: str, miou: float) -> None:
-    """Print the scores that are stored with a checkpoint, and whether one of the same images is another."""
+    """Print the scores stored with a checkpoint, and say so where the score on the same images differs."""
     stored = checkpoint.metrics.get(f"{split}_miou")
     training = checkpoint.provenance.get("data")
     folds = training.get("folds", 0) if isinstance(training, dict) else 0
@@ -103,7 +105,7 @@ def _compare_with_stored(checkpoint: Checkpoint, split: str, miou: float) -> Non
 
 
 def score_table(classes: Sequence[str], scores: Scores) -> str:
-    """IoU by class, mIoU and pixel accuracy, at most 80 columns wide."""
+    """Format the IoU by class, mIoU and pixel accuracy, at most 80 columns wide."""
     rows = [
         *zip(classes, scores.iou, strict=True),
         ("mIoU", scores.miou),

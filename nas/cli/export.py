@@ -1,4 +1,4 @@
-"""nas-export: a checkpoint, or a run's best one, as safetensors, ONNX or torch.export, with a model card."""
+"""nas-export: export a checkpoint as safetensors, ONNX or torch.export, with a model card."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["command", "main"]
     "--format",
     "format_",
     type=click.Choice(["safetensors", "onnx", "pt2"]),
-    help="What to write; by default what --out is named like, or safetensors.",
+    help="Format to write; by default that of --out's suffix, or safetensors.",
 )
 @click.option(
     "--out",
@@ -30,8 +30,9 @@ __all__ = ["command", "main"]
 def command(checkpoint: Path, format_: str | None, out: Path | None, space: Path | None) -> None:
     """Export a checkpoint, or the best one of a run's folder, and write a model card beside it.
 
-    safetensors is read back by nas.load and takes images of any size. onnx is checked with
-    onnxruntime where that is installed. pt2 is torch.export's: it runs without this toolkit.
+    A safetensors file is read by nas.load and takes images of any size. An onnx file is
+    checked with onnxruntime if that is installed. A pt2 file, of torch.export, runs without
+    this toolkit.
     """
     from nas.export import export
 
