@@ -85,7 +85,7 @@ class Search:
         self.folds = self.data.folds
         self.space: Recipe = self.run.space()
 
-    def through(self) -> pd.DataFrame:
+    def execute(self) -> pd.DataFrame:
         """Explore, rank over seeds, train the winner and test it once; return the final table."""
         self._begin_log()
         with self.run.written():
@@ -106,7 +106,7 @@ class Search:
         shutil.rmtree(self.run.folder / "cache", ignore_errors=True)
         return table
 
-    def tell_time(self) -> None:
+    def log_duration(self) -> None:
         """Log how long the sitting took, beside how long it was expected to take."""
         taken = self.clock.spent() - self.planned
         beside = (
