@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas.space.component import Component, SpaceError
+from nas.space.checks import check_one_of, check_range
+from nas.space.component import Component
 from nas.training.batch import VOID
 
 __all__ = ["OHEM", "VOID", "WEIGHTINGS", "CrossEntropy", "DiceCE", "Focal", "class_weights"]
@@ -29,8 +30,7 @@ def class_weights(class_pixels: Sequence[int], weighting: str) -> Tensor | None:
     Raises:
         SpaceError: the weighting is not one of WEIGHTINGS.
     """
-    if weighting not in WEIGHTINGS:
-        raise SpaceError(f"loss: weighting {weighting!r} is unknown, use one of {', '.join(WEIGHTINGS)}")
+    check_one_of("loss.weighting", weighting, WEIGHTINGS)
     seen = [count for count in class_pixels if count > 0]
     if weighting == "none" or not seen:
         return None
@@ -39,11 +39,6 @@ def class_weights(class_pixels: Sequence[int], weighting: str) -> Tensor | None:
     if weighting == "sqrt_median":
         weights = [math.sqrt(weight) for weight in weights]
     return torch.tensor(weights, dtype=torch.float32)
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise SpaceError(f"loss: {name} is {value}, it must be from {low:g} to {high:g}")
 
 
 class _PixelLoss(nn.Module):
@@ -92,7 +87,7 @@ class CrossEntropy(Component):
 
     def build(self, class_pixels: Sequence[int]) -> nn.Module:
         """The loss, given how many labelled pixels each class has."""
-        _check("smoothing", self.smoothing, 0.0, 1.0)
+        check_range("loss.smoothing", self.smoothing, 0, 1)
         return _CrossEntropyLoss(class_weights(class_pixels, self.weighting), self.smoothing)
 
 
@@ -127,7 +122,7 @@ class DiceCE(Component):
 
     def build(self, class_pixels: Sequence[int]) -> nn.Module:
         """The loss, given how many labelled pixels each class has."""
-        _check("dice", self.dice, 0.0, 1.0)
+        check_range("loss.dice", self.dice, 0, 1)
         return _DiceCELoss(class_weights(class_pixels, self.weighting), self.dice)
 
 
@@ -169,7 +164,7 @@ class Focal(Component):
 
     def build(self, class_pixels: Sequence[int]) -> nn.Module:
         """The loss, given how many labelled pixels each class has."""
-        _check("gamma", self.gamma, 0.0, math.inf)
+        check_range("loss.gamma", self.gamma, 0)
         return _FocalLoss(class_weights(class_pixels, self.weighting), self.gamma)
 
 
@@ -209,8 +204,8 @@ class OHEM(Component):
 
     def build(self, class_pixels: Sequence[int]) -> nn.Module:
         """The loss, given how many labelled pixels each class has."""
-        _check("fraction", self.fraction, 1e-6, 1.0)
-        _check("threshold", self.threshold, 0.0, 1.0)
+        check_range("loss.fraction", self.fraction, 1e-6, 1)
+        check_range("loss.threshold", self.threshold, 0, 1)
         return _OHEMLoss(class_weights(class_pixels, self.weighting), self.fraction, self.threshold)
 
 

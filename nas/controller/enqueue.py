@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 
 import optuna
 
-from nas import record
 from nas.errors import UserError
+from nas.record import by_hash, enqueue
 from nas.space import Recipe, SpaceError, candidate_hash, from_json, locate
 
 if TYPE_CHECKING:
     from nas.runs.run import Run
 
-__all__ = ["BASELINE", "OUTSIDE", "WINNERS", "best_of", "queue_baselines", "queue_winners"]
-
-BASELINE, OUTSIDE = "baseline", "outside the space"
-"""Attributes of a queued trial: the baseline's number, and whether it is no point of the space."""
+__all__ = ["WINNERS", "best_of", "queue_baselines", "queue_winners"]
 
 WINNERS = 5
 """Candidates that are taken over from an earlier run."""
@@ -32,8 +29,7 @@ def queue_baselines(study: optuna.Study, space: Recipe, order: Sequence[int] | N
     for i in range(len(space.baselines)) if order is None else order:
         baseline = space.baselines[i]
         genes = locate(space, baseline)
-        attrs = {BASELINE: i, OUTSIDE: genes is None, record.NAME: space.baseline_name(i)}
-        study.enqueue_trial(genes or {}, user_attrs=attrs)
+        enqueue(study, genes or {}, baseline=i, baseline_name=space.baseline_name(i), outside_space=genes is None)
 
 
 def best_of(run: Run, count: int = WINNERS) -> list[str]:
@@ -42,11 +38,11 @@ def best_of(run: Run, count: int = WINNERS) -> list[str]:
     Raises:
         UserError: when the run has trained nothing to its end.
     """
-    known = record.by_hash(run.study()) if run.storage_exists() else {}
-    complete = {digest: trial for digest, trial in known.items() if record.outcome(trial) == "complete"}
+    known = by_hash(run.study()) if run.storage_exists() else {}
+    complete = {digest: record for digest, record in known.items() if record.outcome == "complete"}
     ranked = list(run.ranking["hash"]) if (run.folder / "ranking.csv").exists() else []
     others = sorted(complete.keys() - set(ranked), key=lambda digest: -complete[digest].values[0])
-    found = [record.candidate_of(complete[digest]) for digest in (*ranked, *others) if digest in complete]
+    found = [complete[digest].candidate for digest in (*ranked, *others) if digest in complete]
     if not found:
         raise UserError(f"--warm-start {run.folder}: it has no candidate that was trained to its end")
     return found[:count]

@@ -6,21 +6,29 @@ import logging
 import random
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from nas import record
-from nas.controller.enqueue import BASELINE, OUTSIDE
+from nas.controller.contenders import best_of_front
 from nas.controller.progress import Progress
-from nas.controller.ranking import best_of_front
 from nas.controller.work import Task
 from nas.errors import UserError
 from nas.interrupt import check
 from nas.pool import Done, Failed, Infeasible, Job, Lost, Message, Pool, Requeued, Rung
+from nas.record import (
+    TrialRecord,
+    by_hash,
+    end,
+    report,
+    requeue,
+    unfinished,
+    used_budget,
+    write,
+)
 from nas.runs.objectives import costs, estimated_costs
 from nas.runs.settings import UNLIMITED, Settings
 from nas.space import Recipe, candidate_hash, close, draw, from_trial, genes_of, is_open, to_json
@@ -31,8 +39,8 @@ __all__ = ["FRUITLESS", "Exploration", "broken_constraint", "outside_constraints
 
 log = logging.getLogger("nas")
 
-INHERITED = (BASELINE, OUTSIDE, record.NAME, record.CONTINUES)
-"""Attributes that a trial passes on to one that is queued in its place."""
+MEASURED = ("steps", "seconds", "step_seconds", "peak_mb", "latency_ms", "logs")
+"""What a training measures of itself, by the field of the record that it is stored in."""
 
 FRUITLESS = 100
 """Draws in a row that give nothing to train, after which the space is taken to be exhausted."""
@@ -43,11 +51,11 @@ LOST_LIMIT = 10
 
 def return_unfinished(study: optuna.Study, reason: str = "the search stopped while it was being trained") -> int:
     """End the trials that nothing trains any more as lost, and queue their candidates again."""
-    left = record.unfinished(study)
+    left = unfinished(study)
     for trial in left:
-        kept = {name: trial.user_attrs[name] for name in INHERITED if name in trial.user_attrs}
-        record.end(study, trial, "lost", reason=reason)
-        study.enqueue_trial(trial.params, user_attrs=kept)
+        record = TrialRecord.of(trial)
+        end(study, trial, "lost", reason=reason)
+        requeue(study, record)
     return len(left)
 
 
@@ -105,7 +113,7 @@ class Exploration:
             for message in self.pool.messages(timeout=0.5):
                 self._hear(message)
             running = len(self._running)
-            self.progress.show(record.spent(self.study), running, self.stopping.describe(), self._underway())
+            self.progress.show(used_budget(self.study), running, self.stopping.describe(), self._underway())
         self._say_why_it_ended(in_time)
 
     def _nothing_yet(self) -> bool:
@@ -120,8 +128,8 @@ class Exploration:
         return_unfinished(self.study, "the time for trying candidates was used up")
 
     def _wanted(self) -> bool:
-        begun = sum(record.CONTINUES not in trial.user_attrs for trial in self._running.values())
-        return record.spent(self.study) + begun < self.settings.budget
+        begun = sum(TrialRecord.of(trial).continues is None for trial in self._running.values())
+        return used_budget(self.study) + begun < self.settings.budget
 
     def _exhausted(self) -> bool:
         """Whether draws give nothing new any more; those of a single recipe cannot."""
@@ -136,14 +144,13 @@ class Exploration:
 
     def _remember(self) -> None:
         """Take up where an earlier session of the run stopped."""
-        for trial in record.by_hash(self.study).values():
-            for rung, value in record.rungs(trial).items():
-                self.stopping.record(record.first_number(trial), rung, value)
-            how = record.outcome(trial) or ""
-            self.progress.note(how, record.score(trial) if how == "complete" else None)
+        for record in by_hash(self.study).values():
+            for rung, value in record.rungs.items():
+                self.stopping.record(record.first_number, rung, value)
+            self.progress.note(record.outcome or "", record.score if record.outcome == "complete" else None)
 
     def _say_why_it_ended(self, in_time: bool) -> None:
-        tried = record.spent(self.study)
+        tried = used_budget(self.study)
         if tried == 0 and in_time:
             raise UserError(
                 f"no candidate passed the space's constraints in {FRUITLESS} draws: loosen them, or widen the space"
@@ -161,16 +168,17 @@ class Exploration:
         if self._fruitless >= FRUITLESS // 2:
             self._queue_drawn()
         trial = self.study.ask()
-        baseline = trial.user_attrs.get(BASELINE)
-        outside = trial.user_attrs.get(OUTSIDE, False)
-        candidate: Recipe = self.space.baselines[baseline or 0] if outside else close(self.space, from_trial(trial))
+        queued = TrialRecord.of(trial)
+        if queued.outside_space:
+            candidate: Recipe = self.space.baselines[queued.baseline or 0]
+        else:
+            candidate = close(self.space, from_trial(trial))
         candidate = candidate.candidate()
         digest = candidate_hash(candidate)
-        trial.set_user_attr("hash", digest)
-        trial.set_user_attr(record.CANDIDATE, to_json(candidate))
-        if record.CONTINUES in trial.user_attrs:
-            self._continue(trial, record.by_hash(self.study)[digest])
-        elif self._answered(trial, digest, candidate, is_baseline=baseline is not None):
+        write(trial, hash=digest, candidate=to_json(candidate))
+        if queued.continues is not None:
+            self._continue(trial, by_hash(self.study)[digest])
+        elif self._answered(trial, digest, candidate, is_baseline=queued.baseline is not None):
             self._fruitless += 1
             return
         self._fruitless = 0
@@ -202,47 +210,45 @@ class Exploration:
         """Queue the candidate that goes on after it was stopped, where there is one and nothing else is queued."""
         if self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             return
-        busy = {trial.user_attrs["hash"] for trial in self._running.values()}
-        trial = promotable(self.study, self.stopping, self._kept, busy)
-        if trial is not None:
-            kept = {name: trial.user_attrs[name] for name in INHERITED if name in trial.user_attrs}
-            attrs = {**kept, record.CONTINUES: record.first_number(trial)}
-            self.study.enqueue_trial(trial.params, user_attrs=attrs)
+        record = promotable(self.study, self.stopping, self._kept, self._running_hashes())
+        if record is not None:
+            requeue(self.study, record, continues=record.first_number)
             self.progress.taken_up()
+
+    def _running_hashes(self) -> set[str]:
+        return {TrialRecord.of(trial).hash for trial in self._running.values()}
 
     def _queue_drawn(self) -> None:
         """Queue a drawn candidate: some samplers repeat themselves while much of a small space is left."""
         rng = random.Random(f"{self.settings.seed} {len(self.study.get_trials(deepcopy=False))}")
         self.study.enqueue_trial(genes_of(self.space, draw(rng))[1])
 
-    def _continue(self, trial: optuna.Trial, earlier: FrozenTrial) -> None:
-        """Give a trial what is known of the one that it continues."""
-        for rung, value in record.rungs(earlier).items():
-            record.report(self.study, trial, rung, value)
+    def _continue(self, trial: optuna.Trial, earlier: TrialRecord) -> None:
+        """Copy the reports and the costs of the continued trial."""
+        for rung, value in earlier.rungs.items():
+            report(self.study, trial, rung, value)
             self._reported.add((trial.number, rung))
-        for name in ("params", "macs"):
-            trial.set_user_attr(name, earlier.user_attrs[name])
+        write(trial, params=earlier.params, macs=earlier.macs)
 
     def _answered(self, trial: optuna.Trial, digest: str, candidate: Recipe, is_baseline: bool) -> bool:
         """Whether a trial ends without a worker: known already, outside the constraints, or not to be built."""
-        if digest in {t.user_attrs["hash"] for t in self._running.values()}:
-            record.end(self.study, trial, "duplicate", reason="the same candidate is being trained")
+        if digest in self._running_hashes():
+            end(self.study, trial, "duplicate", reason="the same candidate is being trained")
             return True
-        known = record.by_hash(self.study).get(digest)
+        known = by_hash(self.study).get(digest)
         if known is not None:
-            for rung, value in record.rungs(known).items():
-                record.report(self.study, trial, rung, value)
-            same = {record.PARTIAL: known.user_attrs[record.PARTIAL]} if record.PARTIAL in known.user_attrs else {}
-            of = {"duplicate_of": known.number, **same}
-            record.end(self.study, trial, "duplicate", known.values, known.state, **of)
+            for rung, value in known.rungs.items():
+                report(self.study, trial, rung, value)
+            if known.partial is not None:
+                write(trial, partial=known.partial)
+            end(self.study, trial, "duplicate", known.values, known.trial.state, duplicate_of=known.number)
             return True
         try:
             broken = None if is_baseline else broken_constraint(self.space, candidate)
             if broken is not None:
-                record.end(self.study, trial, "infeasible", reason=f"constraint {broken} is not met", free=True)
+                end(self.study, trial, "infeasible", reason=f"constraint {broken} is not met", free=True)
                 return True
-            for name, value in self.cost_of(candidate).items():
-                trial.set_user_attr(name, value)
+            write(trial, **self.cost_of(candidate))
         except (Exception, SystemExit) as error:  # a space may hold parts of anyone's making
             self._failed(trial, f"it cannot be built: {error}", traceback.format_exc())
             return True
@@ -265,12 +271,12 @@ class Exploration:
             elif isinstance(message, Failed):
                 self._failed(trial, message.reason, message.traceback)
             elif isinstance(message, Infeasible):
-                record.end(self.study, trial, "infeasible", reason=message.reason)
+                end(self.study, trial, "infeasible", reason=message.reason)
                 self.progress.note("infeasible", None)
             else:
-                record.end(self.study, trial, "lost", reason=message.reason)
+                end(self.study, trial, "lost", reason=message.reason)
             if not isinstance(message, Done):
-                self._forget(trial.user_attrs["hash"])
+                self._forget(TrialRecord.of(trial).hash)
             if isinstance(message, Lost) and self._lost >= LOST_LIMIT:
                 raise UserError(f"{LOST_LIMIT} candidates in a row took their worker down: {message.reason}")
 
@@ -282,29 +288,31 @@ class Exploration:
         self._reported.add(rung)
         # Run again from where it was kept, a training that was stopped goes on to its next rung.
         self._stopped.pop(trial.number, None)
-        record.report(self.study, trial, message.step, message.value)
-        passes = self.stopping.goes_on(record.first_number(trial), message.step, message.value)
+        report(self.study, trial, message.step, message.value)
+        record = TrialRecord.of(trial)
+        passes = self.stopping.goes_on(record.first_number, message.step, message.value)
         # A baseline is trained in full for the final table anyway, unless time is short.
-        goes_on = passes or (BASELINE in trial.user_attrs and self.settings.max_time is None)
+        goes_on = passes or (record.baseline is not None and self.settings.max_time is None)
         if not goes_on:
             self._stopped[trial.number] = message.step
-            others = estimated_costs(self.settings.objectives, trial.user_attrs)
+            others = estimated_costs(self.settings.objectives, record)
             if others:
-                trial.set_user_attr(record.PARTIAL, [message.step, message.value, *others])
+                write(trial, partial=[message.step, message.value, *others])
         self.pool.answer(trial.number, goes_on)
 
     def _done(self, trial: optuna.Trial, result: dict[str, Any]) -> None:
         how = "pruned" if trial.number in self._stopped else "complete"
         self._stopped.pop(trial.number, None)
-        attrs = {name: result[name] for name in ("steps", "seconds", "step_seconds", "peak_mb", "latency_ms", "logs")}
+        record = TrialRecord.of(trial)
+        measured = {name: result[name] for name in MEASURED}
         if result["warnings"]:
-            attrs["warnings"] = list(result["warnings"].values())
-        if record.CONTINUES in trial.user_attrs:
-            attrs["seconds"] += record.by_hash(self.study)[trial.user_attrs["hash"]].user_attrs["seconds"]
-        values = (result["miou"], *costs(self.settings.objectives, {**trial.user_attrs, **attrs}))
-        record.end(self.study, trial, how, values, **attrs)
+            measured["warnings"] = list(result["warnings"].values())
+        if record.continues is not None:
+            measured["seconds"] += by_hash(self.study)[record.hash].seconds or 0.0
+        values = (result["miou"], *costs(self.settings.objectives, replace(record, **measured)))
+        end(self.study, trial, how, values, **measured)
         if how == "complete":
-            self._forget(trial.user_attrs["hash"])
+            self._forget(record.hash)
         for template, text in result["warnings"].items():
             if template not in self.warned:
                 self.warned.add(template)
@@ -314,21 +322,22 @@ class Exploration:
 
     def _failed(self, trial: optuna.Trial, reason: str, trace: str) -> None:
         log.warning("%s failed: %s", _known_as(trial), reason.splitlines()[0][:200] if reason else "no reason given")
-        record.end(self.study, trial, "failed", reason=reason, traceback=trace)
+        end(self.study, trial, "failed", reason=reason, traceback=trace)
         self.progress.note("failed", None)
 
     def _drop_checkpoints(self) -> None:
         """Keep the weights of the best few and of the baselines only."""
-        complete = [t for t in record.by_hash(self.study).values() if record.outcome(t) == "complete"]
-        kept = {trial.number for trial in best_of_front(complete, self.settings.best)}
-        for trial in (t for t in complete if t.number not in kept):
-            if BASELINE not in trial.user_attrs:
-                self.checkpoint(trial.user_attrs["hash"]).unlink(missing_ok=True)
+        complete = [record for record in by_hash(self.study).values() if record.outcome == "complete"]
+        kept = {record.number for record in best_of_front(complete, self.settings.best)}
+        for record in complete:
+            if record.number not in kept and record.baseline is None:
+                self.checkpoint(record.hash).unlink(missing_ok=True)
 
 
 def _known_as(trial: optuna.Trial) -> str:
     """What a line of the log begins with."""
-    return record.name(trial) if BASELINE in trial.user_attrs else record.name(trial).capitalize()
+    record = TrialRecord.of(trial)
+    return record.name.capitalize() if record.baseline is None else record.name
 
 
 def outside_constraints(space: Recipe) -> list[str]:

@@ -17,8 +17,8 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from nas.controller.contenders import Contender
 from nas.controller.progress import Progress
-from nas.controller.ranking import Contender
 from nas.controller.timing import LAST, Clock
 from nas.controller.work import FinalTest, Task
 from nas.errors import UserError

@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 
-from nas import record
+from nas.record import records
 from nas.runs.run import Run
 from nas.runs.settings import FEWEST_STEPS, Settings
 from nas.space import Choice, Recipe
@@ -81,7 +81,7 @@ def advise(space: Recipe, data: Any) -> set[str]:
 
 def log_refused(study: optuna.Study) -> None:
     """Log how many draws broke a constraint of the space."""
-    refused = record.refused(study)
+    refused = [record for record in records(study) if record.outcome == "infeasible" and record.free]
     if refused:
-        draws, last = counted(len(refused), "draw"), refused[-1].user_attrs["reason"]
+        draws, last = counted(len(refused), "draw"), refused[-1].reason
         log.info("Besides these, %s not trained, the last because %s.", draws, last)

@@ -17,8 +17,8 @@ import optuna
 import pandas as pd
 from tqdm import tqdm
 
-from nas import record
 from nas.components import know_components
+from nas.controller.contenders import Contender, affordable, contenders
 from nas.controller.enqueue import best_of, queue_baselines, queue_winners
 from nas.controller.explore import Exploration, broken_constraint, outside_constraints, return_unfinished
 from nas.controller.final_training import FinalTraining, Outcome, finalists, score_on_test, with_final
@@ -28,7 +28,8 @@ from nas.controller.messages import advise, headline, log_refused, warn_of_few_s
 from nas.controller.naive_baselines import with_naive
 from nas.controller.probe import probe
 from nas.controller.progress import Progress
-from nas.controller.ranking import Contender, affordable, contenders, rank, repeat
+from nas.controller.ranking import rank
+from nas.controller.repeats import Repeats
 from nas.controller.screening import queue_promising
 from nas.controller.timing import LAST, NOTHING, Clock, Estimate, Paces, estimate, fitted, plan_text
 from nas.controller.work import TrainWork
@@ -39,6 +40,7 @@ from nas.insight.importance import importance
 from nas.interrupt import check
 from nas.logs import log_to_file
 from nas.pool import LocalPool, Pool
+from nas.record import TrialRecord, records, used_budget
 from nas.runs.data_record import keep_record, tell_data
 from nas.runs.inputs import check_images
 from nas.runs.objectives import estimated_costs
@@ -84,7 +86,7 @@ class Search:
         self.folds = self.data.folds
         self.space: Recipe = self.run.space()
 
-    def through(self) -> pd.DataFrame:
+    def execute(self) -> pd.DataFrame:
         """Explore, rank over seeds, train the winner and test it once; return the final table."""
         self._begin_log()
         with self.run.written():
@@ -105,7 +107,7 @@ class Search:
         shutil.rmtree(self.run.folder / "cache", ignore_errors=True)
         return table
 
-    def tell_time(self) -> None:
+    def log_duration(self) -> None:
         """Log how long the sitting took, beside how long it was expected to take."""
         taken = self.clock.spent() - self.planned
         beside = (
@@ -144,13 +146,13 @@ class Search:
     def _plan(self, pool: Pool) -> Paces | None:
         """Say how long the search will take, and fit it to a limit on time; return the paces that were measured."""
         settings, study = self.run.settings, self.study
-        budget, searched = settings.budget - record.spent(study), is_open(self.space)
+        budget, searched = settings.budget - used_budget(study), is_open(self.space)
         if budget <= 0:
             return None
         paces = probe(pool, self.space, settings.seed, self.folds, self._is_allowed, self.clock)
         if paces is None:
             return None
-        if not record.spent(study):
+        if not used_budget(study):
             settings, self.folds = fitted(
                 settings, paces, pool.slots, self.folds, self.clock, self.open_steps, searched
             )
@@ -160,7 +162,7 @@ class Search:
         rule = partial(make_stopping, settings.stopping, settings.full_steps, settings.seed)
         self.estimate = estimate(settings, paces, pool.slots, rule, self.folds, budget, not searched, self.clock)
         baselines = len(self.space.baselines)
-        if searched and self.estimate.candidates <= baselines and not record.spent(study):
+        if searched and self.estimate.candidates <= baselines and not used_budget(study):
             log.warning(
                 "Only baselines will be tried, %d of %d: nothing is searched. Give more than that as --budget, or more "
                 "time.",
@@ -257,7 +259,7 @@ class Search:
         for line in outside_constraints(self.space):
             log.warning("%s.", line)
         progress = Progress(
-            min(settings.budget, record.spent(study) + (self.estimate.candidates or settings.budget)),
+            min(settings.budget, used_budget(study) + (self.estimate.candidates or settings.budget)),
             "Searching",
             self.estimate.exploring or None,
             self.estimate.ranking + self.estimate.final + LAST,
@@ -297,17 +299,16 @@ class Search:
         entrants, seeds = affordable(study, entrants, settings.repeats, ends - self.clock.spent(), pool.slots)
         self.seeds = seeds
         try:
-            results = repeat(
+            results = Repeats(
                 study,
                 pool,
-                entrants,
                 replace(settings, repeats=seeds),
                 self.run.checkpoint,
                 self._provenance(self.data),
                 progress,
                 self.folds,
                 lambda: self.clock.spent() < ends,
-            )
+            ).run(entrants)
         finally:
             progress.close()
         table = rank(entrants, results, study)
@@ -379,7 +380,7 @@ class Search:
 
 
 def _nothing_to_rank(study: optuna.Study) -> str:
-    reasons = [t.user_attrs["reason"] for t in study.get_trials(deepcopy=False) if t.user_attrs.get("reason")]
+    reasons = [record.reason for record in records(study) if record.reason]
     last = f"; the last one: {reasons[-1].splitlines()[0]}" if reasons else ""
     return f"no candidate was trained to its end, so there is nothing to rank{last}: see search.log"
 
@@ -392,8 +393,8 @@ def _stopping(settings: Settings, study: optuna.Study) -> StoppingRule:
 
     def costs(number: int) -> tuple[float, ...]:
         if number not in found:
-            attrs = study.get_trials(deepcopy=False)[number].user_attrs
-            found[number] = estimated_costs(settings.objectives, attrs)
+            record = TrialRecord.of(study.get_trials(deepcopy=False)[number])
+            found[number] = estimated_costs(settings.objectives, record)
         return found[number]
 
     return ParetoHalving(rungs_of(settings.full_steps), costs)

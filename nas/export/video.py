@@ -109,7 +109,7 @@ class VideoWriter:
 
         for suffix, codec in CONTAINERS:
             self.path = Path(f"{self._stem}{suffix}")
-            interrupt.unfinished.add(self._temporary)
+            interrupt.temporary_files.add(self._temporary)
             with _quiet():
                 fourcc = cv2.VideoWriter.fourcc(*codec)
                 writer = cv2.VideoWriter(str(self._temporary), fourcc, self._rate, (width, height))
@@ -128,7 +128,7 @@ class VideoWriter:
         if self._writer is not None:
             self._writer.release()
             self._temporary.replace(self.path)
-            interrupt.unfinished.discard(self._temporary)
+            interrupt.temporary_files.discard(self._temporary)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import optuna
 from nas.errors import UserError
 from nas.insight.effects import Effect, Importance, Interaction
 from nas.insight.variance import Levels, Split, pair_table, split
+from nas.record import TrialRecord
 from nas.samplers.archive import Archive
 from nas.samplers.embedding import Embedding
 from nas.samplers.gaussian_process import Process, learn
@@ -75,7 +76,7 @@ def _view(study: optuna.Study) -> View:
     archive = Archive(study)
     archive.update(study)
     view = View(archive, np.zeros((0, len(archive.names))), seed=0, number=0)
-    new = [view.trials[i].user_attrs.get("outcome") != "duplicate" for i in view.scored]
+    new = [TrialRecord.of(view.trials[i]).outcome != "duplicate" for i in view.scored]
     view.scored, view.scores = view.scored[new], view.scores[new]
     return view
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from nas.errors import UserError
-from nas.models.checks import at_least
 from nas.models.layers import SqueezeExcite, conv_norm, conv_norm_act, make_activation
 from nas.models.norms import MakeNorm
+from nas.space.checks import check_range
 from nas.space.component import Component
 
 __all__ = ["DOUBLE_CONV", "Block", "Bottleneck", "Inverted", "Plain", "Residual", "Separable"]
@@ -46,8 +46,8 @@ class Block(Component):
 
     def _check(self) -> None:
         name = type(self).__name__
-        at_least(f"{name}.kernel", self.kernel, 1)
-        at_least(f"{name}.dilation", self.dilation, 1)
+        check_range(f"{name}.kernel", self.kernel, 1)
+        check_range(f"{name}.dilation", self.dilation, 1)
         if self.kernel % 2 == 0:
             raise UserError(f"{name}.kernel is {self.kernel}: use an odd number, which keeps maps centred")
 
@@ -67,7 +67,7 @@ class Plain(Block):
 
     def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
         self._check()
-        at_least("Plain.convs", self.convs, 1)
+        check_range("Plain.convs", self.convs, 1)
         k, d, act = self.kernel, self.dilation * dilation, self.activation
         rows = [conv_norm_act(cin, cout, norm, k, stride, d, activation=act)]
         rows += [conv_norm_act(cout, cout, norm, k, 1, d, activation=act) for _ in range(self.convs - 1)]
@@ -89,7 +89,7 @@ class Separable(Block):
 
     def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
         self._check()
-        at_least("Separable.convs", self.convs, 1)
+        check_range("Separable.convs", self.convs, 1)
         k, d, act = self.kernel, self.dilation * dilation, self.activation
         rows: list[nn.Module] = []
         for i in range(self.convs):
@@ -125,7 +125,7 @@ class Bottleneck(Block):
 
     def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
         self._check()
-        at_least("Bottleneck.ratio", self.ratio, 1)
+        check_range("Bottleneck.ratio", self.ratio, 1)
         k, d, act = self.kernel, self.dilation * dilation, self.activation
         narrow = max(1, cout // self.ratio)
         body: list[nn.Module] = [
@@ -147,7 +147,7 @@ class Inverted(Block):
 
     def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
         self._check()
-        at_least("Inverted.expand", self.expand, 1)
+        check_range("Inverted.expand", self.expand, 1)
         k, d, act = self.kernel, self.dilation * dilation, self.activation
         wide = cin * self.expand
         rows: list[nn.Module] = [conv_norm_act(cin, wide, norm, activation=act)] if wide > cin else []

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from nas.errors import UserError
 from nas.models.blocks import DOUBLE_CONV, Block
-from nas.models.checks import at_least
 from nas.models.layers import Conv2d, conv_norm_act, make_activation, resize, upsample
 from nas.models.norms import MakeNorm
+from nas.space.checks import check_range
 from nas.space.component import Component
 
 __all__ = ["ASPP", "FPN", "Decoder", "DecoderNet", "DeepLabv2", "LinkNet", "SegNet", "UNet"]
@@ -195,7 +195,7 @@ class FPN(Component):
         self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
     ) -> DecoderNet:
         """The network. Raises UserError for a width under 1."""
-        at_least("FPN.width", self.width, 1)
+        check_range("FPN.width", self.width, 1)
         return _FPNNet(channels, reductions, norm, self.width)
 
 
@@ -236,7 +236,7 @@ class ASPP(Component):
         self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
     ) -> DecoderNet:
         """The network. Raises UserError for a width or a rate under 1."""
-        at_least("ASPP.width", self.width, 1)
+        check_range("ASPP.width", self.width, 1)
         _check_rates("ASPP", self.rates)
         pyramid = _Pyramid(channels[-1], self.width, self.rates, norm)
         fine = max((i for i, r in enumerate(reductions[:-1]) if r <= 4), default=None) if self.skip else None

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from nas.errors import UserError
 from nas.models.blocks import DOUBLE_CONV, Block
-from nas.models.checks import at_least, one_of
 from nas.models.layers import conv_norm_act
 from nas.models.norms import MakeNorm
+from nas.space.checks import check_one_of, check_range
 from nas.space.component import Component
 
 __all__ = ["DOWNSAMPLING", "OUTPUT_STRIDES", "STEMS", "STEM_STRIDES", "Encoder", "EncoderNet", "Stage"]
@@ -39,9 +39,9 @@ class Stage(Component):
 
     def build(self, cin: int, norm: MakeNorm, halve: bool = False, dilation: int = 1) -> nn.Module:
         """N x cin x H x W to N x width x H x W, or H/2 x W/2 where `halve`."""
-        one_of("Stage.down", self.down, DOWNSAMPLING)
-        at_least("Stage.width", self.width, 1)
-        at_least("Stage.depth", self.depth, 1)
+        check_one_of("Stage.down", self.down, DOWNSAMPLING)
+        check_range("Stage.width", self.width, 1)
+        check_range("Stage.depth", self.depth, 1)
         rows: list[nn.Module] = []
         stride = 1
         if halve and self.down == "stride":
@@ -70,9 +70,9 @@ class Encoder(Component):
 
     def build(self, norm: MakeNorm) -> EncoderNet:
         """The network. Raises UserError for a field that cannot be built."""
-        one_of("Encoder.stem_stride", self.stem_stride, STEM_STRIDES)
-        one_of("Encoder.output_stride", self.output_stride, OUTPUT_STRIDES)
-        one_of("Encoder.stem", self.stem, STEMS)
+        check_one_of("Encoder.stem_stride", self.stem_stride, STEM_STRIDES)
+        check_one_of("Encoder.output_stride", self.output_stride, OUTPUT_STRIDES)
+        check_one_of("Encoder.stem", self.stem, STEMS)
         if not self.stages:
             raise UserError("Encoder.stages is empty: give it at least one Stage")
         stages: list[nn.Module] = []

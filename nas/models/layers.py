@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models.bilinear import bilinear
-from nas.models.checks import one_of
 from nas.models.norms import MakeNorm
+from nas.space.checks import check_one_of
 
 __all__ = [
     "ACTIVATIONS",
@@ -40,7 +40,7 @@ UPSAMPLING = ("bilinear", "transposed", "shuffle")
 
 def make_activation(name: str) -> nn.Module:
     """An activation by its name in ACTIVATIONS. Raises UserError for another name."""
-    one_of("activation", name, ACTIVATIONS)
+    check_one_of("activation", name, ACTIVATIONS)
     return _ACTIVATIONS[name]()
 
 
@@ -108,7 +108,7 @@ def upsample(kind: str, cin: int, cout: int, factor: int) -> nn.Module:
     "bilinear" convolves before it interpolates: both are linear, so the result is the same and
     the convolution costs 1 / f^2. "shuffle" is the sub-pixel convolution of Shi et al. 2016.
     """
-    one_of("up", kind, UPSAMPLING)
+    check_one_of("up", kind, UPSAMPLING)
     if factor == 1:
         return Conv2d(cin, cout, bias=True)
     if kind == "transposed":

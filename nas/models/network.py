@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas.models.checks import at_least
 from nas.models.decoders import Decoder, DecoderNet
 from nas.models.encoders import Encoder, EncoderNet
 from nas.models.layers import resize
 from nas.models.norms import Norms, norm_makers
+from nas.space.checks import check_range
 
 __all__ = ["MEAN", "STD", "Architecture", "Network", "build_network"]
 
@@ -89,7 +89,7 @@ def build_network(
 
     Under `torch.device("meta")` it costs no memory. Raises UserError for a field that cannot be built.
     """
-    at_least("classes", classes, 1)
+    check_range("classes", classes, 1)
     encoder_norm, decoder_norm = norm_makers(candidate.norm)
     encoder = candidate.encoder.build(encoder_norm)
     decoder = candidate.decoder.build(encoder.channels, encoder.reductions, decoder_norm, encoder.depths)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nas.models.checks import one_of
+from nas.space.checks import check_one_of
 from nas.space.component import Component
 
 __all__ = [
@@ -47,7 +47,7 @@ def make_norm(kind: str, channels: int) -> nn.Module:
 
     Raises UserError where `kind` is not in NORMS.
     """
-    one_of("norm", kind, NORMS)
+    check_one_of("norm", kind, NORMS)
     if kind == "batch":
         return BatchNorm2d(channels)
     if kind == "switch":
@@ -59,8 +59,8 @@ def make_norm(kind: str, channels: int) -> nn.Module:
 def norm_makers(norm: str | Norms) -> tuple[MakeNorm, MakeNorm]:
     """What makes the encoder's norms and what makes the decoder's, from a recipe's `norm`."""
     apart = norm if isinstance(norm, Norms) else Norms(norm, norm)
-    one_of("Norms.encoder", apart.encoder, NORMS)
-    one_of("Norms.decoder", apart.decoder, NORMS)
+    check_one_of("Norms.encoder", apart.encoder, NORMS)
+    check_one_of("Norms.decoder", apart.decoder, NORMS)
     return (lambda c: make_norm(apart.encoder, c)), (lambda c: make_norm(apart.decoder, c))
 
 

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas import record as lives
 from nas.components import know_components
 from nas.errors import UserError
 from nas.insight.effects import ATTRIBUTE, Importance
+from nas.record import TrialRecord, records
 from nas.report.numbers import finite
 from nas.space import SpaceError, candidate_hash, field_values, from_json
 from nas.space.describe import text
 
 if TYPE_CHECKING:
     import pandas as pd
-    from optuna.trial import FrozenTrial
 
     from nas.runs.run import Run
     from nas.space import Recipe
@@ -111,10 +110,10 @@ def read_trials(run: Run) -> list[TrialFacts]:
     if not run.storage_exists():
         return []
     with run.readable():
-        found = run.study().get_trials(deepcopy=False)
+        found = records(run.study())
     _know_components(run)
-    tasks = sorted({name for trial in found for name in _pretext(_recipe_data(trial))})
-    return [_facts(trial, tasks) for trial in found]
+    tasks = sorted({name for record in found for name in _pretext(_recipe_data(record))})
+    return [_facts(record, tasks) for record in found]
 
 
 def _know_components(run: Run) -> None:
@@ -127,35 +126,34 @@ def _know_components(run: Run) -> None:
             return
 
 
-def _facts(trial: FrozenTrial, tasks: Sequence[str]) -> TrialFacts:
-    attrs = trial.user_attrs
-    waiting = "queued" if trial.state.name == "WAITING" else "running"
-    rungs = {step: finite(value) for step, value in sorted(lives.rungs(trial).items())}
-    data = _recipe_data(trial)
+def _facts(record: TrialRecord, tasks: Sequence[str]) -> TrialFacts:
+    waiting = "queued" if record.trial.state.name == "WAITING" else "running"
+    rungs = {step: finite(value) for step, value in sorted(record.rungs.items())}
+    data = _recipe_data(record)
     return TrialFacts(
-        number=trial.number,
-        name=lives.name(trial),
-        outcome=lives.outcome(trial) or waiting,
-        score=finite(lives.score(trial)),
+        number=record.number,
+        name=record.name,
+        outcome=record.outcome or waiting,
+        score=finite(record.score),
         rungs={step: value for step, value in rungs.items() if value is not None},
-        digest=attrs.get("hash", ""),
-        params=finite(attrs.get("params")),
-        seconds=finite(attrs.get("seconds")),
-        reason=attrs.get("reason") or "",
-        traceback=attrs.get("traceback") or "",
-        baseline=attrs.get("baseline"),
-        recipe=_parts_of_json(attrs.get(lives.CANDIDATE, ""), data),
+        digest=record.hash,
+        params=finite(record.params),
+        seconds=finite(record.seconds),
+        reason=record.reason,
+        traceback=record.traceback,
+        baseline=record.baseline,
+        recipe=_parts_of_json(record.candidate, data),
         choices=_choices(data, tasks),
-        spends=lives.costs_budget(trial),
-        started=trial.datetime_start,
-        ended=trial.datetime_complete,
+        spends=record.costs_budget,
+        started=record.trial.datetime_start,
+        ended=record.trial.datetime_complete,
     )
 
 
-def _recipe_data(trial: FrozenTrial) -> dict[str, Any]:
+def _recipe_data(record: TrialRecord) -> dict[str, Any]:
     """The candidate as stored, which needs no component to be known."""
     try:
-        recipe = json.loads(lives.candidate_of(trial))["recipe"]
+        recipe = json.loads(record.candidate)["recipe"]
     except (KeyError, TypeError, ValueError):
         return {}
     return recipe if isinstance(recipe, dict) else {}

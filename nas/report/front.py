@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas import record as lives
+from nas.record import by_hash
 from nas.report.numbers import count, score
-from nas.runs.objectives import MIOU, as_points, fronts
+from nas.runs.objectives import MIOU, as_points, non_domination_ranks
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -48,12 +48,12 @@ def read_front(run: Run) -> Front | None:
     objectives = run.settings.objectives
     if len(objectives) < 2 or not run.storage_exists():
         return None
-    complete = [t for t in lives.by_hash(run.study()).values() if lives.outcome(t) == "complete"]
+    complete = [record for record in by_hash(run.study()).values() if record.outcome == "complete"]
     if not complete:
         return None
     points = as_points([t.values for t in complete])
-    first = np.flatnonzero(fronts(points) == 0)
-    rows = [(lives.name(complete[i]), tuple(complete[i].values)) for i in first[np.argsort(-points[first, 0])]]
+    first = np.flatnonzero(non_domination_ranks(points) == 0)
+    rows = [(complete[i].name, tuple(complete[i].values)) for i in first[np.argsort(-points[first, 0])]]
     most = -BEYOND * points[:, 1:].min(axis=0)
     share = _hypervolume(points[first], np.array([0.0, *-most])) / float(np.prod(most))
     return Front(objectives, tuple(rows), share)

@@ -224,12 +224,12 @@ class Run:
         """A row a trial: outcome, score, costs, and a column a parameter path."""
         import pandas as pd
 
-        from nas import record
+        from nas.record import records
 
         rows: list[dict[str, Any]] = []
-        for trial in self.study().get_trials(deepcopy=False):
+        for record in records(self.study()):
             keep = ("outcome", "hash", "params", "macs", "seconds", "peak_mb", "latency_ms", "reason")
-            attrs = {name: trial.user_attrs.get(name) for name in keep}
-            rungs = {f"rung {step}": value for step, value in sorted(record.rungs(trial).items())}
-            rows.append({"trial": trial.number, "miou": record.score(trial), **attrs, **rungs, **trial.params})
+            kept = {name: None if (value := getattr(record, name)) == "" else value for name in keep}
+            rungs = {f"rung {step}": value for step, value in sorted(record.rungs.items())}
+            rows.append({"trial": record.number, "miou": record.score, **kept, **rungs, **record.trial.params})
         return pd.DataFrame(rows).set_index("trial") if rows else pd.DataFrame()

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.record import CONTINUES, notes
+from nas.record import TrialRecord
 from nas.samplers.genome import INACTIVE, Column
 from nas.samplers.independent import holds, study_key, trials_of
 from nas.samplers.scores import Gains, broken, fitness, foretold, reports
@@ -61,7 +61,7 @@ class Archive:
             if trial.number in self._read:
                 continue
             self._read.add(trial.number)
-            blameless = trial.state == TrialState.FAIL and notes(trial).get("outcome") in NOT_ITS_FAULT
+            blameless = trial.state == TrialState.FAIL and TrialRecord.of(trial).outcome in NOT_ITS_FAULT
             if trial.params and not blameless:
                 self._add(trial, study)
         # A parameter is asked for after those that it depends on, in the first trial that has it as well.
@@ -75,7 +75,8 @@ class Archive:
         failed = trial.state == TrialState.FAIL or (reached is not None and bool(np.isnan(reached).any()))
         # One that breaks a constraint of Optuna's is of no use, whatever its score.
         failed |= broken(trial)
-        place = self._places.get(notes(trial).get(CONTINUES, -1))
+        continues = TrialRecord.of(trial).continues
+        place = None if continues is None else self._places.get(continues)
         if place is not None and not failed:
             known = max(reports(self.trials[place], study), default=0)
             self._gains.add({step: value for step, value in reports(trial, study).items() if step >= known})

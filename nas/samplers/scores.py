@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtri
 from scipy.stats import qmc, rankdata
 
-from nas.record import PARTIAL, RUNGS, notes
+from nas.record import TrialRecord
 
 __all__ = [
     "Gains",
@@ -32,8 +32,8 @@ def fitness(trial: FrozenTrial, study: Study) -> tuple[float, ...] | None:
     step: float
     if trial.state == TrialState.COMPLETE and trial.values is not None:
         step, values = math.inf, trial.values
-    elif PARTIAL in notes(trial):
-        step, *values = notes(trial)[PARTIAL]
+    elif (partial := TrialRecord.of(trial).partial) is not None:
+        step, *values = partial
     elif trial.intermediate_values and len(study.directions) == 1:
         step = max(trial.intermediate_values)
         values = [trial.intermediate_values[int(step)]]
@@ -52,9 +52,7 @@ def broken(trial: FrozenTrial) -> bool:
 def reports(trial: FrozenTrial, study: Study) -> dict[int, float]:
     """The first objective by step, larger being better; without what is not finite."""
     sign = 1.0 if study.directions[0] == StudyDirection.MAXIMIZE else -1.0
-    several = len(study.directions) > 1
-    found = notes(trial).get(RUNGS, {}) if several else trial.intermediate_values
-    return {int(step): sign * value for step, value in found.items() if math.isfinite(value)}
+    return {step: sign * value for step, value in TrialRecord.of(trial).rungs.items() if math.isfinite(value)}
 
 
 WORST = -3.0

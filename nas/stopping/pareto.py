@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nas.runs.objectives import standing
+from nas.runs.objectives import crowded_comparison_ranks
 from nas.stopping.rule import RungRule
 
 __all__ = ["ParetoHalving"]
@@ -33,5 +33,5 @@ class ParetoHalving(RungRule):
         if len(seen) < self.eta or self.better(rung, value) == 0:
             return True
         points = np.array([(score, *(-cost for cost in self.costs(other))) for other, score in seen.items()])
-        place = standing(points)[list(seen).index(number)]
+        place = crowded_comparison_ranks(points)[list(seen).index(number)]
         return bool(place < max(len(seen) // self.eta, 1))

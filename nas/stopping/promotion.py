@@ -6,9 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import optuna
-from optuna.trial import FrozenTrial
 
-from nas import record
+from nas.record import TrialRecord, by_hash
 from nas.stopping.halving import AsyncHalving
 from nas.stopping.rule import StoppingRule
 
@@ -41,7 +40,7 @@ class Promotion(AsyncHalving):
 
 def promotable(
     study: optuna.Study, rule: StoppingRule, kept: Callable[[str], Path], busy: Collection[str]
-) -> FrozenTrial | None:
+) -> TrialRecord | None:
     """The stopped trial that passes its rung by now, see `promoted`.
 
     Args:
@@ -49,9 +48,9 @@ def promotable(
         busy: hashes of what is being trained.
     """
     stopped = {
-        record.first_number(trial): trial
-        for digest, trial in record.by_hash(study).items()
-        if record.outcome(trial) == "pruned" and digest not in busy and kept(digest).exists()
+        record.first_number: record
+        for digest, record in by_hash(study).items()
+        if record.outcome == "pruned" and digest not in busy and kept(digest).exists()
     }
-    number = promoted(rule, {number: max(record.rungs(trial).items()) for number, trial in stopped.items()})
+    number = promoted(rule, {number: max(record.rungs.items()) for number, record in stopped.items()})
     return None if number is None else stopped[number]

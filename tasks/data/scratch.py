@@ -47,7 +47,7 @@ def scratch_file(folder: Path, size: int) -> IO[bytes]:
     """
     descriptor, name = tempfile.mkstemp(_SUFFIX, _PREFIX, folder)
     os.close(descriptor)
-    interrupt.unfinished.add(Path(name))
+    interrupt.temporary_files.add(Path(name))
     file = Path(name).open("r+b")  # noqa: SIM115 - its lifetime is the lock's
     lock(file)
     try:
@@ -73,7 +73,7 @@ def discard(file: IO[bytes]) -> None:
     file.close()
     with contextlib.suppress(OSError):
         Path(file.name).unlink()
-    interrupt.unfinished.discard(Path(file.name))
+    interrupt.temporary_files.discard(Path(file.name))
 
 
 def map_pixels(path: Path) -> np.memmap:

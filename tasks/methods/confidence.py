@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.tasks.methods.semi_supervised import check_range
+from nas.space.checks import check_range
 from nas.tasks.methods.teacher import TeacherMethod
 from nas.training.batch import VOID, cross_entropy
 
@@ -29,8 +28,8 @@ class ConfidentTeacherMethod(TeacherMethod):
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """The teacher."""
-        check_range("confidence", self.confidence, 0.0, 1.0)
-        check_range("weight", self.weight, 0.0, math.inf)
+        check_range("method.confidence", self.confidence, 0, 1)
+        check_range("method.weight", self.weight, 0)
         return super().build(network, classes)
 
 

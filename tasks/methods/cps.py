@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -11,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
+from nas.space.checks import check_range
 from nas.tasks.methods.mean_teacher import ramp
-from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
+from nas.tasks.methods.semi_supervised import SemiSupervised
 from nas.training.batch import cross_entropy
 from nas.training.compute import likeliest
 
@@ -45,8 +45,8 @@ class CPS(SemiSupervised):
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """The twin."""
-        check_range("weight", self.weight, 0.0, math.inf)
-        check_range("rampup", self.rampup, 0.0, 1.0)
+        check_range("method.weight", self.weight, 0)
+        check_range("method.rampup", self.rampup, 0, 1)
         return Twin(network)
 
     def unlabelled_loss(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.space.component import SpaceError
+from nas.space.checks import check_one_of
 from nas.tasks.methods.confidence import ConfidentTeacherMethod, confident_pixels
 from nas.tasks.methods.mixing import boxes, mixed
 from nas.tasks.methods.teacher import Teacher, squared_difference
@@ -40,8 +40,7 @@ class CutMix(ConfidentTeacherMethod):
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """The teacher."""
-        if self.target not in TARGETS:
-            raise SpaceError(f"CutMix: target {self.target!r} is unknown, use one of {', '.join(TARGETS)}")
+        check_one_of("method.target", self.target, TARGETS)
         return super().build(network, classes)
 
     def unlabelled_loss(

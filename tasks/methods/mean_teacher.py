@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
-from nas.tasks.methods.semi_supervised import check_range
+from nas.space.checks import check_range
 from nas.tasks.methods.teacher import Teacher, TeacherMethod, squared_difference
 from nas.tasks.random_numbers import noise_like, uniform
 
@@ -34,8 +34,8 @@ class MeanTeacher(TeacherMethod):
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """The teacher."""
-        check_range("weight", self.weight, 0.0, math.inf)
-        check_range("rampup", self.rampup, 0.0, 1.0)
+        check_range("method.weight", self.weight, 0)
+        check_range("method.rampup", self.rampup, 0, 1)
         return super().build(network, classes)
 
     def unlabelled_loss(

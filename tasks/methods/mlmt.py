@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -11,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
+from nas.space.checks import check_range
 from nas.tasks.methods.mean_teacher import ramp, strong_view
-from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
+from nas.tasks.methods.semi_supervised import SemiSupervised
 from nas.tasks.methods.teacher import Follower
 from nas.tasks.methods.veto import Classifier, Vetoed
 from nas.training.batch import VOID
@@ -50,10 +50,10 @@ class MLMT(SemiSupervised):
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """The head, which is trained, and the average."""
-        check_range("threshold", self.threshold, 0.0, 1.0)
-        check_range("weight", self.weight, 0.0, math.inf)
-        check_range("rampup", self.rampup, 0.0, 1.0)
-        check_range("decay", self.decay, 0.0, 1.0)
+        check_range("method.threshold", self.threshold, 0, 1)
+        check_range("method.weight", self.weight, 0)
+        check_range("method.rampup", self.rampup, 0, 1)
+        check_range("method.decay", self.decay, 0, 1)
         return Branch(network, classes)
 
     def unlabelled_loss(

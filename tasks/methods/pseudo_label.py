@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
+from nas.space.checks import check_range
 from nas.tasks.methods.confidence import confident_cross_entropy
-from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
+from nas.tasks.methods.semi_supervised import SemiSupervised
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
@@ -39,9 +39,9 @@ class PseudoLabel(SemiSupervised):
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """Nothing is owned."""
-        check_range("confidence", self.confidence, 0.0, 1.0)
-        check_range("weight", self.weight, 0.0, math.inf)
-        check_range("warmup", self.warmup, 0.0, 1.0)
+        check_range("method.confidence", self.confidence, 0, 1)
+        check_range("method.weight", self.weight, 0)
+        check_range("method.warmup", self.warmup, 0, 1)
         return super().build(network, classes)
 
     def unlabelled_loss(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -13,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.space.component import SpaceError
-from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
+from nas.space.checks import check_one_of, check_range
+from nas.tasks.methods.semi_supervised import SemiSupervised
 from nas.tasks.random_numbers import channel_dropout
 from nas.training.batch import VOID, cross_entropy
 from nas.training.compute import likeliest
@@ -72,12 +71,12 @@ class S4GAN(SemiSupervised):
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
         """The discriminator and its optimizer, on the network's device."""
-        check_range("threshold", self.threshold, 0.0, 1.0)
-        check_range("matching", self.matching, 0.0, math.inf)
-        check_range("self_training", self.self_training, 0.0, math.inf)
-        check_range("lr", self.lr, 0.0, math.inf)
-        _check_one_of("threshold_kind", self.threshold_kind, KINDS)
-        _check_one_of("adversarial", self.adversarial, ADVERSARIAL)
+        check_range("method.threshold", self.threshold, 0, 1)
+        check_range("method.matching", self.matching, 0)
+        check_range("method.self_training", self.self_training, 0)
+        check_range("method.lr", self.lr, 0)
+        check_one_of("method.threshold_kind", self.threshold_kind, KINDS)
+        check_one_of("method.adversarial", self.adversarial, ADVERSARIAL)
         return Adversary(classes, self.lr).to(next(network.parameters()).device)
 
     def unlabelled_loss(
@@ -276,8 +275,3 @@ def _own_range(images: Tensor) -> Tensor:
     """Each image stretched to [0, 1], the range of the class maps beside it."""
     low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
     return (images - low) / (high - low).clamp_min(1e-6)
-
-
-def _check_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise SpaceError(f"S4GAN: {name} {value!r} is unknown, use one of {', '.join(known)}")

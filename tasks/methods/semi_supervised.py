@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.space.component import Component, SpaceError
-from nas.space.domains import is_number
+from nas.space.component import Component
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
 
-__all__ = ["SemiSupervised", "check_range"]
+__all__ = ["SemiSupervised"]
 
 
 class SemiSupervised(Component):
@@ -73,11 +72,3 @@ class SemiSupervised(Component):
     def inference(self, network: Network) -> Network:
         """The network itself."""
         return network
-
-
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Raise SpaceError unless it is a number and low <= value <= high."""
-    if not is_number(value):
-        raise SpaceError(f"method: {name} is {value!r}, it must be a number")
-    if not low <= value <= high:
-        raise SpaceError(f"method: {name} is {value}, it must be from {low:g} to {high:g}")

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
+from nas.space.checks import check_range
+from nas.tasks.methods.semi_supervised import SemiSupervised
 from nas.training.ema import ema_update, young_decay
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Teacher(Follower):
 
     def __init__(self, network: Network, decay: float) -> None:
         super().__init__()
-        check_range("decay", decay, 0.0, 1.0)
+        check_range("method.decay", decay, 0, 1)
         self.decay = decay
         self.network = copy.deepcopy(network)
         self.network.heads = nn.ModuleDict()

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas.space.component import Component, SpaceError
+from nas.space.checks import check_range
+from nas.space.component import Component
 from nas.tasks.pretext.heads import PixelHead, crop_to
 
 __all__ = ["Colorization", "color_bins", "rgb_to_lab"]
@@ -105,8 +106,7 @@ def color_bins(grid: int) -> Tensor:
     Raises:
         SpaceError: the side of a cell is not from 2 to 50.
     """
-    if not 2 <= grid <= 50:
-        raise SpaceError(f"Colorization: grid is {grid}, it must be from 2 to 50")
+    check_range("Colorization.grid", grid, 2, 50)
     steps = torch.linspace(0, 1, 193)
     u, v = torch.meshgrid(steps, steps, indexing="ij")
     ends = (torch.zeros_like(u), torch.ones_like(u))

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas.space.checks import check_one_of, check_range
 from nas.space.component import Component, SpaceError
 from nas.tasks.pretext.heads import TileHead
 
@@ -68,10 +69,8 @@ class Jigsaw(Component):
         return float((prediction.argmax(1) == targets).float().mean())
 
     def _classes(self) -> int:
-        if self.grid not in (2, 3):
-            raise SpaceError(f"Jigsaw: grid is {self.grid}, it must be 2 or 3")
-        if not 2 <= self.permutations <= 1000:
-            raise SpaceError(f"Jigsaw: permutations is {self.permutations}, it must be from 2 to 1000")
+        check_one_of("Jigsaw.grid", self.grid, (2, 3))
+        check_range("Jigsaw.permutations", self.permutations, 2, 1000)
         return min(self.permutations, factorial(self.grid**2))
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import optuna
 import pytest
 
-from nas import Choice, record
+from nas import Choice
 from nas.controller.enqueue import queue_baselines
 from nas.controller.explore import Exploration, outside_constraints
 from nas.controller.progress import Progress
 from nas.errors import UserError
 from nas.pool import Done, Job, Message, Requeued, Rung
+from nas.record import by_hash, records, used_budget
 from nas.runs.settings import Settings
 from nas.search_spaces.unet import space as unet
 from nas.space import Recipe
@@ -67,7 +68,7 @@ def test_a_sampler_that_repeats_itself_does_not_leave_a_small_space_untried(tmp_
     space = replace(unet, norm=Choice("batch", "layer", "group", "switch"), clip=Choice(0.0, 1.0, 2.0))
     study = optuna.create_study(sampler=Stubborn(), direction="maximize")
     explore(study, space, tmp_path, budget=20)
-    assert record.spent(study) == len(record.by_hash(study)) == 12
+    assert used_budget(study) == len(by_hash(study)) == 12
 
 
 def test_a_single_recipe_is_not_drawn_again_and_again(tmp_path: Path) -> None:
@@ -75,18 +76,18 @@ def test_a_single_recipe_is_not_drawn_again_and_again(tmp_path: Path) -> None:
     space = replace(unet, baselines=(unet, replace(unet, clip=1.0)), baseline_names=("unet", "clipped"))
     queue_baselines(study, space)
     explore(study, space, tmp_path, budget=5)
-    assert record.spent(study) == 2
+    assert used_budget(study) == 2
     assert len(study.trials) <= 4
-    assert [record.name(trial) for trial in study.trials[:2]] == ["unet", "clipped"]
+    assert [record.name for record in records(study)[:2]] == ["unet", "clipped"]
 
 
 def test_draws_that_break_a_constraint_are_known_with_their_reason(tmp_path: Path) -> None:
     space = replace(unet, norm=Choice("batch", "layer"), clip=Choice(0.0, 1.0)).where(lambda c: c.norm == "layer")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), direction="maximize")
     explore(study, space, tmp_path, budget=3)  # there are two, so all is drawn
-    refused = record.refused(study)
-    assert refused and {trial.params["norm"] for trial in refused} == {"batch"}
-    assert refused[-1].user_attrs["reason"] == "constraint 0 is not met"
+    refused = [record for record in records(study) if record.free]
+    assert refused and {record.trial.params["norm"] for record in refused} == {"batch"}
+    assert {(record.outcome, record.reason) for record in refused} == {("infeasible", "constraint 0 is not met")}
 
 
 def test_a_search_whose_draws_all_break_a_constraint_ends_with_that(tmp_path: Path) -> None:
@@ -168,4 +169,4 @@ def test_a_worker_that_dies_after_it_was_told_to_stop(
         checkpoint=lambda digest: tmp_path / digest,
     ).run()
     assert pool.answers[2:] == answers
-    assert [record.outcome(trial) for trial in study.trials] == [how]
+    assert [record.outcome for record in records(study)] == [how]

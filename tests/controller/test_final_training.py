@@ -11,9 +11,10 @@ import optuna
 import pandas as pd
 import pytest
 
+from nas.controller.contenders import Contender
 from nas.controller.final_training import FinalTraining, Outcome, finalists, with_final
 from nas.controller.naive_baselines import unbeaten, with_naive
-from nas.controller.ranking import Contender, rank
+from nas.controller.ranking import rank
 from nas.controller.timing import Clock
 from nas.pool import Done, Job, Message, Rung
 from nas.runs.settings import Settings

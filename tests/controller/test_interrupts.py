@@ -74,7 +74,7 @@ def test_before_the_first_candidate_it_says_how_to_go_on(shell: Shell) -> None:
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, LINE)
     assert "Searching" not in out  # which is said once the workers have started
-    assert out.endswith("Go on with: nas-search --resume runs/one\n")
+    assert out.endswith("Resume with: nas-search --resume runs/one\n")
     assert_resumes(shell)
 
 
@@ -103,7 +103,7 @@ def test_a_callback_does_not_swallow_it(shell: Shell) -> None:
     options = ("--space", "small.py", "--budget", "400", "--workers", "1", "--name", "one")
     ended = shell.run_process("search", *options, *SHORT)
     assert (ended.returncode, ended.stderr) == (130, LINE)
-    assert "Go on with: nas-search --resume runs/one" in ended.stdout
+    assert "Resume with: nas-search --resume runs/one" in ended.stdout
 
 
 SCRIPT = """

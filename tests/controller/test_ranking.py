@@ -12,8 +12,10 @@ import pytest
 from scipy import stats
 
 from nas import record
+from nas.controller.contenders import Contender, affordable
 from nas.controller.progress import Progress
-from nas.controller.ranking import Contender, affordable, confidence_interval, pooled_variance, rank, repeat, winner
+from nas.controller.ranking import confidence_interval, pooled_variance, rank, winner
+from nas.controller.repeats import Repeats
 from nas.pool import Done, Job, Lost, Message
 from nas.runs.settings import Settings
 
@@ -116,7 +118,7 @@ def test_what_was_lost_is_trained_again_and_what_was_trained_is_not(tmp_path: Pa
 
     def sitting() -> tuple[list[int], dict[str, bool]]:
         pool = Deaf()
-        results = repeat(study, pool, entrants, settings, checkpoint, {}, Progress(0, "Ranking"))  # type: ignore[arg-type]
+        results = Repeats(study, pool, settings, checkpoint, {}, Progress(0, "Ranking")).run(entrants)  # type: ignore[arg-type]
         return pool.seeds, {seed: "miou" in result for seed, result in results["a"].items()}
 
     assert sitting() == ([0, 1, 2], {"0": True, "1": False, "2": True})
@@ -172,8 +174,7 @@ def test_a_limited_time_takes_seeds_then_contenders() -> None:
     study = optuna.create_study(direction="maximize")
     for digest, miou in (("a", 0.3), ("b", 0.5), ("c", 0.4)):
         trial = study.ask()
-        trial.set_user_attr("candidate", "{}")
-        trial.set_user_attr("hash", digest)
+        record.write(trial, candidate="{}", hash=digest)
         record.end(study, trial, "complete", miou, seconds=10.0)
     entrants = [Contender("{}", name, i, None) for i, name in enumerate("abc")]
     untrained = [*entrants, Contender("{}", "d", None, 0)]

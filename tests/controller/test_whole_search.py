@@ -21,7 +21,7 @@ import torch
 import nas
 from nas.errors import UserError
 from nas.export import load_checkpoint
-from nas.record import costs_budget, outcome
+from nas.record import TrialRecord, records
 from nas.runs.data_record import understood
 from nas.runs.run import Run, new_folder
 from nas.runs.settings import settings_of
@@ -34,14 +34,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory, shell_in: Callable[[Path]
     return shell, shell.run_process("search", "--space", "small.py", "--budget", "7", "--name", "one", *SHORT)
 
 
-def counted(run: Run) -> list[Any]:
-    return [t for t in run.study().get_trials(deepcopy=False) if costs_budget(t)]
+def counted(run: Run) -> list[TrialRecord]:
+    return [record for record in records(run.study()) if record.costs_budget]
 
 
 def assert_budget_spent_once(run: Run, budget: int) -> None:
     ended = counted(run)
     assert len(ended) == budget
-    assert len({t.user_attrs["hash"] for t in ended}) == budget
+    assert len({record.hash for record in ended}) == budget
     states = {t.state.name for t in run.study().get_trials(deepcopy=False)}
     assert "RUNNING" not in states
 
@@ -91,12 +91,11 @@ def test_what_was_understood_of_the_images_is_in_the_log_the_report_and_the_chec
 def test_the_study_says_what_was_tried(finished: tuple[Shell, Any]) -> None:
     run = Run(finished[0].folder / "runs" / "one")
     assert_budget_spent_once(run, 7)
-    first = counted(run)[0]
-    assert first.user_attrs["baseline"] == 0
-    for trial in counted(run):
-        assert outcome(trial) in ("complete", "pruned")
-        assert {"params", "macs", "seconds", "peak_mb", "candidate"} <= set(trial.user_attrs)
-        assert trial.intermediate_values
+    assert counted(run)[0].baseline == 0
+    for record in counted(run):
+        assert record.outcome in ("complete", "pruned")
+        assert {"params", "macs", "seconds", "peak_mb", "candidate"} <= set(record.trial.user_attrs)
+        assert record.rungs
     frame = run.frame()
     assert len(frame) >= 7
     assert {"miou", "outcome", "norm", "encoder.stages.times", "rung 1"} <= set(frame.columns)
@@ -148,12 +147,12 @@ def test_a_poor_baseline_is_not_stopped_and_is_trained_once_a_seed(shell: Shell)
     assert ended.returncode == 0, ended.stderr
     run = Run(shell.folder / "runs" / "one")
     trained = counted(run)
-    assert [(t.user_attrs["baseline"], outcome(t)) for t in trained] == [(i, "complete") for i in range(4)]
-    rung = min(trained[0].intermediate_values)
-    assert min(trained, key=lambda t: t.intermediate_values[rung]) is trained[3]
+    assert [(record.baseline, record.outcome) for record in trained] == [(i, "complete") for i in range(4)]
+    rung = min(trained[0].rungs)
+    assert min(trained, key=lambda record: record.rungs[rung]) is trained[3]
     row = run.ranking.set_index("name").loc["baseline 3"]
     first_seed = run.study().user_attrs["repeats"][row["hash"]]["0"]
-    assert first_seed["miou"] == trained[3].value == row["search_miou"]
+    assert first_seed["miou"] == trained[3].score == row["search_miou"]
 
 
 @pytest.mark.slow
@@ -268,14 +267,11 @@ def test_failures_keep_their_traceback_and_an_exhausted_space_ends_the_search(sh
     assert "The space holds nothing new: 6 of 30 candidates were tried." in ended.stdout
     run = Run(shell.folder / "runs" / "one")
     assert_budget_spent_once(run, 6)
-    by_outcome = {}
-    for trial in counted(run):
-        by_outcome.setdefault(outcome(trial), []).append(trial)
-    assert len(by_outcome["failed"]) == 2
-    assert all("this loss is broken on purpose" in t.user_attrs["traceback"] for t in by_outcome["failed"])
-    assert all("FaultyLoss" in t.user_attrs["candidate"] for t in by_outcome["failed"])
-    assert len(by_outcome["infeasible"]) == 2
-    assert all("out of memory" in t.user_attrs["reason"] for t in by_outcome["infeasible"])
+    failed, infeasible = ([r for r in counted(run) if r.outcome == how] for how in ("failed", "infeasible"))
+    assert len(failed) == len(infeasible) == 2
+    assert all("this loss is broken on purpose" in record.traceback for record in failed)
+    assert all("FaultyLoss" in record.candidate for record in failed)
+    assert all("out of memory" in record.reason for record in infeasible)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +324,7 @@ def test_a_space_whose_constraints_nothing_meets_is_refused(shell: Shell, space:
         (["--space", "small.py", "--latency-on", "cpu"], "add it to --objectives"),
         (["--space", "small.py", "--objectives", "miou,latency", "--latency-on", "tpu"], "use cpu or cuda"),
         (["--space", "wide.py", "--sampler", "gp"], "looks at every whole number of a range: labelled_batch has"),
-        (["--space", "method.py", *SET], "the recipe cannot be built: method: threshold is 2, it must be from 0 to 1"),
+        (["--space", "method.py", *SET], "the recipe cannot be built: method.threshold is 2: use a number from 0 to 1"),
         (["--space", "small.py", "--no-holdout"], "give a closed recipe without baselines"),
         (["--space", "baseline.py", *SET], "baselines.0 cannot be built: Norms.encoder is 'bacth'"),
     ],

@@ -298,7 +298,7 @@ def test_failures_and_answers_from_memory_are_left_out() -> None:
             params=trial.params,
             distributions=trial.distributions,
             value=trial.value,
-            user_attrs={"outcome": "duplicate"},
+            user_attrs={"candidate": "{}", "outcome": "duplicate"},
         )
         study.add_trial(again)
     assert importance(study).trials == first.trials

@@ -10,7 +10,8 @@ import optuna
 import pandas as pd
 import pytest
 
-from nas.controller import ranking
+from nas.controller.contenders import Contender
+from nas.controller.ranking import rank
 from nas.models import Encoder, LinkNet, Plain, Stage, UNet
 from nas.record import end
 from nas.runs.run import Run
@@ -104,7 +105,6 @@ def table(run: Run) -> pd.DataFrame:
         seeds[candidate_hash(CANDIDATES[i])] = trained
     seeds[candidate_hash(CANDIDATES[0])]["2"] = {"error": "RuntimeError: no <luck>"}
     entrants = [
-        ranking.Contender(to_json(CANDIDATES[i]), candidate_hash(CANDIDATES[i]), i, 0 if i == 0 else None)
-        for i in finals
+        Contender(to_json(CANDIDATES[i]), candidate_hash(CANDIDATES[i]), i, 0 if i == 0 else None) for i in finals
     ]
-    return ranking.rank(entrants, seeds, run.study())
+    return rank(entrants, seeds, run.study())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
 from nas.report.front import Front, _hypervolume, figures
-from nas.runs.objectives import crowding, fronts, standing
+from nas.runs.objectives import crowding_distances, non_domination_ranks, crowded_comparison_ranks
 from nas.runs.run import Run
 from nas.samplers import SurrogateSampler, make_sampler
 from nas.samplers.scores import directions, one_score
@@ -32,8 +32,8 @@ def dominates(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 
 @given(points)
-def test_fronts_are_peeled_off_one_by_one(rows: list[tuple[int, ...]]) -> None:
-    found, left, level = fronts(np.array(rows)), set(range(len(rows))), 0
+def test_non_domination_ranks_agree_with_the_definition(rows: list[tuple[int, ...]]) -> None:
+    found, left, level = non_domination_ranks(np.array(rows)), set(range(len(rows))), 0
     while left:
         first = {i for i in left if not any(dominates(rows[j], rows[i]) for j in left)}
         assert {i for i in range(len(rows)) if found[i] == level} == first
@@ -41,25 +41,25 @@ def test_fronts_are_peeled_off_one_by_one(rows: list[tuple[int, ...]]) -> None:
 
 
 @given(points)
-def test_standing_goes_by_front_and_each_place_is_taken_once(rows: list[tuple[int, ...]]) -> None:
+def test_crowded_comparison_ranks_are_a_permutation_sorted_by_front(rows: list[tuple[int, ...]]) -> None:
     array = np.array(rows, dtype=float)
-    place, front = standing(array), fronts(array)
-    assert sorted(place) == list(range(len(rows)))
-    assert all(np.diff(front[np.argsort(place)]) >= 0)
+    ranks, front = crowded_comparison_ranks(array), non_domination_ranks(array)
+    assert sorted(ranks) == list(range(len(rows)))
+    assert all(np.diff(front[np.argsort(ranks)]) >= 0)
 
 
-def test_crowding_by_hand() -> None:
-    found = crowding(np.array([[0.0, 10.0], [1.0, 6.0], [4.0, 4.0], [10.0, 0.0]]))
+def test_crowding_distances_by_hand() -> None:
+    found = crowding_distances(np.array([[0.0, 10.0], [1.0, 6.0], [4.0, 4.0], [10.0, 0.0]]))
     assert found[[0, 3]].tolist() == [np.inf, np.inf]
     assert found[1:3] == pytest.approx([4 / 10 + 6 / 10, 9 / 10 + 6 / 10])
 
 
 @pytest.mark.filterwarnings("error")
-def test_crowding_beside_an_infinite_score() -> None:
-    found = crowding(np.array([[-np.inf, np.inf], [0.0, 3.0], [1.0, 2.0], [3.0, 0.0]]))
+def test_crowding_distances_beside_an_infinite_score() -> None:
+    found = crowding_distances(np.array([[-np.inf, np.inf], [0.0, 3.0], [1.0, 2.0], [3.0, 0.0]]))
     assert np.isinf(found[[0, 3]]).all()
     assert found[1:3] == pytest.approx([1 / 3 + 1 / 3, 3 / 3 + 3 / 3])
-    assert np.isinf(crowding(np.full((2, 2), -np.inf))).all()
+    assert np.isinf(crowding_distances(np.full((2, 2), -np.inf))).all()
 
 
 @given(points)

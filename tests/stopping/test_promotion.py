@@ -22,8 +22,7 @@ def stopped(study: optuna.Study, x: float, reports: dict[int, float], **attrs: i
     """A trial that ended early."""
     trial = study.ask()
     trial.suggest_float("x", 0, 100)
-    for name, content in {"hash": f"{x}", **attrs}.items():
-        trial.set_user_attr(name, content)
+    record.write(trial, candidate="{}", hash=f"{x}", **attrs)
     for rung, value in reports.items():
         record.report(study, trial, rung, value)
     record.end(study, trial, "pruned")
@@ -61,18 +60,17 @@ def test_the_best_third_so_far_goes_on_the_highest_rung_first(tmp_path: Path) ->
 def test_a_trial_that_went_on_takes_the_place_of_the_first(tmp_path: Path) -> None:
     study, _ = scene([{1: 0.4}, {1: 0.5}, {1: 0.6}], tmp_path)
     first = study.trials[2]
-    study.enqueue_trial(first.params, user_attrs={record.CONTINUES: 2})
+    record.enqueue(study, first.params, continues=2)
     trial = study.ask()
     trial.suggest_float("x", 0, 100)
-    trial.set_user_attr("hash", "2")
-    trial.set_user_attr(record.CANDIDATE, "{}")
+    record.write(trial, hash="2", candidate="{}")
     for rung, value in ((1, 0.6), (3, 0.7), (9, 0.8)):
         record.report(study, trial, rung, value)
-    assert record.spent(study) == 3 and record.by_hash(study)["2"].number == 2
+    assert record.used_budget(study) == 3 and record.by_hash(study)["2"].number == 2
     record.end(study, trial, "complete", 0.8)
-    assert record.spent(study) == 3
+    assert record.used_budget(study) == 3
     assert [t.number for t in record.by_hash(study).values()] == [0, 1, 3]
-    assert record.first_number(study.trials[3]) == 2
+    assert record.records(study)[3].first_number == 2
     for reading in ([4], [3, 4]):  # all at once, or after the first had been read
         archive = Archive(study)
         for upto in reading:
@@ -97,7 +95,7 @@ def poor(like: optuna.trial.FrozenTrial, number: int) -> optuna.trial.FrozenTria
         params=like.params,
         distributions=like.distributions,
         user_attrs={**like.user_attrs, "hash": f"poor-{number}"},
-        intermediate_values={min(record.rungs(like)): 0.0},
+        intermediate_values={min(like.intermediate_values): 0.0},
     )
 
 
@@ -107,23 +105,22 @@ def test_a_search_takes_stopped_candidates_up_again_and_spends_its_budget_once(s
     ended = shell.run("search", *options, "--budget", "16", *SHORT)
     assert ended.returncode == 0, ended.stderr
     run = Run(shell.folder / "runs" / "one")
-    stopped_first = [t for t in run.study().trials if record.outcome(t) == "pruned"]
+    stopped_first = [r for r in record.records(run.study()) if r.outcome == "pruned"]
     # With twice as many poor ones beside them, all of the sixteen are the best third, whatever they scored.
-    run.study().add_trials([poor(stopped_first[0], i) for i in range(32)])
+    run.study().add_trials([poor(stopped_first[0].trial, i) for i in range(32)])
     extended = shell.run("search", "--resume", "runs/one", "--budget", "56")
     assert extended.returncode == 0, extended.stderr
-    found = run.study().get_trials(deepcopy=False)
-    went_on = [t for t in found if record.CONTINUES in t.user_attrs]
-    assert record.spent(run.study()) == 56
-    at_first_rung = {t.number for t in stopped_first if len(record.rungs(t)) == 1}
-    assert at_first_rung <= {t.user_attrs[record.CONTINUES] for t in went_on}
-    for trial in went_on:
-        first = found[trial.user_attrs[record.CONTINUES]]
-        before, after = record.rungs(first), record.rungs(trial)
-        assert record.outcome(first) == "pruned" and first.params == trial.params
-        assert {rung: after[rung] for rung in before} == before and max(after) > max(before)
-        assert trial.user_attrs["seconds"] > first.user_attrs["seconds"]
+    found = record.records(run.study())
+    went_on = [r for r in found if r.continues is not None]
+    assert record.used_budget(run.study()) == 56
+    at_first_rung = {r.number for r in stopped_first if len(r.rungs) == 1}
+    assert at_first_rung <= {r.continues for r in went_on}
+    for later in went_on:
+        first = found[later.first_number]
+        assert first.outcome == "pruned" and first.trial.params == later.trial.params
+        assert {rung: later.rungs[rung] for rung in first.rungs} == first.rungs
+        assert max(later.rungs) > max(first.rungs) and later.seconds > first.seconds
     last = record.by_hash(run.study())
     kept = {path.name.split("-")[0] for path in (run.folder / "checkpoints").glob("*.state")}
-    left = {digest for digest, trial in last.items() if record.outcome(trial) == "pruned"}
+    left = {digest for digest, ended in last.items() if ended.outcome == "pruned"}
     assert kept == {digest for digest in left if not digest.startswith("poor")}

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.cli.evaluate import load_split
 from nas.cli.evaluate import main as evaluate
 from nas.cli.search import main as search
+from nas.cli.splits import load_split
 from nas.errors import UserError
 from nas.export import load_checkpoint, save_checkpoint
 from nas.tasks.data import VOID, load_data, open_source, read_groups

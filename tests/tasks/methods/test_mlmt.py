@@ -252,9 +252,8 @@ def test_losses_of_a_fusion_add_up() -> None:
 
 @pytest.mark.parametrize("method", [MLMT(threshold=2), MLMT(decay=-1)], ids=repr)
 def test_a_bad_setting_is_refused_in_one_line(method: Any) -> None:
-    with pytest.raises(SpaceError, match=r"^.*must be.*$") as refused:
+    with pytest.raises(SpaceError, match=r"^method\.\w+ is .*: use a number from 0 to 1$"):
         method.build(small_network(), CLASSES)
-    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
