@@ -43,13 +43,18 @@ class Contender:
 
 
 def contenders(study: optuna.Study, space: Recipe, best: int) -> list[Contender]:
-    """The declared baselines and the `best` complete candidates beside them, without repetition."""
+    """The declared baselines and the `best` complete candidates beside them, without repetition.
+
+    Baselines that were stopped early, as where time is limited, are left out.
+    """
     known = by_hash(study)
     found = {}
     for i, baseline in enumerate(space.baselines):
         digest = candidate_hash(baseline.candidate())
-        number = known[digest].number if digest in known else None
-        found[digest] = Contender(to_json(baseline.candidate()), digest, number, i, space.baseline_name(i))
+        record = known.get(digest)
+        if record is None or record.outcome != "pruned":
+            number = None if record is None else record.number
+            found[digest] = Contender(to_json(baseline.candidate()), digest, number, i, space.baseline_name(i))
     complete = [record for digest, record in known.items() if record.outcome == "complete" and digest not in found]
     for record in best_of_front(complete, best):
         found[record.hash] = Contender(record.candidate, record.hash, record.number, None, record.name)
@@ -82,8 +87,8 @@ def affordable(
         slots: workers.
 
     Returns:
-        All contenders on as many seeds as fit. Where not even one more seed fits, the best of the search on two seeds,
-        and else every contender that the search has trained in full, on its seed alone.
+        All contenders, the best of the search first, on as many seeds as fit. Where not even one more seed fits, the
+        best on two seeds, and else every contender that the search has trained in full, on its seed alone.
     """
     known = records(study)
     trained = {c.digest: known[c.trial] for c in entrants if c.trial is not None}
@@ -101,7 +106,7 @@ def affordable(
 
     for seeds in range(repeats - 1, 0, -1):
         if expected(entrants, seeds) <= seconds:
-            return entrants, seeds + 1
+            return [*best, *(c for c in entrants if c.digest not in score)], seeds + 1
     for count in range(len(best), 1, -1):
         if repeats > 1 and expected(best[:count], 1) <= seconds:
             return best[:count], 2

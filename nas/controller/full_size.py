@@ -27,10 +27,10 @@ log = logging.getLogger("nas")
 AT_FULL_SIZE = "trained at full size"
 """Study attribute: by hash, the size and steps of the training at full size, and its validation mIoU or None."""
 
-MARGIN = 1.15
+MARGIN = 1.2
 """How much longer than a probe says a training may take before it would miss the limit of time."""
 
-RUNGS = 10
+RUNGS = 20
 """Times at which a training says how far it is."""
 
 
@@ -108,7 +108,8 @@ class FullSizeTraining:
 
     def _task(self, digest: str, candidate: str, steps: int, score: float) -> Task:
         rungs = tuple(sorted({max(round(steps * i / RUNGS), 1) for i in range(1, RUNGS + 1)}))
-        task = Task(candidate, steps, rungs, self.seed, str(self.target(digest)), self.provenance)
+        target = str(self.target(digest))
+        task = Task(candidate, steps, rungs, self.seed, target, self.provenance, save_stopped=True)
         if not self.folds:
             return task
         height, width = self.settings.search_size or self.settings.size or (0, 0)
@@ -130,12 +131,17 @@ class FullSizeTraining:
                     number = message.job.id
                     if isinstance(message, Rung):
                         reached[number] = message.step
-                        self.pool.answer(number, True)
+                        # Slower than its probe, as on a busy machine, it ends before its schedule does.
+                        self.pool.answer(number, self.clock.left() > 0)
                     elif isinstance(message, Done):
                         del reached[number]
                         # With folds its score is that on the images that it was trained on.
                         score = None if self.folds else message.result["miou"]
-                        self.kept[digests[number]] = {"size": self.size, "steps": steps, "miou": score}
+                        self.kept[digests[number]] = {
+                            "size": self.size,
+                            "steps": message.result["steps"],
+                            "miou": score,
+                        }
                         self.study.set_user_attr(AT_FULL_SIZE, self.kept)
                     elif isinstance(message, Ended):
                         del reached[number]

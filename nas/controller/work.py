@@ -55,6 +55,7 @@ class Task:
         stop: the step after which the training ends although its schedule spans `steps`; None for `steps`.
         metrics: what the checkpoint says in place of the validation score, which counts for nothing where the
             validation images are trained on.
+        save_stopped: whether to write the checkpoint also when the training is stopped early.
     """
 
     candidate: str
@@ -69,6 +70,7 @@ class Task:
     fold: int | None = None
     stop: int | None = None
     metrics: dict[str, Any] | None = None
+    save_stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class TrainWork:
             # Planar or not is the device's: what is quick on a GPU is slow on a CPU.
             network.to(device, memory_format=memory_layout(network, device))  # type: ignore[call-overload]
             latency = latency_ms(network, self._data.size, device)
-        if task.save and trained.steps == plan.end:
+        if task.save and (trained.steps == plan.end or task.save_stopped):
             scored = task.metrics if task.metrics is not None else {"validation_miou": trained.scores.miou}
             metrics = {**scored, "steps": trained.steps, "seconds": trained.seconds}
             provenance = {**task.provenance, "seed": task.seed}
