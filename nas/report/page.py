@@ -1,4 +1,4 @@
-"""A run as one self-contained HTML page: figures, tables and failures. The page fetches nothing from a network."""
+"""Write a run as one self-contained HTML page with figures, tables and failures."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from nas.report import figures
 from nas.report.drawing import Drawn, draw, draw_all, plotly_script
 from nas.report.facts import TrialFacts, agreements, find_winner, read_importance, read_table, read_trials, scored_on
 from nas.report.front import figures as front_figures
-from nas.report.front import read_front, shown
-from nas.report.numbers import cannot_tell, count, duration, finite, score, score_with_interval
+from nas.report.front import format_value, read_front
+from nas.report.numbers import count, duration, finite, score, score_with_interval, tie_text
 from nas.report.text import next_commands
 from nas.runs.data_record import understood
-from nas.runs.settings import UNLIMITED
+from nas.runs.settings import UNLIMITED, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ __all__ = ["write_report"]
 
 
 def write_report(run: Run, out: Path | None = None) -> Path:
-    """Write a run's page, whatever the run has reached, and return its path.
+    """Write the page of a finished or unfinished run and return its path.
 
     Args:
         out: the file, or a folder for `report.html`; None for the run's folder.
@@ -61,7 +61,7 @@ def write_report(run: Run, out: Path | None = None) -> Path:
 
 
 def _content(run: Run) -> dict[str, Any]:
-    """What the template `report.html` shows."""
+    """Return the variables of the template `report.html`."""
     trials = read_trials(run)
     table = read_table(run)
     data, warnings = understood(run.folder)
@@ -89,15 +89,22 @@ def _content(run: Run) -> dict[str, Any]:
 def _facts(run: Run, trials: Sequence[TrialFacts]) -> dict[str, str]:
     settings = run.settings
     ended = Counter(t.outcome for t in trials)
-    size = f"{settings.size[0]} x {settings.size[1]} pixels" if settings.size else ""
     return {
         "Space": Path(settings.space).name,
-        "Data": ", ".join(filter(None, [settings.data, settings.labels and f"labels {settings.labels}", size])),
-        "Budget": _budget(sum(t.spends for t in trials), settings.budget),
+        "Data": ", ".join(
+            filter(None, [settings.data, settings.labels and f"labels {settings.labels}", *_sizes(settings)])
+        ),
+        "Budget": _budget(sum(t.costs_budget for t in trials), settings.budget),
         "Outcomes": ", ".join(f"{n} {how}" for how, n in ended.most_common()) or "none yet",
         "Search": f"{settings.sampler}, {settings.steps} steps a full training, seed {settings.seed}",
         "Time": _time(trials),
     }
+
+
+def _sizes(settings: Settings) -> list[str]:
+    """Return the size of the images, and the smaller one at which candidates are compared if there is one."""
+    sizes = [(settings.size, "{} x {} pixels"), (settings.search_size, "candidates compared at {} x {}")]
+    return [text.format(*size) for size, text in sizes if size]
 
 
 def _budget(used: int, budget: int) -> str:
@@ -105,12 +112,12 @@ def _budget(used: int, budget: int) -> str:
 
 
 def _time(trials: Sequence[TrialFacts]) -> str:
-    """When the search ran, and how long its trainings took together: a run may rest between sittings."""
+    """Return the start and the total training time. A run may be interrupted, so its end says little."""
     started = [t.started for t in trials if t.started]
     if not started:
         return ""
     trained = sum(t.seconds or 0 for t in trials)
-    return f"begun {min(started):%Y-%m-%d %H:%M}; trainings took {duration(trained)} in all, counted one after another"
+    return f"started {min(started):%Y-%m-%d %H:%M}; {duration(trained)} of training, summed over all workers"
 
 
 def _ranking(run: Run, table: pd.DataFrame | None) -> dict[str, Any]:
@@ -120,7 +127,7 @@ def _ranking(run: Run, table: pd.DataFrame | None) -> dict[str, Any]:
     return {
         "ranking": [_ranking_row(rank, row) for rank, row in rows],
         "split": scored_on(run),
-        "tie": cannot_tell(table) if table["tie"].any() else "",
+        "tie": tie_text(table) if table["tie"].any() else "",
     }
 
 
@@ -160,9 +167,9 @@ def _front(run: Run) -> dict[str, Any]:
         return {"front": None}
     return {
         "front": front,
-        "front_figures": draw_all(front_figures(run, front), "{name}: search scores of one seed."),
+        "front_figures": draw_all(front_figures(run, front), "{name} of the scores in the search (one seed)."),
         "front_columns": [("name", ""), *((name, "number") for name in front.objectives)],
-        "front_rows": [[name, *map(shown, front.objectives, values)] for name, values in front.rows],
+        "front_rows": [[name, *map(format_value, front.objectives, values)] for name, values in front.rows],
     }
 
 
@@ -171,14 +178,13 @@ def _figures(trials: Sequence[TrialFacts]) -> list[Drawn]:
         (
             "History",
             figures.history(trials),
-            "Score of each trial. Pruned ones have the score at which they were stopped; "
-            "those without a score stand at the bottom.",
+            "Score of each trial. Pruned trials show their last score; trials without a score are at the bottom.",
         ),
-        ("Rungs", figures.rungs(trials), "Score as training goes on, a line a trial."),
+        ("Rungs", figures.rungs(trials), "Score by optimizer step, one line per trial."),
         (
             "Score against size",
             figures.tradeoff(trials),
-            "Trials trained in full. Point at one, or tap it, for its recipe.",
+            "Trials trained in full. Hover over one, or tap it, to see its recipe.",
         ),
     ]
     return [draw(name, figure, caption) for name, figure, caption in drawn if figure is not None]
