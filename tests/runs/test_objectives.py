@@ -167,7 +167,7 @@ def test_a_search_of_three_objectives_ends_with_a_front_and_can_be_extended(shel
     options = ("--objectives", "miou,params,latency", "--latency-on", "cpu", "--budget", "6", "--name", "one")
     ended = shell.run("search", "--space", "small.py", *options, *SHORT)
     assert ended.returncode == 0, ended.stderr
-    assert "Front of miou, params, latency" in ended.stdout
+    assert "Pareto front of miou, params, latency" in ended.stdout
     assert all(len(line) <= 80 for line in ended.stdout[ended.stdout.index("Ranking") :].splitlines())
     again = shell.run("search", "--resume", "runs/one", "--budget", "8")
     assert again.returncode == 0, again.stderr
@@ -186,7 +186,7 @@ def test_a_search_of_three_objectives_ends_with_a_front_and_can_be_extended(shel
             ]
         assert trial.user_attrs["rungs"]
     page = (run.folder / "report.html").read_text()
-    assert "<h2>Front</h2>" in page and "figure-hypervolume" in page
+    assert "<h2>Pareto front</h2>" in page and "figure-hypervolume" in page
     assert run.ranking.query("not naive")["latency_ms"].notna().all()
 
 
