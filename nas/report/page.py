@@ -17,7 +17,7 @@ from nas.report.front import figures as front_figures
 from nas.report.front import read_front, shown
 from nas.report.numbers import cannot_tell, count, duration, finite, score, score_with_interval
 from nas.report.text import next_commands
-from nas.runs.data_record import understood
+from nas.runs.data_record import read_data_record
 from nas.runs.settings import UNLIMITED
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _budget(used: int, budget: int) -> str:
 
 def _data(run: Run) -> str:
     """What was understood of the images."""
-    lines, warnings = understood(run.folder)
+    lines, warnings = read_data_record(run.folder)
     if not lines:
         return ""
     warned = [f"<strong>Warning:</strong> {escape(warning)}" for warning in warnings]

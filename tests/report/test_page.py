@@ -262,7 +262,7 @@ def test_a_damaged_study_is_told_in_a_line(tmp_path: Path, start: Callable[..., 
 
 def test_a_storage_whose_driver_is_missing_is_told_in_a_line(tmp_path: Path, start: Callable[..., Run]) -> None:
     run = start(tmp_path / "far", storage="postgresql+nonesuch://me@host/studies")
-    with pytest.raises(UserError, match=r"its study cannot be read \(.*\): see to postgresql"):
+    with pytest.raises(UserError, match=r"its study cannot be read \(.*\): check postgresql"):
         write_report(run)
 
 
