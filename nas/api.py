@@ -224,7 +224,7 @@ def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) 
     with _locked(run.folder):
         data = load_images(run.settings)
         if run.storage_exists():
-            with run.written():
+            with run.fast_writes():
                 check_images(run.study(), data)
         run.settings.write(run.folder)
         return _execute(Search(run, data, clock))

@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_image_is_loaded(
     monkeypatch.chdir(shell.folder)
     monkeypatch.setattr(api, "load_images", refuse_to_load)
     monkeypatch.setattr("nas.runs.run.os.access", lambda path, mode: False)
-    with pytest.raises(UserError, match="cannot be written, where the run is to be a folder"):
+    with pytest.raises(UserError, match="cannot be written, but the run becomes a folder in it"):
         nas.search("small.py")
 
 

@@ -10,7 +10,7 @@ import optuna
 
 from nas.record import records
 from nas.runs.run import Run
-from nas.runs.settings import FEWEST_STEPS, Settings
+from nas.runs.settings import BASE_STEPS, Settings
 from nas.space import Choice, Recipe
 from nas.wording import counted
 
@@ -54,13 +54,13 @@ def warn_of_few_steps(settings: Settings, limited: bool) -> None:
     """
     steps = settings.full_steps
     # Where time is limited, candidates are compared after fewer steps than the winner is trained for in the end.
-    if steps < (FEWEST_STEPS // 2 if limited else FEWEST_STEPS):
+    if steps < (BASE_STEPS // 2 if limited else BASE_STEPS):
         more = "time (--max-time)" if limited else "--steps"
         log.warning(
             "A training of %d steps is short: with few labels scores settle at some %d. Give more %s, or a smaller "
             "--size.",
             steps,
-            FEWEST_STEPS,
+            BASE_STEPS,
             more,
         )
 

@@ -41,7 +41,7 @@ from nas.interrupt import check
 from nas.logs import log_to_file
 from nas.pool import LocalPool, Pool
 from nas.record import TrialRecord, records, used_budget
-from nas.runs.data_record import keep_record, tell_data
+from nas.runs.data_record import log_data, write_data_record
 from nas.runs.inputs import check_images
 from nas.runs.objectives import estimated_costs
 from nas.runs.run import Run
@@ -89,7 +89,7 @@ class Search:
     def execute(self) -> pd.DataFrame:
         """Explore, rank over seeds, train the winner and test it once; return the final table."""
         self._begin_log()
-        with self.run.written():
+        with self.run.fast_writes():
             self.study = self._open_study()
             with self._pool(self.data, self.run.settings.workers) as pool:
                 log.info("%s", headline(self.run, self.data, pool.slots))
@@ -118,7 +118,7 @@ class Search:
 
     def _begin_log(self) -> None:
         log_to_file(self.run.folder / "search.log")
-        tell_data(self.data, self.run.folder)
+        log_data(self.data, self.run.folder)
         warn_of_findings(self.data)
         for left in (self.run.folder / "checkpoints").glob(".*.tmp"):  # by a worker that was stopped while it wrote
             left.unlink()
@@ -179,7 +179,7 @@ class Search:
         summary = self.data.summary
         if summary is not None and summary.folds != self.folds:
             self.data = replace(self.data, summary=replace(summary, folds=self.folds))
-            keep_record(self.data.summary, self.run.folder)
+            write_data_record(self.data.summary, self.run.folder)
 
     def _is_allowed(self, candidate: Recipe) -> bool:
         """Whether a candidate meets the constraints and can be built."""

@@ -112,7 +112,7 @@ def read_trials(run: Run) -> list[TrialFacts]:
     """
     if not run.storage_exists():
         return []
-    with run.readable():
+    with run.translated_errors():
         found = records(run.study())
     _import_components(run)
     tasks = sorted({name for record in found for name in _pretext(_recipe_data(record))})

@@ -17,7 +17,7 @@ from nas.report.front import figures as front_figures
 from nas.report.front import format_value, read_front
 from nas.report.numbers import count, duration, finite, score, score_with_interval, tie_text
 from nas.report.text import next_commands
-from nas.runs.data_record import understood
+from nas.runs.data_record import read_data_record
 from nas.runs.settings import UNLIMITED, Settings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _content(run: Run) -> dict[str, Any]:
     """Return the variables of the template `report.html`."""
     trials = read_trials(run)
     table = read_table(run)
-    data, warnings = understood(run.folder)
+    data, warnings = read_data_record(run.folder)
     drawn, choices, front = _figures(trials), draw_all(figures.choices(trials)), _front(run)
     return {
         "title": f"Search {run.folder.resolve().name}",

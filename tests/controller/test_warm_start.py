@@ -60,7 +60,7 @@ def test_a_hash_may_look_like_a_number(tmp_path: Path, digest: str) -> None:
     assert Run(tmp_path).ranking["hash"].tolist() == [digest]
     for winners in ([""], [False], [True, True]):
         pd.DataFrame([{**given, "winner": w} for w in winners]).to_csv(tmp_path / "ranking.csv", index=False)
-        with pytest.raises(UserError, match="names no winner, or several"):
+        with pytest.raises(UserError, match="it must name one winner"):
             _ = Run(tmp_path).ranking
 
 

@@ -22,7 +22,7 @@ import nas
 from nas.errors import UserError
 from nas.export import load_checkpoint
 from nas.record import TrialRecord, records
-from nas.runs.data_record import understood
+from nas.runs.data_record import read_data_record
 from nas.runs.run import Run, new_folder
 from nas.runs.settings import settings_of
 from tests.shell import ALONE, SHORT, Shell, alive_in_session, draw_set, kill, wait_until
@@ -400,7 +400,7 @@ def test_folds_that_the_time_limit_takes_are_told_wherever_folds_are(
     assert "ranked on 3 folds" in ended.stdout
     assert "9 steps on each of 2 folds instead of 3 (the time limit)" in ended.stdout
     run = Run(shell.folder / "runs" / "one")
-    assert any("ranked on 2 folds" in line for line in understood(run.folder)[0])
+    assert any("ranked on 2 folds" in line for line in read_data_record(run.folder)[0])
     said = shell.run("evaluate", "runs/one").stdout
     assert said.startswith("The search ranked on 2 folds of the labelled images")
     assert "differ" not in said
@@ -413,7 +413,7 @@ def test_runs_that_share_a_storage_have_studies_of_their_own(shell: Shell) -> No
     shutil.rmtree(shell.folder / "runs" / "one")
     again = shell.run("search", "--space", "small.py", "--budget", "1", "--name", "one", *storage)
     assert again.returncode == 2
-    assert "--storage holds a study one of another run: choose another --name" in again.stderr
+    assert "--storage holds the study one of another run: choose another --name" in again.stderr
     assert not (shell.folder / "runs" / "one").exists()
 
 

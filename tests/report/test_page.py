@@ -267,7 +267,7 @@ def test_damaged_study_gives_one_line(tmp_path: Path, start: Callable[..., Run],
 
 def test_storage_without_its_driver_gives_one_line(tmp_path: Path, start: Callable[..., Run]) -> None:
     run = start(tmp_path / "far", storage="postgresql+nonesuch://me@host/studies")
-    with pytest.raises(UserError, match=r"its study cannot be read \(.*\): see to postgresql"):
+    with pytest.raises(UserError, match=r"its study cannot be read \(.*\): check postgresql"):
         write_report(run)
 
 

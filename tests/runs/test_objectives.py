@@ -1,4 +1,4 @@
-"""Several objectives: fronts and halving against definitions, the samplers, and a whole search as a user types it."""
+"""Several objectives: fronts and halving against definitions, the samplers, and a whole search."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def test_hypervolume_agrees_with_optuna(rows: list[tuple[int, ...]]) -> None:
     assert _hypervolume(array, np.full(3, -1.0)) == pytest.approx(compute_hypervolume(-array, np.full(3, 1.0)))
 
 
-def test_small_networks_are_not_stopped_for_being_small() -> None:
+def test_small_networks_are_compared_with_small_ones() -> None:
     costs = dict(enumerate([100.0, 101.0, 102.0, 103.0, 104.0, 1.0, 95.0, 2.0, 105.0]))
     rule = ParetoHalving((1, 3, 9), lambda number: (costs[number],))
     scores = [0.50, 0.40, 0.41, 0.42, 0.43, 0.20, 0.10, 0.19, 0.51]
     went = [rule.goes_on(number, 1, score) for number, score in enumerate(scores)]
-    # The sixth is the smallest network, and the last scores best; those between are beaten in both respects.
+    # The sixth is the smallest network and the last one scores best; those between are dominated.
     assert went == [True, True, False, False, False, True, False, False, True]
     assert rule.goes_on(4, 9, 0.0)
 
@@ -89,15 +89,15 @@ def test_weights_of_all_directions_are_positive_and_sum_to_one() -> None:
 def test_one_score_is_the_augmented_chebyshev_distance_of_ranks() -> None:
     reached = np.array([[np.inf, 3.0, 1.0], [np.inf, 2.0, 2.0], [np.inf, 1.0, 3.0], [1.0, np.nan, np.nan]])
     found = one_score(reached, np.array([0.75, 0.25]))
-    # Among those that have a score: the first of all is not behind, however many failed.
-    behind = 1 - np.array([[3, 1], [2, 2], [1, 3]]) / 3
-    expected = [-max(0.75 * a, 0.25 * b) - 0.05 * (0.75 * a + 0.25 * b) for a, b in behind]
+    # Ranks are among the trials with a score, however many failed.
+    distances = 1 - np.array([[3, 1], [2, 2], [1, 3]]) / 3
+    expected = [-max(0.75 * a, 0.25 * b) - 0.05 * (0.75 * a + 0.25 * b) for a, b in distances]
     assert found[:3, 1] == pytest.approx(expected)
     assert np.isnan(found[3, 1])
     assert one_score(reached[:, :2], np.ones(1)) is not None
 
 
-def test_what_pruned_trials_cost_in_other_units_does_not_move_the_others() -> None:
+def test_pruned_trials_with_costs_in_other_units_do_not_change_the_scores_of_others() -> None:
     complete = np.array([[np.inf, 3.0, -300.0], [np.inf, 2.0, -200.0], [np.inf, 1.0, -100.0]])
     weights = np.array([0.4, 0.6])
     for unit in (1.0, 1e6):
@@ -108,10 +108,10 @@ def test_what_pruned_trials_cost_in_other_units_does_not_move_the_others() -> No
 
 
 def valley(trial: optuna.Trial) -> tuple[float, float]:
-    """Two objectives at odds along one gene; the other nine only harm."""
+    """Two objectives that conflict along one parameter; the other nine worsen both."""
     x = trial.suggest_float("x", 0.0, 1.0)
-    harm = sum(trial.suggest_int(f"y{i}", 0, 5) for i in range(9)) / 9
-    return x * (1 + harm), (1 - np.sqrt(x)) * (1 + harm)
+    penalty = sum(trial.suggest_int(f"y{i}", 0, 5) for i in range(9)) / 9
+    return x * (1 + penalty), (1 - np.sqrt(x)) * (1 + penalty)
 
 
 def test_a_front_is_found_sooner_than_at_random() -> None:
@@ -156,7 +156,7 @@ def test_a_front_of_more_than_three_objectives_is_drawn_by_lines() -> None:
     one, other = drawn["Front"].data
     assert (one.name, other.name) == ("trial 1", "trial 2")
     assert tuple(one.x) == ("miou", "params", "latency", "memory")
-    # Each from its worst to its best: the first has the higher mIoU, and costs more of everything.
+    # Scaled from worst to best: the first has the higher mIoU and the higher costs.
     assert (tuple(one.y), tuple(other.y)) == ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 1.0, 1.0))
     assert tuple(one.text) == ("0.500", "9", "3 ms", "100 MB")
     assert drawn["Hypervolume"].data
@@ -201,7 +201,7 @@ def test_a_search_of_three_objectives_ends_with_a_front_and_can_be_extended(shel
         (("--stopping", "guess"), "there is no such"),
     ],
 )
-def test_what_cannot_be_served_is_refused_in_a_line(shell: Shell, options: tuple[str, ...], words: str) -> None:
+def test_unsupported_options_are_refused_in_one_line(shell: Shell, options: tuple[str, ...], words: str) -> None:
     ended = shell.run("search", "--space", "small.py", *options, *SHORT)
     assert ended.returncode == 2
     assert words in ended.stderr and "Traceback" not in ended.stderr
