@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from nas.tasks.data.depth import EIGHT_BITS, PixelScale
 from nas.tasks.data.joined import Joined
+from nas.void import VOID
 
 if TYPE_CHECKING:
     from nas.tasks.data.mask_meaning import MaskMeaning
@@ -32,9 +33,6 @@ __all__ = [
     "frame_order",
     "units",
 ]
-
-VOID = 255
-"""The mask value of pixels that have no label; no loss and no metric counts them."""
 
 Pixels = npt.NDArray[np.uint8]
 
