@@ -112,7 +112,7 @@ SOFT = {
 )
 def test_black_and_white_masks_with_soft_edges_are_of_two_classes(make, caplog, kind: str, table) -> None:
     root = make(SOFT[kind], table)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="nas.tasks.data"):
         meaning, classes = read(root)
     names = {None: ("background", "foreground")}.get(table) if table is None else tuple(sorted(meaning.names))
     assert len(meaning.names) == 2 and tuple(sorted(meaning.names)) == names
