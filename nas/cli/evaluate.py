@@ -193,7 +193,7 @@ def _open(checkpoint: Checkpoint, spec: str, group_classes: str | None, progress
     """The data with its classes grouped as asked, or as in the training unless they are the checkpoint's already."""
     from nas.tasks.data.grouping import group_classes as grouped
     from nas.tasks.data.grouping import read_groups
-    from nas.tasks.data.load import open_source
+    from nas.tasks.data.kinds import open_source
 
     source = open_source(spec, progress, group_classes)
     stored = checkpoint.provenance.get("data")

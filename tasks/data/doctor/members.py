@@ -5,20 +5,18 @@ A search stops at the first fault of a set. Here a set that it refuses is gone t
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas.errors import UserError
 from nas.tasks.data.files import unread_images, walk_images
 from nas.tasks.data.items import FileItem
-from nas.tasks.data.load import open_source
+from nas.tasks.data.kinds import open_source
 from nas.tasks.data.masks import MaskCode
 from nas.tasks.data.palettes import Colour
 from nas.tasks.data.readers.class_table import ClassTable, find_class_table
+from nas.tasks.data.recording import recorded_warnings
 from nas.tasks.data.sets import Source
 from nas.tasks.data.texts import one_form
 
@@ -107,7 +105,7 @@ def find_members(spec: str, progress: bool = False) -> Members:
     kind, _, place = spec.partition(":")
     root = Path(place).expanduser()
     source, refused = None, ""
-    with _listening() as told:
+    with recorded_warnings(shown=False) as told:
         try:
             source = open_source(spec, progress)
         except UserError as error:
@@ -124,22 +122,6 @@ def find_members(spec: str, progress: bool = False) -> Members:
     if not files:
         raise UserError(f"data {spec!r} is drawn by program: there are no files to look at; give KIND:PATH")
     return replace(found, members=tuple(Member(item.name, item.image_path, item.mask_path) for item in files))
-
-
-@contextmanager
-def _listening() -> Iterator[list[str]]:
-    """What the readers warn of inside, which is then not printed."""
-    told: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("nas.tasks")
-    spreads, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield told
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = spreads
 
 
 def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Members:

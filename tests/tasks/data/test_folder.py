@@ -87,7 +87,7 @@ def test_masks_that_are_all_void_are_refused_and_classes_that_never_show_are_nam
     assert "no image shows the class kerb" in caplog.text
     others = [{"name": "background", "value": 2}, {"name": "car", "value": 3}]
     (root / "classes.json").write_text(json.dumps({"classes": others, "void": [0, 1]}))
-    with pytest.raises(UserError, match="the labelled masks are void in every pixel"):
+    with pytest.raises(UserError, match="all pixels of the labelled masks are void"):
         load(root)
 
 
