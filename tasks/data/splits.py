@@ -16,6 +16,7 @@ from nas.wording import counted
 
 __all__ = [
     "Division",
+    "Presence",
     "arrange",
     "check_disjoint",
     "common_end",

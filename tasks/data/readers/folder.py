@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,13 +15,13 @@ from nas.tasks.data.file_facts import understand_files
 from nas.tasks.data.files import by_stem, describe_unread, unread_images, walk_images
 from nas.tasks.data.items import FileItem, pair_up
 from nas.tasks.data.mask_counts import class_pixels
-from nas.tasks.data.mask_meaning import understand_masks
+from nas.tasks.data.mask_meaning import MaskMeaning, understand_masks
 from nas.tasks.data.parallel import progress_bar
 from nas.tasks.data.readers.class_table import find_class_table
 from nas.tasks.data.sets import Item, LeftOut, Source
-from nas.tasks.data.splits import arrange, common_end, left_out, sequence_of
+from nas.tasks.data.splits import Division, Presence, arrange, common_end, left_out, sequence_of
 from nas.tasks.data.stems import label_files, pick, read_stems
-from nas.tasks.data.together import bring_together
+from nas.tasks.data.together import Together, bring_together
 
 __all__ = ["read_folder"]
 
@@ -40,14 +41,23 @@ _SPLITS = {
 }
 
 
-def read_folder(path: Path, progress: bool = False) -> Source:
-    """Read `folder:PATH`.
+class _Splits(NamedTuple):
+    """The splits of a folder, the unlabelled images that may be trained on, and what is left out."""
 
-    images/ and masks/ hold files of the same stem (a mask may add `_mask` or `_L`), or the same
-    subfolders train/, val/, test/. Images without a mask are unlabelled ones, as those in unlabelled/ are. splits/*.txt
-    (pool or train, search_val, val, test, labelled_1_8 ...) list stems instead. classes.json or classes.txt names the
-    classes, and their colours where masks are colour images. groups.csv says which images belong together. Links to
-    folders are followed.
+    division: Division
+    extra: tuple[FileItem, ...]
+    ranking_extra: tuple[Item, ...]
+    ranking_left_out: tuple[LeftOut, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def read_folder(path: Path, progress: bool = False) -> Source:
+    """Read `folder:PATH`, a user's own images.
+
+    images/ and masks/ hold files of the same stem; a mask may add `_mask` or `_L`. Images without a mask, and those in
+    unlabelled/, are unlabelled. Splits are subfolders train/, val/ and test/, or lists of stems in splits/*.txt (pool
+    or train, search_val, val, test, labelled_1_8 ...). classes.json or classes.txt names the classes, and their colours
+    if masks are colour images. groups.csv names the group of each image. Links to folders are followed.
 
     Raises:
         UserError: something is missing, does not fit, or cannot be read; the file is named.
@@ -56,54 +66,28 @@ def read_folder(path: Path, progress: bool = False) -> Source:
     masks = _of_images(images, _tree(path, _MASKS))
     table = find_class_table(path, _part(path, _MASKS) or path, images)
     meaning = understand_masks(list(masks.values()), table, f"folder:{path}", progress)
-    end = common_end(list(images))
     masked, bare = _by_mask(images, masks, path)
-    items = pair_up(
-        masked, masks, meaning.code, lambda name: sequence_of(name.removesuffix(end)), f"folder:{path}", _mask_stems
-    )
+    labelled = _pairs(images, masked, masks, meaning, path)
     extra = bare | {f"unlabelled/{name}": image for name, image in _tree(path, _UNLABELLED, optional=True).items()}
-    files = understand_files(items, list(extra.values()), f"folder:{path}", progress)
+    files = understand_files(labelled, list(extra.values()), f"folder:{path}", progress)
     for warning in (*meaning.warnings, *files.warnings):
         _log.warning("%s", warning)
     unlabelled = tuple(FileItem(name, image, scale=files.scale) for name, image in extra.items())
-    with progress_bar(len(items) + len(unlabelled), f"folder:{path.name} images", progress) as bar:
+    with progress_bar(len(labelled) + len(unlabelled), f"folder:{path.name} images", progress) as bar:
         together = bring_together(files.items, unlabelled, path, bar)
     for note in (notes := (*meaning.notes, *files.notes, *together.notes)):
         _log.debug("folder:%s: %s", path.name, note)
-    by_name: dict[str, Item] = {item.name: item for item in together.labelled}
-    declared = _declared(path / "splits", by_name | {item.name: item for item in together.extra if item.name in bare})
-    cut = len(declared) == 1
-    untested = {item.name for split, some in declared.items() if split != "pool" for item in some if item.name in bare}
-    declared = {split: tuple(item for item in some if item.name in by_name) for split, some in declared.items()}
-
-    shown = {count.path: class_pixels(count, meaning.code)[: len(meaning.names)] > 0 for count in meaning.counts}
-    none = np.zeros(len(meaning.names), bool)
-    mask_of = {item.name: item.mask_path or path for item in together.labelled}
-
-    def presence(some: Sequence[Item]) -> np.ndarray:
-        return np.array([shown.get(mask_of[item.name], none) for item in some]).reshape(len(some), len(none))
-
-    splits, copies = together.apart(arrange(**declared, presence=presence))
-    beside_test, of_test = together.extra_beside(
-        [item for item in together.extra if item.name not in untested], splits.test, "test on"
-    )
-    learnt, of_ranking = together.extra_beside(beside_test, splits.validation, "rank on")
-    unused = (
-        *_told("images to rank or test on that have no mask", sorted(untested)),
-        *_told(_GAP if cut else "images in no split", _names(left_out(together.labelled, *splits[:4], splits.copies))),
-        *copies,
-        *of_test,
-    )
+    splits = _split(path, together, meaning, frozenset(bare))
     return Source(
         f"folder:{path.name}",
         meaning.names,
         meaning.colours,
-        **splits._asdict(),
-        extra=learnt,
-        ranking_extra=left_out(beside_test, learnt),
-        ranking_left_out=of_ranking,
+        **splits.division._asdict(),
+        extra=splits.extra,
+        ranking_extra=splits.ranking_extra,
+        ranking_left_out=splits.ranking_left_out,
         copied=together.copies,
-        left_out=unused,
+        left_out=splits.left_out,
         label_files=label_files(path / "splits"),
         labels="all",
         scale=files.scale,
@@ -111,6 +95,63 @@ def read_folder(path: Path, progress: bool = False) -> Source:
         notes=notes,
         pictures=together.pictures,
     )
+
+
+def _pairs(
+    images: Mapping[str, Path],
+    masked: Mapping[str, Path],
+    masks: Mapping[str, Path],
+    meaning: MaskMeaning,
+    path: Path,
+) -> tuple[FileItem, ...]:
+    """Images with their masks; the names of all `images` tell which numbers count frames."""
+    end = common_end(list(images))
+
+    def sequence(name: str) -> str | None:
+        return sequence_of(name.removesuffix(end))
+
+    return pair_up(masked, masks, meaning.code, sequence, f"folder:{path}", _mask_stems)
+
+
+def _split(path: Path, together: Together, meaning: MaskMeaning, bare: frozenset[str]) -> _Splits:
+    """Divide the images by the declared splits, or by a cut, without leaks between the splits.
+
+    Args:
+        path: the folder.
+        together: its images.
+        meaning: what their masks mean.
+        bare: names of the images in images/ that have no mask; lists may name them.
+    """
+    by_name: dict[str, Item] = {item.name: item for item in together.labelled}
+    listed = _declared(path / "splits", by_name | {item.name: item for item in together.extra if item.name in bare})
+    declared = {split: tuple(item for item in some if item.name in by_name) for split, some in listed.items()}
+    division, copies = together.apart(arrange(**declared, presence=_presence(together.labelled, meaning)))
+    held_bare = {item.name for split, some in listed.items() if split != "pool" for item in some if item.name in bare}
+    extra = [item for item in together.extra if item.name not in held_bare]
+    beside_test, of_test = together.extra_beside(extra, division.test, "test on")
+    learnt, of_ranking = together.extra_beside(beside_test, division.validation, "rank on")
+    reason = _GAP if len(listed) == 1 else "images in no split"
+    unused = left_out(together.labelled, *division[:4], division.copies)
+    return _Splits(
+        division,
+        learnt,
+        left_out(beside_test, learnt),
+        of_ranking,
+        (
+            *_left_out("images to rank or test on that have no mask", sorted(held_bare)),
+            *_left_out(reason, [item.name for item in unused]),
+            *copies,
+            *of_test,
+        ),
+    )
+
+
+def _presence(items: Sequence[FileItem], meaning: MaskMeaning) -> Presence:
+    """A function that tells which classes each of some items shows, from the masks that were counted."""
+    shown = {count.path: class_pixels(count, meaning.code)[: len(meaning.names)] > 0 for count in meaning.counts}
+    none = np.zeros(len(meaning.names), bool)
+    found = {item.name: none if item.mask_path is None else shown.get(item.mask_path, none) for item in items}
+    return lambda some: np.array([found[item.name] for item in some]).reshape(len(some), len(none))
 
 
 def _of_images(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Mapping[str, Path]:
@@ -197,9 +238,5 @@ def _declared(splits: Path, items: Mapping[str, Item]) -> dict[str, tuple[Item, 
     return declared
 
 
-def _told(reason: str, names: Sequence[str]) -> tuple[LeftOut, ...]:
+def _left_out(reason: str, names: Sequence[str]) -> tuple[LeftOut, ...]:
     return (LeftOut(reason, len(names), names[0]),) if names else ()
-
-
-def _names(items: Sequence[Item]) -> list[str]:
-    return [item.name for item in items]
