@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from nas.errors import UserError
-from nas.tasks.data.decoding import turned
+from nas.tasks.data.decoding import apply_orientation
 from nas.tasks.data.depth import EIGHT_BITS, PixelScale
 from nas.tasks.data.files import read_image, resize
 from nas.tasks.data.masks import MaskCode, read_mask
@@ -23,7 +23,7 @@ class FileItem(Item):
 
     Attributes:
         scale: how images of more than 8 bits are brought to 8, the same for all of a set.
-        turn: EXIF's orientation by which the mask is turned, where it is in the order of the stored pixels.
+        mask_orientation: EXIF orientation to apply to the mask, if it has the order of the stored pixels; else 1.
     """
 
     name: str
@@ -33,7 +33,7 @@ class FileItem(Item):
     sequence: str | None = None
     group: str | None = None
     scale: PixelScale = EIGHT_BITS
-    turn: int = 1
+    mask_orientation: int = 1
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ class FileItem(Item):
     def _whole_mask(self) -> Pixels:
         if self.mask_path is None or self.code is None:
             raise UserError(f"{self.image_path} has no mask")
-        return turned(read_mask(self.mask_path, self.code), self.turn)
+        return apply_orientation(read_mask(self.mask_path, self.code), self.mask_orientation)
 
 
 def pair_up(

@@ -12,15 +12,15 @@ import numpy as np
 
 from nas.errors import UserError
 from nas.tasks.data.decoding import (
+    apply_orientation,
+    channel_values,
     decode_deep,
-    deep_colour,
+    decoder_errors,
     identify,
-    naming_faults,
-    numbers,
+    is_deep_colour,
     orientation_of,
     raw_mode,
     read_bytes,
-    turned,
 )
 from nas.tasks.data.palettes import Colour
 from nas.tasks.data.sets import Pixels
@@ -148,9 +148,9 @@ def read_stored(path: Path) -> StoredMask:
         UserError: it holds other numbers than whole ones from 0 to 65535.
     """
     data = read_bytes(path)
-    with naming_faults(data, path):
+    with decoder_errors(data, path):
         image = identify(data)
-        if image is not None and not deep_colour(image):
+        if image is not None and not is_deep_colour(image):
             return _by_pillow(image, path)
         pixels = _whole(decode_deep(data, path), path)
     return StoredMask(pixels if pixels.ndim == 2 else _eight_bits(pixels, path))
@@ -175,11 +175,11 @@ def _by_pillow(image: Image.Image, path: Path) -> StoredMask:
     elif image.mode == "P":
         pixels = np.asarray(image)
     elif len(image.getbands()) == 1:
-        pixels = _whole(numbers(image), path)
+        pixels = _whole(channel_values(image), path)
     else:
         pixels = np.asarray(image.convert("RGB"))
-    upright = None if alpha is None else turned(alpha, orientation)
-    return StoredMask(turned(pixels, orientation), step, palette, upright, lossy)
+    upright = None if alpha is None else apply_orientation(alpha, orientation)
+    return StoredMask(apply_orientation(pixels, orientation), step, palette, upright, lossy)
 
 
 def _refuse(path: Path, pixels: np.ndarray, bad: np.ndarray, code: MaskCode) -> None:
