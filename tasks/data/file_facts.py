@@ -48,6 +48,8 @@ def understand_files(items: Sequence[FileItem], others: Sequence[Path], what: st
     scale = find_scale(headers, what, progress)
     notes = list(scale.notes())
     if turns := sum(header.orientation > 1 for header in headers.values() if header is not None):
-        notes.append(f"{counted(turns, 'image')} rotated upright by {'its' if turns == 1 else 'their'} EXIF orientation")
+        notes.append(
+            f"{counted(turns, 'image')} rotated upright by {'its' if turns == 1 else 'their'} EXIF orientation"
+        )
     matched = match_masks([replace(item, scale=scale) for item in items], headers, what, progress)
     return FileFacts(matched.items, scale, (*notes, *matched.notes), matched.warnings)

@@ -117,10 +117,10 @@ def test_splits_may_be_capitalised_and_lists_of_none_are_refused(make_folder) ->
 @pytest.mark.parametrize(
     ("table", "why"),
     [
-        ([{"name": "road", "value": 1}, "car"], "car has the value 1 of road: give each its own"),
-        ([{"name": "road", "id": 5}, "car"], "road has 'id'; known are name, colour, value and void"),
-        ([{"name": "road", "void": "false"}, "car"], "void of road is 'false'; write true or false"),
-        ([{"name": "road", "value": True}, "car"], "the value of road is True, which no mask can hold"),
+        ([{"name": "road", "value": 1}, "car"], "car has the same value as road, 1: give each its own"),
+        ([{"name": "road", "id": 5}, "car"], "road has an unknown key 'id': use name, colour, value and void"),
+        ([{"name": "road", "void": "false"}, "car"], "void of road is 'false': write true or false"),
+        ([{"name": "road", "value": True}, "car"], "the value of road is True: write a whole number from 0 to 65535"),
         ({"classes": ["road", "car"], "void": -1}, "void holds -1, which is neither a value nor a colour"),
         ({"classes": ["road", "car"], "void": [70000]}, "void holds 70000, which is neither a value nor a colour"),
     ],
@@ -227,10 +227,10 @@ def test_colour_masks(make_folder, write_mask) -> None:
         ('["a", {"colour": [1, 2, 3]}]', "entry 1 has no name"),
         ('["a", {"name": "b", "colour": [1, 2]}]', "colour of b"),
         ('[{"name": "a", "colour": [1, 2, 3]}, {"name": "b", "colour": [1, 2, 3]}]', "another class"),
-        ('{"classes": ["a", "b"], "void": [0]}', "void holds 0, which is a: give that class another"),
+        ('{"classes": ["a", "b"], "void": [0]}', "void holds 0, which belongs to a: remove one"),
         (
             '{"classes": [{"name": "a", "colour": [1, 2, 3]}, "b"], "void": [[1, 2, 3]]}',
-            r"void holds \[1, 2, 3\], which is a",
+            r"void holds \[1, 2, 3\], which belongs to a",
         ),
     ],
 )
