@@ -153,9 +153,6 @@ def summarize(
     if not ranked_apart:
         del parts["validation"]
     counts = {split: _counts(part) for split, part in parts.items()}
-    known = len(data.classes)
-    shares = {split: count[:known] / max(1, count[:known].sum()) for split, count in counts.items()}
-    values = _values(source)
     frequent = sorted(native.items(), key=lambda pair: (-pair[1], pair[0]))
     sizes = np.unique(np.array(data.groups, dtype=object).astype(str), return_counts=True)[1]
     images = {"labelled": len(data.labelled), "unlabelled": len(data.unlabelled)}
@@ -164,10 +161,7 @@ def summarize(
         images={**images, "validation": len(data.validation) if ranked_apart else 0, "test": len(data.test)},
         folds=data.folds,
         left_out=(*source.left_out, *source.ranking_left_out, *left_out),
-        classes=tuple(
-            ClassFacts(name, values.get(index, ()), {split: float(share[index]) for split, share in shares.items()})
-            for index, name in enumerate(data.classes)
-        ),
+        classes=_class_facts(data, source, counts),
         void={split: float(count[VOID] / max(1, count.sum())) for split, count in counts.items()},
         size=data.size,
         native=tuple((height, width, count) for (height, width), count in frequent),
@@ -177,6 +171,15 @@ def summarize(
         copies=source.copied,
         notes=source.notes,
         warnings=(*warnings, *_warnings(data, source, counts)),
+    )
+
+
+def _class_facts(data: FewLabelData, source: Source, counts: Mapping[str, np.ndarray]) -> tuple[ClassFacts, ...]:
+    known, values = len(data.classes), _values(source)
+    shares = {split: count[:known] / max(1, count[:known].sum()) for split, count in counts.items()}
+    return tuple(
+        ClassFacts(name, values.get(index, ()), {split: float(share[index]) for split, share in shares.items()})
+        for index, name in enumerate(data.classes)
     )
 
 

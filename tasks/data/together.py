@@ -147,28 +147,45 @@ def bring_together(labelled: Sequence[FileItem], extra: Sequence[FileItem], fold
     known = (*find_films(every[:count], pictures[:count]), *every[count:])
     pairs = find_copies(pictures)
     copies = [(one, other) for one, other in pairs if not _in_one_film(known[one], known[other])]
-    grouped = group_copies(known, copies)
-    shown = len({*units(grouped[:count])})
-    if shown < FEWEST <= len({*units(known[:count])}):
-        _log.warning(
-            "the images show %s only, so copies of one picture are on both sides of splits and scores say nothing: "
-            "give the set other images",
-            counted(shown, "picture"),
-        )
-        grouped = known
-    same: dict[str, list[str]] = {}
-    for one, other in pairs:
-        same.setdefault(every[one].name, []).append(every[other].name)
-        same.setdefault(every[other].name, []).append(every[one].name)
+    grouped = _with_copies(known, copies, count)
     return Together(
         grouped[:count],
         grouped[count:],
         dict(zip((item.name for item in every), pictures, strict=True)),
-        same,
+        _by_name(every, pairs),
         given,
         len({other for _, other in copies if other < count}),
         notes,
     )
+
+
+def _with_copies(items: tuple[FileItem, ...], copies: Sequence[tuple[int, int]], labelled: int) -> tuple[FileItem, ...]:
+    """The items with copies in one group, or unchanged with a warning if too few groups would be left.
+
+    Args:
+        items: the images; the first `labelled` ones have masks.
+        copies: pairs of positions among them.
+        labelled: how many have masks.
+    """
+    grouped = group_copies(items, copies)
+    groups = len({*units(grouped[:labelled])})
+    if groups >= FEWEST or len({*units(items[:labelled])}) < FEWEST:
+        return grouped
+    _log.warning(
+        "the images show %s only, so there are copies on both sides of a split and scores mean nothing: add other "
+        "images",
+        counted(groups, "picture"),
+    )
+    return items
+
+
+def _by_name(items: Sequence[FileItem], pairs: Sequence[tuple[int, int]]) -> dict[str, list[str]]:
+    """The names that are paired with each name."""
+    found: dict[str, list[str]] = {}
+    for one, other in pairs:
+        found.setdefault(items[one].name, []).append(items[other].name)
+        found.setdefault(items[other].name, []).append(items[one].name)
+    return found
 
 
 def _in_one_film(one: Item, other: Item) -> bool:

@@ -200,7 +200,9 @@ class _TableBuilder:
         else:
             raise UserError(f"{self.path}: void holds {each!r}, which is neither a value nor a colour")
         if index != VOID:
-            raise UserError(f"{self.path}: void holds {each}, which belongs to {self.names[index]}: remove one of the two")
+            raise UserError(
+                f"{self.path}: void holds {each}, which belongs to {self.names[index]}: remove one of the two"
+            )
 
     def build(self, numbered: bool, void_listed: bool) -> ClassTable:
         """Return the table.
