@@ -74,16 +74,16 @@ def _photos(argument: Path, out: Path, left_out: dict[str, int]) -> list[tuple[P
 
 def _inside(folder: Path, out: Path, left_out: dict[str, int]) -> list[tuple[Path, Path]]:
     """The photos inside a folder, with their paths below it; what is not read is added to `left_out`."""
-    from nas.tasks.data.files import IMAGE_SUFFIXES, describe_unread, unread_images, walk_images
+    from nas.tasks.data.files import IMAGE_SUFFIXES, describe_unsupported, unsupported_images, walk_images
 
     target = out.resolve()
     # What an earlier call wrote below the folder is none of its photos.
     written = target if target.is_relative_to(folder.resolve()) else None
     photos = [path for path in walk_images(folder) if written not in path.resolve().parents]
-    unread = unread_images(folder)
-    if unread:
-        left_out[describe_unread(unread)] = len(unread)
-    if not photos and not unread:
+    unsupported = unsupported_images(folder)
+    if unsupported:
+        left_out[describe_unsupported(unsupported)] = len(unsupported)
+    if not photos and not unsupported:
         raise UserError(f"{folder} holds no images: known are {', '.join(IMAGE_SUFFIXES)}")
     return [(path, path.relative_to(folder)) for path in photos]
 

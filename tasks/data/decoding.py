@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nas.errors import UserError
-from nas.tasks.data.formats import PILLOW_FORMATS, format_of
+from nas.tasks.data.formats import PILLOW_FORMATS, unsupported_format
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -270,5 +270,5 @@ def _describe_error(error: Exception, data: bytes, path: Path) -> str:
             f"is too large: it has more pixels than the limit of {most} million, or than memory allows; "
             "scale it down or cut it into tiles"
         )
-    known = format_of(data, path) if isinstance(error, UnidentifiedImageError) else None
+    known = unsupported_format(data, path) if isinstance(error, UnidentifiedImageError) else None
     return known or f"is broken ({len(data)} bytes that do not decode): copy it again or remove it"

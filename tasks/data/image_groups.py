@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from nas.errors import UserError
 from nas.tasks.data.files import IMAGE_SUFFIXES
 from nas.tasks.data.items import FileItem
-from nas.tasks.data.texts import one_form, read_text
+from nas.tasks.data.texts import composed, read_text
 from nas.wording import counted
 
 __all__ = ["GROUPS_FILE", "NAMED", "grouped_by_file", "in_groups", "read_image_groups"]
@@ -144,7 +144,7 @@ class _Finder:
 
 
 def _plain(name: str) -> str:
-    return one_form(name.replace("\\", "/"))
+    return composed(name.replace("\\", "/"))
 
 
 def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

@@ -12,7 +12,7 @@ from nas.tasks.data.depth import EIGHT_BITS, PixelScale
 from nas.tasks.data.files import read_image, resize
 from nas.tasks.data.masks import MaskCode, read_mask
 from nas.tasks.data.sets import Item, Pixels
-from nas.tasks.data.texts import one_form
+from nas.tasks.data.texts import composed
 
 __all__ = ["FileItem", "pair_up"]
 
@@ -37,7 +37,7 @@ class FileItem(Item):
 
     @property
     def stems(self) -> tuple[str, ...]:
-        return self.name, str(PurePosixPath(self.name).with_name(one_form(self.image_path.stem)))
+        return self.name, str(PurePosixPath(self.name).with_name(composed(self.image_path.stem)))
 
     @property
     def file(self) -> Path | None:

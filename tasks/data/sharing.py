@@ -146,7 +146,7 @@ def _block_in_file(array: Pixels) -> Block | None:
 
 
 def _reserve(size: int, cache_gb: float, folder: Path | None) -> tuple[str, bool, Pixels, Callable[[], None]]:
-    """Reserve `size` bytes; return their name, whether they are in memory, the bytes, and a function that frees them."""
+    """Reserve `size` bytes; return their name, whether it is memory, the bytes, and a function that frees them."""
     if size <= cache_gb * 1e9 and size < 0.9 * _free_shared_memory():
         segment = SharedMemory(create=True, size=max(1, size))
         bytes_ = np.asarray(_Mapping(segment, writable=True))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas.errors import UserError
-from nas.tasks.data.files import unread_images, walk_images
+from nas.tasks.data.files import unsupported_images, walk_images
 from nas.tasks.data.items import FileItem
 from nas.tasks.data.kinds import open_source
 from nas.tasks.data.masks import MaskCode
@@ -18,7 +18,7 @@ from nas.tasks.data.palettes import Colour
 from nas.tasks.data.readers.class_table import ClassTable, find_class_table
 from nas.tasks.data.recording import recorded_warnings
 from nas.tasks.data.sets import Source
-from nas.tasks.data.texts import one_form
+from nas.tasks.data.texts import composed
 
 __all__ = ["Member", "Members", "find_members"]
 
@@ -57,7 +57,7 @@ class Members:
     refused: str
     members: tuple[Member, ...]
     lone_masks: tuple[Path, ...] = ()
-    unread: tuple[Path, ...] = ()
+    unsupported: tuple[Path, ...] = ()
     same_stem: tuple[tuple[Path, ...], ...] = ()
     table: ClassTable | None = None
     told: tuple[str, ...] = ()
@@ -125,9 +125,9 @@ def find_members(spec: str, progress: bool = False) -> Members:
 
 
 def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Members:
-    images, unread = _images(root / "images")
-    masks, unread_masks = _images(_first(root, MASK_FOLDERS))
-    extra, unread_extra = _images(_first(root, UNLABELLED_FOLDERS))
+    images, unsupported = _images(root / "images")
+    masks, unsupported_masks = _images(_first(root, MASK_FOLDERS))
+    extra, unsupported_extra = _images(_first(root, UNLABELLED_FOLDERS))
     of_stem = {stem: files[0] for stem, files in masks.items()}
     paired: dict[str, Path | None] = {
         name: next((of_stem[name + end] for end in MASK_ENDS if name + end in of_stem), None) for name in images
@@ -146,7 +146,7 @@ def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Me
         refused,
         tuple(members),
         lone_masks=tuple(mask for mask in of_stem.values() if mask not in used),
-        unread=(*unread, *unread_masks, *unread_extra),
+        unsupported=(*unsupported, *unsupported_masks, *unsupported_extra),
         same_stem=tuple(tuple(files) for group in (images, masks, extra) for files in group.values() if len(files) > 1),
         table=_table(root),
     )
@@ -169,5 +169,5 @@ def _images(folder: Path | None) -> tuple[dict[str, list[Path]], list[Path]]:
     if folder is None:
         return {}, []
     for path in walk_images(folder):
-        found[one_form(path.relative_to(folder).with_suffix("").as_posix())].append(path)
-    return dict(found), unread_images(folder)
+        found[composed(path.relative_to(folder).with_suffix("").as_posix())].append(path)
+    return dict(found), unsupported_images(folder)

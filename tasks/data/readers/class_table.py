@@ -104,7 +104,7 @@ def find_class_table(root: Path, masks: Path, images: Iterable[str] = ()) -> Cla
 
 
 def _looks_like_a_table(path: Path) -> bool:
-    """Whether a file has a name that other tools give to lists of classes, such as class_names.txt or label-map.json."""
+    """Whether a file has a name that other tools give to lists of classes, such as class_names.txt."""
     words = set(re.findall(r"[a-z]+", path.stem.lower()))
     return path.suffix.lower() in _SUFFIXES and words <= _SUBJECTS | _OTHERS and bool(words & _SUBJECTS)
 

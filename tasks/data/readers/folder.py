@@ -1,4 +1,4 @@
-"""Anyone's own data: images/ and masks/, with what else is there (unlabelled/, classes.json, splits/)."""
+"""A user's own images: images/ and masks/, and optionally unlabelled/, splits/, classes.json and groups.csv."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from nas.errors import UserError
 from nas.tasks.data.file_facts import understand_files
-from nas.tasks.data.files import by_stem, describe_unread, unread_images, walk_images
+from nas.tasks.data.files import by_stem, describe_unsupported, unsupported_images, walk_images
 from nas.tasks.data.items import FileItem, pair_up
 from nas.tasks.data.mask_counts import class_pixels
 from nas.tasks.data.mask_meaning import MaskMeaning, understand_masks
@@ -22,6 +22,7 @@ from nas.tasks.data.sets import Item, LeftOut, Source
 from nas.tasks.data.splits import Division, Presence, arrange, common_end, left_out, sequence_of
 from nas.tasks.data.stems import label_files, pick, read_stems
 from nas.tasks.data.together import Together, bring_together
+from nas.wording import counted
 
 __all__ = ["read_folder"]
 
@@ -31,7 +32,7 @@ _MASKS = ("masks", "labels", "annotations")
 
 _UNLABELLED = ("unlabelled", "unlabeled")
 
-_GAP = "frames beside a cut through a film"
+_GAP = "frames in the gap between two splits of a film"
 
 _SPLITS = {
     "pool": ("pool", "train", "training"),
@@ -104,7 +105,7 @@ def _pairs(
     meaning: MaskMeaning,
     path: Path,
 ) -> tuple[FileItem, ...]:
-    """Images with their masks; the names of all `images` tell which numbers count frames."""
+    """Images with their masks. A number in the common end of the names of all images does not count frames."""
     end = common_end(list(images))
 
     def sequence(name: str) -> str | None:
@@ -155,29 +156,29 @@ def _presence(items: Sequence[FileItem], meaning: MaskMeaning) -> Presence:
 
 
 def _of_images(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Mapping[str, Path]:
-    """The masks that belong to an image, since those of none should not decide which classes there are."""
+    """The masks that have an image, since other masks should not decide which classes there are."""
     stems = {stem for name in images for stem in _mask_stems(name)}
     found = {stem: mask for stem, mask in masks.items() if stem in stems}
     lone = [mask for stem, mask in masks.items() if stem not in stems]
     if found and lone:
-        _log.warning("masks without an image, not used: %d, the first is %s", len(lone), lone[0])
+        _log.warning("%s without an image: not used, the first is %s", counted(len(lone), "mask"), lone[0])
     return found or masks
 
 
 def _by_mask(
     images: Mapping[str, Path], masks: Mapping[str, Path], path: Path
 ) -> tuple[dict[str, Path], dict[str, Path]]:
-    """The images that have a mask, and those that have none.
+    """The images with a mask, and those without.
 
     Raises:
-        UserError: none has one.
+        UserError: no image has a mask.
     """
     masked = {name: image for name, image in images.items() if any(stem in masks for stem in _mask_stems(name))}
     if not masked:
         first, mask = next(iter(images.values())), next(iter(masks.values()))
         raise UserError(
             f"folder:{path}: none of the {len(images)} images has a mask, and the first of {len(masks)} masks is "
-            f"{mask.name}: give a mask the name of its image, as {first.stem}.png, or add _mask to it"
+            f"{mask.name}: give each mask the name of its image, such as {first.stem}.png or {first.stem}_mask.png"
         )
     return masked, {name: image for name, image in images.items() if name not in masked}
 
@@ -187,34 +188,34 @@ def _mask_stems(name: str) -> tuple[str, ...]:
 
 
 def _part(path: Path, names: tuple[str, ...]) -> Path | None:
-    """The first folder of these names that there is."""
+    """The first existing folder of these names."""
     return next((path / name for name in names if (path / name).is_dir()), None)
 
 
 def _tree(path: Path, names: tuple[str, ...], optional: bool = False) -> dict[str, Path]:
-    """Images of a folder and of the folders in it, by relative name ("train/0001"); without what tools left there."""
+    """Images of a folder and its subfolders by relative name, such as "train/0001"."""
     root = _part(path, names)
     if root is None:
         if optional:
             return {}
-        raise UserError(f"folder:{path} has no folder {names[0]}/: it should hold images/ and masks/")
-    found, others = by_stem(walk_images(root), root), unread_images(root)
+        raise UserError(f"folder:{path} has no folder {names[0]}/: put photos into images/ and their masks into masks/")
+    found, others = by_stem(walk_images(root), root), unsupported_images(root)
     if others and found:
-        _log.warning("%s", describe_unread(others))
+        _log.warning("%s", describe_unsupported(others))
     if not found and not optional:
-        instead = f". {describe_unread(others)}" if others else _other_files(root)
+        instead = f". {describe_unsupported(others)}" if others else _other_files(root)
         raise UserError(f"folder:{path}: {root.name}/ holds no image (jpg, png, webp, tif or bmp){instead}")
     return found
 
 
 def _other_files(root: Path) -> str:
-    """What a folder without images holds instead, as annotation tools leave it."""
+    """Name annotation files that a folder holds instead of images."""
     kinds = Counter(path.suffix.lower() for path in root.rglob("*") if path.suffix.lower() in (".json", ".xml", ".txt"))
-    return "".join(f", but {n} {kind}: draw masks from them and save these as PNG" for kind, n in kinds.most_common(1))
+    return "".join(f", but {n} {kind}: convert them to masks and save these as PNG" for kind, n in kinds.most_common(1))
 
 
 def _declared(splits: Path, items: Mapping[str, Item]) -> dict[str, tuple[Item, ...]]:
-    """The splits that list files or subfolders declare; without any, all is pool."""
+    """The splits declared by lists or subfolders; everything that is in no other split is pool."""
     declared: dict[str, tuple[Item, ...]] = {}
     lists = {file.stem.lower(): file for file in splits.glob("*.txt")}
     for split, names in _SPLITS.items():
@@ -225,7 +226,7 @@ def _declared(splits: Path, items: Mapping[str, Item]) -> dict[str, tuple[Item, 
     for stem, file in lists.items():
         if stem not in known and not stem.startswith("labelled_"):
             raise UserError(
-                f"{file} lists no split that is known: rename it, or take it out; known are {'.txt, '.join(known)}.txt"
+                f"{file} is not the list of a known split: rename or remove it; known are {'.txt, '.join(known)}.txt"
             )
     if not declared:
         for split, names in _SPLITS.items():

@@ -150,12 +150,12 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500)
 @pytest.mark.parametrize(
     ("name", "data", "what"),
     [
-        ("IMG_9.HEIC", HEIC, "is a HEIC image, a format that is not read: convert to JPEG"),
-        ("IMG_9.jpg", HEIC, "is a HEIC image, a format that is not read: convert to JPEG"),
-        ("a.avif", b"\0\0\0\x20ftypavif" + bytes(50), "is an AVIF image, a format that is not read: convert to JPEG"),
-        ("a.png", b"GIF89a" + bytes(50), "is a GIF image, a format that is not read: convert to PNG"),
+        ("IMG_9.HEIC", HEIC, "is a HEIC image, an unsupported format: convert to JPEG"),
+        ("IMG_9.jpg", HEIC, "is a HEIC image, an unsupported format: convert to JPEG"),
+        ("a.avif", b"\0\0\0\x20ftypavif" + bytes(50), "is an AVIF image, an unsupported format: convert to JPEG"),
+        ("a.png", b"GIF89a" + bytes(50), "is a GIF image, an unsupported format: convert to PNG"),
         ("a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "is a JPEG 2000 image"),
-        ("a.nef", b"MM\0" + bytes(50), "is a camera raw image, a format that is not read: develop"),
+        ("a.nef", b"MM\0" + bytes(50), "is a camera raw image, an unsupported format: develop"),
         ("a.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "run git lfs pull"),
         ("a.jpg", b"<!DOCTYPE html><html><body>404</body></html>", "download it again"),
         ("a.jpg", b"nonsense", r"is broken \(8 bytes that do not decode\)"),

@@ -116,7 +116,7 @@ def broken_mask(root: Path) -> None:
     (root / "masks/train/c.png").write_bytes(b"no image")
 
 
-def unread_format(root: Path) -> None:
+def unsupported_format(root: Path) -> None:
     photo(40).save(root / "images/train/x.gif")
 
 
@@ -269,8 +269,8 @@ def nothing_but_specks(root: Path) -> None:
         (truncated_jpeg, "error", "1 file cannot be read", "images/train/c.jpg"),
         (empty_file, "error", "1 file cannot be read", "images/train/c.png"),
         (broken_mask, "error", "1 file cannot be read", "masks/train/c.png"),
-        (unread_format, "warning", "formats that are not read, left out: 1 (1 GIF)", "images/train/x.gif"),
-        (heic, "warning", "formats that are not read, left out: 1 (1 HEIC)", "images/train/IMG_1.HEIC"),
+        (unsupported_format, "warning", "unsupported formats: 1 image left out (1 GIF)", "images/train/x.gif"),
+        (heic, "warning", "unsupported formats: 1 image left out (1 HEIC)", "images/train/IMG_1.HEIC"),
         (lone_mask, "warning", "1 mask without an image", "masks/train/zz.png"),
         (mask_of_another_size, "error", "1 mask of another size", "masks/train/c.png (48x64, image 96x128)"),
         (soft_mask, "warning", "1 mask with soft edges", "masks/train/c.png"),

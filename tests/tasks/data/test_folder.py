@@ -110,7 +110,7 @@ def test_splits_may_be_capitalised_and_lists_of_none_are_refused(make_folder) ->
     (root / "splits" / "Val.txt").write_text("ag\nah\n")
     assert [item.name for item in open_source(f"folder:{root}").test] == ["ag", "ah"]
     (root / "splits" / "eval.txt").write_text("ai\n")
-    with pytest.raises(UserError, match=r"eval\.txt lists no split that is known: .* known are pool\.txt"):
+    with pytest.raises(UserError, match=r"eval\.txt is not the list of a known split: .* known are pool\.txt"):
         open_source(f"folder:{root}")
 
 
@@ -310,7 +310,7 @@ def test_what_tools_leave_beside_the_files_is_passed_over(make_folder, write_ima
     write_mask(root / "masks" / "lone.png", np.full((12, 16), 7))
     source = open_source(f"folder:{root}")
     assert source.classes == ("0", "1", "2") and len(source.pool) + len(source.validation) + len(source.test) == 12
-    assert "masks without an image, not used: 1" in caplog.text and "lone.png" in caplog.text
+    assert "1 mask without an image: not used" in caplog.text and "lone.png" in caplog.text
 
 
 def test_unlabelled_folder_and_a_broken_image(make_folder, write_image, caplog) -> None:
@@ -382,7 +382,7 @@ def test_images_of_a_kind_that_is_not_read_are_told_of(make_folder, write_image,
     write_image(root / "unlabelled" / "good.png")
     (root / "unlabelled" / "phone.HEIC").write_bytes(b"heic")
     assert len(open_source(f"folder:{root}").extra) == 1
-    assert "images in formats that are not read, left out: 1 (1 HEIC), the first is " in caplog.text
+    assert "unsupported formats: 1 image left out (1 HEIC), the first is " in caplog.text
     assert "convert to JPEG" in caplog.text
 
 
