@@ -93,7 +93,7 @@ class _Assignment:
             found: tuple[int, np.ndarray, np.ndarray] | None = None
             partners = np.flatnonzero(self.part != self.part[unit])
             for other in rng.permutation(partners)[:MOST_PARTNERS]:
-                counts, filled = self._after_swap(unit, other)
+                counts, filled = self._after_swap(int(unit), int(other))
                 cost = self._cost(counts, filled)
                 if cost[0] < best[0] or (found is not None and cost < best):
                     best, found = cost, (int(other), counts, filled)

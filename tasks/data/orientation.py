@@ -64,7 +64,8 @@ def match_masks(
     with progress_bar(len(rotated), f"{what} orientation", progress) as bar:
         masks = threaded(lambda item: read_header(item.mask_path) if item.mask_path else None, rotated, bar)
     stored, shown, unclear = _by_shape(rotated, masks, headers)
-    notes, warnings = [], []
+    notes: list[str] = []
+    warnings: list[str] = []
     if stored:
         notes.append(f"{counted(len(stored), 'mask')} rotated with the photo, having the shape of its stored pixels")
     if unclear:

@@ -194,7 +194,7 @@ def _values(source: Source) -> dict[int, tuple[str, ...]]:
     if source.masks is not None and source.masks.names == source.classes:
         of_name: dict[str, list[str]] = {}
         for level in source.masks.levels:
-            of_name.setdefault(level.becomes, []).append(_value(level.value))
+            of_name.setdefault(level.class_name, []).append(_value(level.value))
         return {index: tuple(of_name.get(name, ())) for index, name in enumerate(source.classes)}
     item = next((item for item in source.pool if isinstance(item, FileItem) and item.code is not None), None)
     found: dict[int, list[str]] = {}

@@ -121,9 +121,7 @@ def test_a_folder_of_nothing_else_says_so(make_folder) -> None:
     root = make_folder()
     for path in (root / "masks").iterdir():
         path.rename(path.with_suffix(".gif"))
-    with pytest.raises(
-        UserError, match=r"masks/ holds no image .*12 images left out \(12 GIF\).* GIF: convert to PNG"
-    ):
+    with pytest.raises(UserError, match=r"masks/ holds no image .*12 images left out \(12 GIF\).* GIF: convert to PNG"):
         open_source(f"folder:{root}")
 
 

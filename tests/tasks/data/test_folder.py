@@ -142,7 +142,7 @@ def test_whole_numbers_may_be_stored_as_floats_and_fractions_may_not(make_folder
     found = next(item for item in source.pool if item.name == "ab")
     np.testing.assert_array_equal(found.mask(), mask)
     cv2.imwrite(str(root / "masks" / "ab.tiff"), mask / 2)
-    with pytest.raises(UserError, match=r"ab\.tiff holds numbers that are no whole ones"):
+    with pytest.raises(UserError, match=r"ab\.tiff has values that are no whole numbers"):
         found.mask()
 
 
