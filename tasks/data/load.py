@@ -244,7 +244,7 @@ def _assemble(plan: SplitPlan, sets: Mapping[str, ImageSet], native: tuple[int, 
         sets["validation"],
         sets["test"],
         shifted=plan.shifted,
-        taken=plan.taken_from_ranking,
+        taken_from_ranking=plan.taken_from_ranking,
         native=native,
         groups=groups,
         # Unlabelled images that cannot be read are skipped, so there may be fewer than planned.

@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from nas.errors import UserError
-from nas.tasks.data.sets import Item, Source
-from nas.tasks.data.sets import units as units_of
+from nas.tasks.data.sets import Item, Source, group_labels
 from nas.tasks.data.splits import left_out, undivided, without_ranking
 from nas.wording import counted
 
@@ -86,7 +85,7 @@ def joint_groups(few: Sequence[Item], unlabelled: Sequence[Item]) -> tuple[tuple
 
     Both are needed together because an item of either may link two groups.
     """
-    groups = units_of((*few, *unlabelled))
+    groups = group_labels((*few, *unlabelled))
     names = (item.name for item in unlabelled)
     return groups[: len(few)], dict(zip(names, groups[len(few) :], strict=True))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.errors import UserError
 from nas.tasks.data.allot import Penalty, swap_for_classes
-from nas.tasks.data.sets import Item, Source, frame_order, units
+from nas.tasks.data.sets import Item, Source, frame_order, group_labels
 from nas.wording import counted
 
 __all__ = [
@@ -86,14 +86,14 @@ def hold_out(
     films = _long_films(items)
     kept, held = _cut_in_time(films.values(), share)
     rest = [item for item in items if item.sequence not in films]
-    if len({*units(rest)}) > 1:
+    if len({*group_labels(rest)}) > 1:
         drawn = _draw(rest, share, most, presence, kept, held)
         held += [item for item, out in zip(rest, drawn, strict=True) if out]
         kept += [item for item, out in zip(rest, drawn, strict=True) if not out]
     else:
         kept += rest
     if not kept or not held:
-        groups = len({*units(items)})
+        groups = len({*group_labels(items)})
         what = counted(len(items), "image") + (f" of {counted(groups, 'group')}" if groups < len(items) else "")
         raise UserError(f"too few images to hold some out, {what}: at least 3 are needed, of 3 groups")
     return _in_order(items, kept), _in_order(items, held)
@@ -105,7 +105,7 @@ def _long_films(items: Sequence[Item]) -> dict[str, list[Item]]:
     for item in items:
         if item.sequence is not None:
             films.setdefault(item.sequence, []).append(item)
-    if len({*units(items)}) == 1 and len(films) == 1:
+    if len({*group_labels(items)}) == 1 and len(films) == 1:
         return films
     return {name: frames for name, frames in films.items() if len(frames) >= SHORT}
 
@@ -136,7 +136,7 @@ def _draw(
         items, share, most, presence: see `hold_out`.
         kept, held: frames of films that are on the two sides already.
     """
-    names, of_item = np.unique(units(items), return_inverse=True)
+    names, of_item = np.unique(group_labels(items), return_inverse=True)
     # Units are numbered by their first item, so that the draw does not depend on their names.
     first = np.array([np.flatnonzero(of_item == unit)[0] for unit in range(len(names))])
     of_item = np.argsort(np.argsort(first))[of_item]

@@ -66,7 +66,7 @@ def test_an_unlabelled_set_that_is_the_labelled_one_is_no_other(data_folder, tmp
     file = tmp_path / "labelled.txt"
     file.write_text("\n".join((alone.labelled.names[0], alone.validation.names[0])))
     data = load_data(spec, str(file), unlabelled=f"{spec}/.", progress=False)
-    assert data.taken == (alone.validation.names[0],)
+    assert data.taken_from_ranking == (alone.validation.names[0],)
     assert data.validation.names == alone.validation.names[1:]
 
 

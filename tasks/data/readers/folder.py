@@ -21,7 +21,7 @@ from nas.tasks.data.readers.class_table import find_class_table
 from nas.tasks.data.sets import Item, LeftOut, Source
 from nas.tasks.data.splits import Division, Presence, arrange, common_end, left_out, sequence_of
 from nas.tasks.data.stems import label_files, pick, read_stems
-from nas.tasks.data.together import Together, bring_together
+from nas.tasks.data.together import LinkedImages, link_images
 from nas.wording import counted
 
 __all__ = ["read_folder"]
@@ -75,10 +75,10 @@ def read_folder(path: Path, progress: bool = False) -> Source:
         _log.warning("%s", warning)
     unlabelled = tuple(FileItem(name, image, scale=files.scale) for name, image in extra.items())
     with progress_bar(len(labelled) + len(unlabelled), f"folder:{path.name} images", progress) as bar:
-        together = bring_together(files.items, unlabelled, path, bar)
-    for note in (notes := (*meaning.notes, *files.notes, *together.notes)):
+        linked = link_images(files.items, unlabelled, path, bar)
+    for note in (notes := (*meaning.notes, *files.notes, *linked.notes)):
         _log.debug("folder:%s: %s", path.name, note)
-    splits = _split(path, together, meaning, frozenset(bare))
+    splits = _split(path, linked, meaning, frozenset(bare))
     return Source(
         f"folder:{path.name}",
         meaning.names,
@@ -87,14 +87,14 @@ def read_folder(path: Path, progress: bool = False) -> Source:
         extra=splits.extra,
         ranking_extra=splits.ranking_extra,
         ranking_left_out=splits.ranking_left_out,
-        copied=together.copies,
+        copy_count=linked.copy_count,
         left_out=splits.left_out,
         label_files=label_files(path / "splits"),
         labels="all",
         scale=files.scale,
         masks=meaning,
         notes=notes,
-        pictures=together.pictures,
+        thumbnails=linked.thumbnails,
     )
 
 
@@ -114,32 +114,32 @@ def _pairs(
     return pair_up(masked, masks, meaning.code, sequence, f"folder:{path}", _mask_stems)
 
 
-def _split(path: Path, together: Together, meaning: MaskMeaning, bare: frozenset[str]) -> _Splits:
-    """Divide the images by the declared splits, or by a cut, without leaks between the splits.
+def _split(path: Path, linked: LinkedImages, meaning: MaskMeaning, bare: frozenset[str]) -> _Splits:
+    """Divide the images by the declared splits, or else automatically, without leaks between the splits.
 
     Args:
         path: the folder.
-        together: its images.
+        linked: its images.
         meaning: what their masks mean.
         bare: names of the images in images/ that have no mask; lists may name them.
     """
-    by_name: dict[str, Item] = {item.name: item for item in together.labelled}
-    listed = _declared(path / "splits", by_name | {item.name: item for item in together.extra if item.name in bare})
+    by_name: dict[str, Item] = {item.name: item for item in linked.labelled}
+    listed = _declared(path / "splits", by_name | {item.name: item for item in linked.extra if item.name in bare})
     declared = {split: tuple(item for item in some if item.name in by_name) for split, some in listed.items()}
-    division, copies = together.apart(arrange(**declared, presence=_presence(together.labelled, meaning)))
+    division, copies = linked.without_leaks(arrange(**declared, presence=_presence(linked.labelled, meaning)))
     held_bare = {item.name for split, some in listed.items() if split != "pool" for item in some if item.name in bare}
-    extra = [item for item in together.extra if item.name not in held_bare]
-    beside_test, of_test = together.extra_beside(extra, division.test, "test on")
-    learnt, of_ranking = together.extra_beside(beside_test, division.validation, "rank on")
+    extra = [item for item in linked.extra if item.name not in held_bare]
+    unlike_test, of_test = linked.unlabelled_without_leaks(extra, division.test, "test")
+    kept, of_ranking = linked.unlabelled_without_leaks(unlike_test, division.validation, "ranking")
     reason = _GAP if len(listed) == 1 else "images in no split"
-    unused = left_out(together.labelled, *division[:4], division.copies)
+    unused = left_out(linked.labelled, *division[:4], division.copies)
     return _Splits(
         division,
-        learnt,
-        left_out(beside_test, learnt),
+        kept,
+        left_out(unlike_test, kept),
         of_ranking,
         (
-            *_left_out("images to rank or test on that have no mask", sorted(held_bare)),
+            *_left_out("ranking or test images without a mask", sorted(held_bare)),
             *_left_out(reason, [item.name for item in unused]),
             *copies,
             *of_test,

@@ -279,7 +279,7 @@ def nothing_but_specks(root: Path) -> None:
         (colours_without_a_table, "error", "colour masks without declared classes", "masks/train/c.png"),
         (value_of_no_class, "error", "values of no class: 7", "masks/train/c.png"),
         (class_never_shown, "warning", "no image shows the class unicorn", ""),
-        (class_only_in_test, "warning", "class boat is tested on but no labelled image shows it", ""),
+        (class_only_in_test, "warning", "class boat is in the test images but no labelled image shows it", ""),
         (turned_by_exif, "note", "before EXIF turns it: turned with the photo", "masks/train/c.png"),
         (mostly_void, "warning", "of all pixels are void", ""),
         (copy_in_another_split, "warning", "1 picture there twice", "images/test/c.png"),
@@ -380,7 +380,7 @@ def test_two_sets_are_divided_as_domain_adaptation_does(healthy: Path, tmp_path:
         "validation": 4,
         "test": 4,
     }
-    assert any("boat is tested on but no labelled image" in finding.what for finding in findings(second))
+    assert any("boat is in the test images but no labelled image" in finding.what for finding in findings(second))
     name(other, ["ground", "house", "wood", "boat"])
     with pytest.raises(UserError, match="must have the same classes"):
         examine_two(f"folder:{healthy}", f"folder:{other}")

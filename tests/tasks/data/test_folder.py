@@ -276,7 +276,7 @@ def test_split_lists_and_declared_labels(make_folder) -> None:
     # A list may name what was held out for ranking, as any other may.
     (root / "splits" / "labelled_1_2.txt").write_text("ab\nag\n")
     data = load(root, "1/2")
-    assert (data.labelled.names, data.taken, data.validation.names) == (("ab", "ag"), ("ag",), ("ah",))
+    assert (data.labelled.names, data.taken_from_ranking, data.validation.names) == (("ab", "ag"), ("ag",), ("ah",))
     (root / "splits" / "labelled_1_2.txt").write_text("ab\n./\n")
     with pytest.raises(UserError, match=r"\./ is no image of this set"):
         load(root, "1/2")
@@ -294,12 +294,12 @@ def test_unlabelled_copies_of_held_out_images_are_left_out(make_folder, write_im
         shutil.copy(root / "images" / f"{of}.png", root / "unlabelled" / f"{split}.png")
     again = open_source(f"folder:{root}")
     assert [item.name for item in again.extra] == ["unlabelled/new", "unlabelled/pool"]
-    what = "unlabelled images that are copies of images to"
-    assert [(out.reason, out.count) for out in again.left_out] == [(f"{what} test on", 1)]
+    what = "unlabelled copies of"
+    assert [(out.reason, out.count) for out in again.left_out] == [(f"{what} test images", 1)]
     load(root)
-    assert f"left out: 1 {what} test on, the first is unlabelled/test" in caplog.text
-    assert f"left out: 1 {what} rank on, the first is unlabelled/validation" in caplog.text
-    # With folds there are no other images to rank on than the labelled ones.
+    assert f"left out: 1 {what} test images, the first is unlabelled/test" in caplog.text
+    assert f"left out: 1 {what} ranking images, the first is unlabelled/validation" in caplog.text
+    # With folds, candidates are ranked on the labelled images.
     assert set(load(root, folds=3).unlabelled.names) == {"unlabelled/new", "unlabelled/pool", "unlabelled/validation"}
 
 

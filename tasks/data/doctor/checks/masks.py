@@ -12,7 +12,7 @@ from nas.tasks.data.mask_counts import MaskCount, Tally, count_keys
 from nas.tasks.data.masks import MaskCode
 from nas.tasks.data.palettes import Colour
 from nas.tasks.data.sets import VOID
-from nas.tasks.data.summary import void_told
+from nas.tasks.data.summary import void_warned
 from nas.wording import counted
 
 __all__ = ["check_masks", "histogram"]
@@ -147,7 +147,7 @@ def _void_may_be_a_class(seen: Examined, counts: Sequence[MaskCount]) -> list[Fi
     code, source = seen.members.code, seen.members.source
     if seen.members.table is not None or not seen.members.spec.startswith("folder:"):
         return []
-    if code is None or code.values.get(VOID) != VOID or (source is not None and void_told(source)):
+    if code is None or code.values.get(VOID) != VOID or (source is not None and void_warned(source)):
         return []
     values = Tally(counts, code).values
     levels = sorted(set(values) - {VOID})
