@@ -23,7 +23,7 @@ from nas.tasks.data import Item, open_source
 from nas.tasks.data.copies import MOST_BITS, find_copies
 from nas.tasks.data.items import FileItem
 from nas.tasks.data.parallel import progress_bar
-from nas.tasks.data.thumbnails import thumbnails
+from nas.tasks.data.thumbnails import make_thumbnails
 
 OUT = Path(__file__).parent / "results" / "copies.md"
 
@@ -99,7 +99,7 @@ def small(files: Sequence[bytes], folder: Path) -> np.ndarray:
     for item, file in zip(items, files, strict=True):
         item.image_path.write_bytes(file)
     with progress_bar(len(items), "thumbnails", False) as bar:
-        return thumbnails(items, bar)
+        return make_thumbnails(items, bar)
 
 
 def measure(images: Sequence[Image.Image], films: Sequence[str | None], folder: Path) -> tuple[list[str], list[str]]:

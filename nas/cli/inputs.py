@@ -78,16 +78,16 @@ def _photos(argument: Path, out: Path, skipped: dict[str, int]) -> list[tuple[Pa
 
 def _photos_inside(folder: Path, out: Path, skipped: dict[str, int]) -> list[tuple[Path, Path]]:
     """Photos inside a folder, with their paths relative to it. Images in other formats are added to `skipped`."""
-    from nas.tasks.data.files import IMAGE_SUFFIXES, describe_unread, unread_images, walk_images
+    from nas.tasks.data.files import IMAGE_SUFFIXES, describe_unsupported, unsupported_images, walk_images
 
     target = out.resolve()
     # The outputs of an earlier call are no photos.
     written = target if target.is_relative_to(folder.resolve()) else None
     photos = [path for path in walk_images(folder) if written not in path.resolve().parents]
-    unread = unread_images(folder)
-    if unread:
-        skipped[describe_unread(unread)] = len(unread)
-    if not photos and not unread:
+    unsupported = unsupported_images(folder)
+    if unsupported:
+        skipped[describe_unsupported(unsupported)] = len(unsupported)
+    if not photos and not unsupported:
         raise UserError(f"{folder} holds no images: known are {', '.join(IMAGE_SUFFIXES)}")
     return [(path, path.relative_to(folder)) for path in photos]
 

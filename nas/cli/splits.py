@@ -73,7 +73,7 @@ def _open(checkpoint: Checkpoint, spec: str, group_classes: str | None, progress
     """Open a data set and group its classes: as asked, or as in the training where they are not the checkpoint's."""
     from nas.tasks.data.grouping import group_classes as grouped
     from nas.tasks.data.grouping import read_groups
-    from nas.tasks.data.load import open_source
+    from nas.tasks.data.kinds import open_source
 
     source = open_source(spec, progress, group_classes)
     stored = checkpoint.provenance.get("data")

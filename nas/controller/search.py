@@ -249,7 +249,7 @@ class Search:
             "fingerprint": data.fingerprint,
             "native": data.native,
             # Held out for ranking, they are no measure of what they trained.
-            "labelled": list(data.taken),
+            "labelled": list(data.taken_from_ranking),
             "understood": None if data.summary is None else data.summary.short(),
         }
         return {"run": self.run.folder.name, "space": Path(settings.space).name, "data": about}

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["VOID", "Batch", "Criterion", "Logs", "cross_entropy"]
+from nas.void import VOID
 
-VOID = 255
+__all__ = ["VOID", "Batch", "Criterion", "Logs", "cross_entropy"]
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """Logits N x K x H x W and labels N x H x W, 255 where void, to a scalar."""

@@ -69,7 +69,7 @@ def test_the_labelled_set_given_as_the_unlabelled_one_is_recognized(data_folder,
     file = tmp_path / "labelled.txt"
     file.write_text("\n".join((alone.labelled.names[0], alone.validation.names[0])))
     data = load_data(spec, str(file), unlabelled=f"{spec}/.", progress=False)
-    assert data.taken == (alone.validation.names[0],)
+    assert data.taken_from_ranking == (alone.validation.names[0],)
     assert data.validation.names == alone.validation.names[1:]
 
 

@@ -75,9 +75,9 @@ def test_what_was_understood_of_the_images_is_in_the_log_the_report_and_the_chec
     assert ended.returncode == 0, ended.stderr
     folder = shell.folder / "runs" / "told"
     log, page = (folder / "search.log").read_text(), (folder / "report.html").read_text()
-    never = "class 2 is ranked on and tested on but no labelled image shows it"
+    never = "class 2 is in the ranking and test images but no labelled image shows it"
     for said in (
-        "16 labelled (8 to learn from, 4 to rank on, 4 to test on), 0 unlabelled",
+        "16 labelled (8 for training, 4 for ranking, 4 for testing), 0 unlabelled",
         never,
         "255 is read as void",
     ):

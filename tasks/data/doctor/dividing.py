@@ -10,9 +10,9 @@ import numpy as np
 from nas.errors import UserError
 from nas.tasks.data.doctor.examined import ClassShares, Examined
 from nas.tasks.data.labels import choose_labels
-from nas.tasks.data.load import divide
 from nas.tasks.data.mask_counts import class_pixels
 from nas.tasks.data.sets import Item, Source
+from nas.tasks.data.split_plan import plan_splits
 
 __all__ = ["divided", "divided_over"]
 
@@ -31,10 +31,10 @@ def divided(seen: Examined, labels: str | None = None) -> Examined:
         known = pixels if seen.members.classes else {}
         shares = ClassShares(seen.members.classes, {ALL: _sum(known, known)}) if known else None
         return replace(seen, shares=shares)
-    found = divide(source, source, _chooser(labels, pixels))
-    splits = found.splits if not found.folds else {**found.splits, "validation": ()}
+    plan = plan_splits(source, source, _chooser(labels, pixels))
+    splits = plan.items if not plan.folds else {**plan.items, "validation": ()}
     names = _names(splits)
-    return replace(seen, splits=names, folds=found.folds, shares=_shares(source, names, pixels))
+    return replace(seen, splits=names, folds=plan.folds, shares=_shares(source, names, pixels))
 
 
 def divided_over(seen: Examined, target: Examined, labels: str | None = None) -> tuple[Examined, Examined]:
@@ -52,7 +52,7 @@ def divided_over(seen: Examined, target: Examined, labels: str | None = None) ->
             f"{', '.join(other.classes)}: a set of unlabelled images must have the same classes"
         )
     pixels, others = _pixels(seen), _pixels(target)
-    splits = _names(divide(source, other, _chooser(labels or "all", pixels)).splits)
+    splits = _names(plan_splits(source, other, _chooser(labels or "all", pixels)).items)
     mine = {"labelled": splits.pop("labelled")}
     labelled = _shares(source, mine, pixels)
     scored = _shares(other, splits, others)

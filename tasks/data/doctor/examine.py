@@ -65,11 +65,11 @@ def examine_two(
 def _look(spec: str, size: Size | None, progress: bool) -> Examined:
     members = find_members(spec, progress)
     files = members.members
-    pictures = members.source.pictures if members.source is not None else {}
+    thumbnails = members.source.thumbnails if members.source is not None else {}
 
     def look(member: Member) -> ImageLook:
-        picture = pictures.get(member.name)
-        return look_at_image(member.image) if picture is None else look_at_header(member.image, picture)
+        thumbnail = thumbnails.get(member.name)
+        return look_at_image(member.image) if thumbnail is None else look_at_header(member.image, thumbnail)
 
     with progress_bar(len(files), f"{spec} images", progress) as bar:
         images = threaded(look, files, bar)

@@ -10,13 +10,13 @@ from PIL import Image
 
 from nas.errors import UserError
 from nas.tasks.data.decoding import (
+    apply_orientation,
     decode_image,
+    decoder_errors,
     identify,
-    naming_faults,
     orientation_of,
     read_bytes,
     read_header,
-    turned,
 )
 from nas.tasks.data.depth import EIGHT_BITS
 from nas.tasks.data.doctor.sizes import Size
@@ -68,7 +68,7 @@ def look_at_image(path: Path) -> ImageLook:
     """Decode an image once, a JPEG no larger than is needed."""
     try:
         data = read_bytes(path)
-        with naming_faults(data, path):
+        with decoder_errors(data, path):
             return _by_jpeg(data, path) or _decoded(data, path)
     except UserError as error:
         return ImageLook(path, str(error))
@@ -89,7 +89,7 @@ def _by_jpeg(data: bytes, path: Path) -> ImageLook | None:
     orientation, (width, height) = orientation_of(image), image.size
     image.draft("L", (SMALL, SMALL))
     size = (width, height) if orientation >= 5 else (height, width)
-    thumbnail = turned(_squeezed(image.convert("L")), orientation)
+    thumbnail = apply_orientation(_squeezed(image.convert("L")), orientation)
     if thumbnail.std() < PLAIN:
         return None
     return ImageLook(path, None, size, orientation, False, *_greys(thumbnail), thumbnail)

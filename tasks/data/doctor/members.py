@@ -5,22 +5,20 @@ A search stops at the first fault of a set. Here a set that it refuses is gone t
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas.errors import UserError
-from nas.tasks.data.files import unread_images, walk_images
+from nas.tasks.data.files import unsupported_images, walk_images
 from nas.tasks.data.items import FileItem
-from nas.tasks.data.load import open_source
+from nas.tasks.data.kinds import open_source
 from nas.tasks.data.masks import MaskCode
 from nas.tasks.data.palettes import Colour
 from nas.tasks.data.readers.class_table import ClassTable, find_class_table
+from nas.tasks.data.recording import recorded_warnings
 from nas.tasks.data.sets import Source
-from nas.tasks.data.texts import one_form
+from nas.tasks.data.texts import composed
 
 __all__ = ["Member", "Members", "find_members"]
 
@@ -59,7 +57,7 @@ class Members:
     refused: str
     members: tuple[Member, ...]
     lone_masks: tuple[Path, ...] = ()
-    unread: tuple[Path, ...] = ()
+    unsupported: tuple[Path, ...] = ()
     same_stem: tuple[tuple[Path, ...], ...] = ()
     table: ClassTable | None = None
     told: tuple[str, ...] = ()
@@ -107,7 +105,7 @@ def find_members(spec: str, progress: bool = False) -> Members:
     kind, _, place = spec.partition(":")
     root = Path(place).expanduser()
     source, refused = None, ""
-    with _listening() as told:
+    with recorded_warnings(shown=False) as told:
         try:
             source = open_source(spec, progress)
         except UserError as error:
@@ -126,26 +124,10 @@ def find_members(spec: str, progress: bool = False) -> Members:
     return replace(found, members=tuple(Member(item.name, item.image_path, item.mask_path) for item in files))
 
 
-@contextmanager
-def _listening() -> Iterator[list[str]]:
-    """What the readers warn of inside, which is then not printed."""
-    told: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("nas.tasks")
-    spreads, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield told
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = spreads
-
-
 def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Members:
-    images, unread = _images(root / "images")
-    masks, unread_masks = _images(_first(root, MASK_FOLDERS))
-    extra, unread_extra = _images(_first(root, UNLABELLED_FOLDERS))
+    images, unsupported = _images(root / "images")
+    masks, unsupported_masks = _images(_first(root, MASK_FOLDERS))
+    extra, unsupported_extra = _images(_first(root, UNLABELLED_FOLDERS))
     of_stem = {stem: files[0] for stem, files in masks.items()}
     paired: dict[str, Path | None] = {
         name: next((of_stem[name + end] for end in MASK_ENDS if name + end in of_stem), None) for name in images
@@ -164,7 +146,7 @@ def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Me
         refused,
         tuple(members),
         lone_masks=tuple(mask for mask in of_stem.values() if mask not in used),
-        unread=(*unread, *unread_masks, *unread_extra),
+        unsupported=(*unsupported, *unsupported_masks, *unsupported_extra),
         same_stem=tuple(tuple(files) for group in (images, masks, extra) for files in group.values() if len(files) > 1),
         table=_table(root),
     )
@@ -187,5 +169,5 @@ def _images(folder: Path | None) -> tuple[dict[str, list[Path]], list[Path]]:
     if folder is None:
         return {}, []
     for path in walk_images(folder):
-        found[one_form(path.relative_to(folder).with_suffix("").as_posix())].append(path)
-    return dict(found), unread_images(folder)
+        found[composed(path.relative_to(folder).with_suffix("").as_posix())].append(path)
+    return dict(found), unsupported_images(folder)

@@ -107,7 +107,7 @@ def test_copies_in_declared_splits_are_not_learnt_from(tmp_path: Path, caplog) -
     data = load_data(f"folder:{tmp_path}", progress=False, size=(24, 32))
     assert data.labelled.names == tuple(f"train/{letter}" for letter in "abcdef")
     assert len(data.test) == 5
-    assert "left out: 2 copies of images to rank or test on, the first is train/g" in caplog.text
+    assert "left out: 2 copies of ranking or test images, the first is train/g" in caplog.text
     (tmp_path / "few.txt").write_text("train/a\ntrain/g\n")
     assert load_data(f"folder:{tmp_path}", str(tmp_path / "few.txt"), progress=False).labelled.names == ("train/a",)
 
@@ -118,12 +118,12 @@ def test_splits_and_sets_of_nothing_but_copies_are_warned_of(tmp_path: Path, cap
             write(tmp_path, f"{split}/{chr(97 + seed)}", seed)
     data = load_data(f"folder:{tmp_path}", progress=False)
     assert (len(data.labelled), len(data.test)) == (4, 4)
-    assert "every image to learn from is a copy of one to rank or test on, the first is train/a: scores" in caplog.text
+    assert "every training image is a copy of a ranking or test image, the first is train/a: scores" in caplog.text
     for n in range(6):
         write(tmp_path / "same", f"photo{chr(97 + n)}", 1)
     data = load_data(f"folder:{tmp_path / 'same'}", progress=False)
     assert len(data.labelled) + len(data.test) == 6
-    assert "the images show 1 picture only" in caplog.text
+    assert "the images show only 1 different picture" in caplog.text
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from nas.errors import UserError
-from nas.tasks.data.decoding import BrokenImageError, Header, read_header, stored_size, turned
+from nas.tasks.data.decoding import BrokenImageError, Header, apply_orientation, read_header, stored_size
 from nas.tasks.data.files import read_image
 
 RGB = np.random.default_rng(4).integers(0, 256, (10, 6, 3), np.uint8)
@@ -51,7 +51,7 @@ def test_orientation_is_honoured_alike_in_every_format(tmp_path: Path, kind: str
     path = put(tmp_path / f"x.{kind.lower()}", Image.fromarray(smooth), kind, exif=exif, **exact)
     wanted = seen(smooth, orientation)
     assert np.abs(read_image(path).astype(int) - wanted).max() <= (6 if kind == "JPEG" else 0)
-    np.testing.assert_array_equal(turned(smooth, orientation), wanted)
+    np.testing.assert_array_equal(apply_orientation(smooth, orientation), wanted)
     header = read_header(path)
     assert header == Header(wanted.shape[:2], orientation, False)
     assert header.stored == smooth.shape[:2]
@@ -150,16 +150,16 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(500)
 @pytest.mark.parametrize(
     ("name", "data", "what"),
     [
-        ("IMG_9.HEIC", HEIC, "is a HEIC image, a format that is not read: convert to JPEG"),
-        ("IMG_9.jpg", HEIC, "is a HEIC image, a format that is not read: convert to JPEG"),
-        ("a.avif", b"\0\0\0\x20ftypavif" + bytes(50), "is an AVIF image, a format that is not read: convert to JPEG"),
-        ("a.png", b"GIF89a" + bytes(50), "is a GIF image, a format that is not read: convert to PNG"),
+        ("IMG_9.HEIC", HEIC, "is a HEIC image, an unsupported format: convert to JPEG"),
+        ("IMG_9.jpg", HEIC, "is a HEIC image, an unsupported format: convert to JPEG"),
+        ("a.avif", b"\0\0\0\x20ftypavif" + bytes(50), "is an AVIF image, an unsupported format: convert to JPEG"),
+        ("a.png", b"GIF89a" + bytes(50), "is a GIF image, an unsupported format: convert to PNG"),
         ("a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(50), "is a JPEG 2000 image"),
-        ("a.nef", b"MM\0" + bytes(50), "is a camera raw image, a format that is not read: develop"),
+        ("a.nef", b"MM\0" + bytes(50), "is a camera raw image, an unsupported format: develop"),
         ("a.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "run git lfs pull"),
         ("a.jpg", b"<!DOCTYPE html><html><body>404</body></html>", "download it again"),
         ("a.jpg", b"nonsense", r"is broken \(8 bytes that do not decode\)"),
-        ("a.tif", b"II*\0nonsense", "is broken, or of a kind that is not read: copy it again, or save it as PNG"),
+        ("a.tif", b"II*\0nonsense", "is broken, or of an unsupported kind: copy it again, or save it as PNG"),
     ],
 )
 def test_what_a_file_is_instead_is_said(tmp_path: Path, name: str, data: bytes, what: str) -> None:

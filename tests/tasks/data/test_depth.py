@@ -54,7 +54,7 @@ def test_the_same_pictures_in_other_depths_are_the_same_pictures(
     tmp_path: Path, caplog, suffix: str, stored, said: str | None
 ) -> None:
     root = folder(tmp_path / "set", suffix, stored)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="nas.tasks.data"):
         source = open_source(f"folder:{root}")
     for item in source.pool:
         picture = PICTURES[STEMS.index(item.name)].astype(int)

@@ -116,7 +116,7 @@ def broken_mask(root: Path) -> None:
     (root / "masks/train/c.png").write_bytes(b"no image")
 
 
-def unread_format(root: Path) -> None:
+def unsupported_format(root: Path) -> None:
     photo(40).save(root / "images/train/x.gif")
 
 
@@ -269,17 +269,17 @@ def nothing_but_specks(root: Path) -> None:
         (truncated_jpeg, "error", "1 file cannot be read", "images/train/c.jpg"),
         (empty_file, "error", "1 file cannot be read", "images/train/c.png"),
         (broken_mask, "error", "1 file cannot be read", "masks/train/c.png"),
-        (unread_format, "warning", "formats that are not read, left out: 1 (1 GIF)", "images/train/x.gif"),
-        (heic, "warning", "formats that are not read, left out: 1 (1 HEIC)", "images/train/IMG_1.HEIC"),
+        (unsupported_format, "warning", "unsupported formats: 1 image left out (1 GIF)", "images/train/x.gif"),
+        (heic, "warning", "unsupported formats: 1 image left out (1 HEIC)", "images/train/IMG_1.HEIC"),
         (lone_mask, "warning", "1 mask without an image", "masks/train/zz.png"),
         (mask_of_another_size, "error", "1 mask of another size", "masks/train/c.png (48x64, image 96x128)"),
         (soft_mask, "warning", "1 mask with soft edges", "masks/train/c.png"),
         (jpeg_mask, "error", "1 mask compressed with loss", "masks/train/c.jpg"),
         (three_levels, "warning", "255 is read as void", ""),
-        (colours_without_a_table, "error", "nothing says which colour is which class", "masks/train/c.png"),
-        (value_of_no_class, "error", "values that are no class: 7", "masks/train/c.png"),
+        (colours_without_a_table, "error", "colour masks without declared classes", "masks/train/c.png"),
+        (value_of_no_class, "error", "values of no class: 7", "masks/train/c.png"),
         (class_never_shown, "warning", "no image shows the class unicorn", ""),
-        (class_only_in_test, "warning", "class boat is tested on but no labelled image shows it", ""),
+        (class_only_in_test, "warning", "class boat is in the test images but no labelled image shows it", ""),
         (turned_by_exif, "note", "before EXIF turns it: turned with the photo", "masks/train/c.png"),
         (mostly_void, "warning", "of all pixels are void", ""),
         (copy_in_another_split, "warning", "1 picture there twice", "images/test/c.png"),
@@ -380,7 +380,7 @@ def test_two_sets_are_divided_as_domain_adaptation_does(healthy: Path, tmp_path:
         "validation": 4,
         "test": 4,
     }
-    assert any("boat is tested on but no labelled image" in finding.what for finding in findings(second))
+    assert any("boat is in the test images but no labelled image" in finding.what for finding in findings(second))
     name(other, ["ground", "house", "wood", "boat"])
     with pytest.raises(UserError, match="must have the same classes"):
         examine_two(f"folder:{healthy}", f"folder:{other}")

@@ -1,4 +1,4 @@
-"""Finding image files: links, accents, formats that are not read; and lists in every encoding."""
+"""Image files in folders with links, accents and unsupported formats; lists of stems in every encoding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from nas.errors import UserError
 from nas.tasks.data import load_data, open_source
-from nas.tasks.data.files import describe_unread, list_images, unread_images, walk_images
+from nas.tasks.data.files import describe_unsupported, list_images, unsupported_images, walk_images
 from nas.tasks.data.stems import read_stems
 from nas.tasks.data.texts import read_text
 
@@ -36,8 +36,8 @@ def test_linked_folders_are_walked_and_loops_are_not(tmp_path: Path, write_image
     (root / "ring").symlink_to("ring")
     assert names(root) == ["own.jpg", "album/a.png", "album/day/b.png"]
     for link in ("photos/album/day/back", "photos/self"):
-        assert f"{link} links to a folder that it lies in: not followed" in caplog.text
-    assert "gone.jpg links to" in caplog.text and "which is not there" in caplog.text
+        assert f"{link} links to a parent folder of its own: not followed" in caplog.text
+    assert "gone.jpg links to" in caplog.text and "which does not exist" in caplog.text
 
 
 def test_a_folder_of_linked_splits(make_folder, tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_formats_that_are_not_read_are_counted_and_told_what_to_do(tmp_path: Pat
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "old.gif").write_bytes(b"x")
     write_image(tmp_path / "read.jpg")
-    line = describe_unread(unread_images(tmp_path))
-    assert "left out: 4 (3 HEIC, 1 GIF), the first is" in line and "IMG_0.HEIC" in line
+    line = describe_unsupported(unsupported_images(tmp_path))
+    assert "4 images left out (3 HEIC, 1 GIF), the first is" in line and "IMG_0.HEIC" in line
     assert "HEIC: convert to JPEG" in line and "GIF: convert to PNG" in line
 
 
@@ -121,7 +121,7 @@ def test_a_folder_of_nothing_else_says_so(make_folder) -> None:
     root = make_folder()
     for path in (root / "masks").iterdir():
         path.rename(path.with_suffix(".gif"))
-    with pytest.raises(UserError, match=r"masks/ holds no image .*12 \(12 GIF\), .* GIF: convert to PNG"):
+    with pytest.raises(UserError, match=r"masks/ holds no image .*12 images left out \(12 GIF\).* GIF: convert to PNG"):
         open_source(f"folder:{root}")
 
 
@@ -129,5 +129,5 @@ def test_a_folder_of_annotations_that_are_no_images_says_what_it_holds(make_fold
     root = make_folder()
     for path in (root / "masks").iterdir():
         path.rename(path.with_suffix(".json"))
-    with pytest.raises(UserError, match=r"masks/ holds no image .* but 12 \.json: draw masks from them"):
+    with pytest.raises(UserError, match=r"masks/ holds no image .* but 12 \.json: convert them to masks"):
         open_source(f"folder:{root}")

@@ -87,7 +87,7 @@ def test_masks_that_are_all_void_are_refused_and_classes_that_never_show_are_nam
     assert "no image shows the class kerb" in caplog.text
     others = [{"name": "background", "value": 2}, {"name": "car", "value": 3}]
     (root / "classes.json").write_text(json.dumps({"classes": others, "void": [0, 1]}))
-    with pytest.raises(UserError, match="the labelled masks are void in every pixel"):
+    with pytest.raises(UserError, match="all pixels of the labelled masks are void"):
         load(root)
 
 
@@ -110,17 +110,17 @@ def test_splits_may_be_capitalised_and_lists_of_none_are_refused(make_folder) ->
     (root / "splits" / "Val.txt").write_text("ag\nah\n")
     assert [item.name for item in open_source(f"folder:{root}").test] == ["ag", "ah"]
     (root / "splits" / "eval.txt").write_text("ai\n")
-    with pytest.raises(UserError, match=r"eval\.txt lists no split that is known: .* known are pool\.txt"):
+    with pytest.raises(UserError, match=r"eval\.txt is not the list of a known split: .* known are pool\.txt"):
         open_source(f"folder:{root}")
 
 
 @pytest.mark.parametrize(
     ("table", "why"),
     [
-        ([{"name": "road", "value": 1}, "car"], "car has the value 1 of road: give each its own"),
-        ([{"name": "road", "id": 5}, "car"], "road has 'id'; known are name, colour, value and void"),
-        ([{"name": "road", "void": "false"}, "car"], "void of road is 'false'; write true or false"),
-        ([{"name": "road", "value": True}, "car"], "the value of road is True, which no mask can hold"),
+        ([{"name": "road", "value": 1}, "car"], "car has the same value as road, 1: give each its own"),
+        ([{"name": "road", "id": 5}, "car"], "road has an unknown key 'id': use name, colour, value and void"),
+        ([{"name": "road", "void": "false"}, "car"], "void of road is 'false': write true or false"),
+        ([{"name": "road", "value": True}, "car"], "the value of road is True: write a whole number from 0 to 65535"),
         ({"classes": ["road", "car"], "void": -1}, "void holds -1, which is neither a value nor a colour"),
         ({"classes": ["road", "car"], "void": [70000]}, "void holds 70000, which is neither a value nor a colour"),
     ],
@@ -142,7 +142,7 @@ def test_whole_numbers_may_be_stored_as_floats_and_fractions_may_not(make_folder
     found = next(item for item in source.pool if item.name == "ab")
     np.testing.assert_array_equal(found.mask(), mask)
     cv2.imwrite(str(root / "masks" / "ab.tiff"), mask / 2)
-    with pytest.raises(UserError, match=r"ab\.tiff holds numbers that are no whole ones"):
+    with pytest.raises(UserError, match=r"ab\.tiff has values that are no whole numbers"):
         found.mask()
 
 
@@ -227,10 +227,10 @@ def test_colour_masks(make_folder, write_mask) -> None:
         ('["a", {"colour": [1, 2, 3]}]', "entry 1 has no name"),
         ('["a", {"name": "b", "colour": [1, 2]}]', "colour of b"),
         ('[{"name": "a", "colour": [1, 2, 3]}, {"name": "b", "colour": [1, 2, 3]}]', "another class"),
-        ('{"classes": ["a", "b"], "void": [0]}', "void holds 0, which is a: give that class another"),
+        ('{"classes": ["a", "b"], "void": [0]}', "void holds 0, which belongs to a: remove one"),
         (
             '{"classes": [{"name": "a", "colour": [1, 2, 3]}, "b"], "void": [[1, 2, 3]]}',
-            r"void holds \[1, 2, 3\], which is a",
+            r"void holds \[1, 2, 3\], which belongs to a",
         ),
     ],
 )
@@ -276,7 +276,7 @@ def test_split_lists_and_declared_labels(make_folder) -> None:
     # A list may name what was held out for ranking, as any other may.
     (root / "splits" / "labelled_1_2.txt").write_text("ab\nag\n")
     data = load(root, "1/2")
-    assert (data.labelled.names, data.taken, data.validation.names) == (("ab", "ag"), ("ag",), ("ah",))
+    assert (data.labelled.names, data.taken_from_ranking, data.validation.names) == (("ab", "ag"), ("ag",), ("ah",))
     (root / "splits" / "labelled_1_2.txt").write_text("ab\n./\n")
     with pytest.raises(UserError, match=r"\./ is no image of this set"):
         load(root, "1/2")
@@ -294,12 +294,12 @@ def test_unlabelled_copies_of_held_out_images_are_left_out(make_folder, write_im
         shutil.copy(root / "images" / f"{of}.png", root / "unlabelled" / f"{split}.png")
     again = open_source(f"folder:{root}")
     assert [item.name for item in again.extra] == ["unlabelled/new", "unlabelled/pool"]
-    what = "unlabelled images that are copies of images to"
-    assert [(out.reason, out.count) for out in again.left_out] == [(f"{what} test on", 1)]
+    what = "unlabelled copies of"
+    assert [(out.reason, out.count) for out in again.left_out] == [(f"{what} test images", 1)]
     load(root)
-    assert f"left out: 1 {what} test on, the first is unlabelled/test" in caplog.text
-    assert f"left out: 1 {what} rank on, the first is unlabelled/validation" in caplog.text
-    # With folds there are no other images to rank on than the labelled ones.
+    assert f"left out: 1 {what} test images, the first is unlabelled/test" in caplog.text
+    assert f"left out: 1 {what} ranking images, the first is unlabelled/validation" in caplog.text
+    # With folds, candidates are ranked on the labelled images.
     assert set(load(root, folds=3).unlabelled.names) == {"unlabelled/new", "unlabelled/pool", "unlabelled/validation"}
 
 
@@ -310,7 +310,7 @@ def test_what_tools_leave_beside_the_files_is_passed_over(make_folder, write_ima
     write_mask(root / "masks" / "lone.png", np.full((12, 16), 7))
     source = open_source(f"folder:{root}")
     assert source.classes == ("0", "1", "2") and len(source.pool) + len(source.validation) + len(source.test) == 12
-    assert "masks without an image, not used: 1" in caplog.text and "lone.png" in caplog.text
+    assert "1 mask without an image: not used" in caplog.text and "lone.png" in caplog.text
 
 
 def test_unlabelled_folder_and_a_broken_image(make_folder, write_image, caplog) -> None:
@@ -382,7 +382,7 @@ def test_images_of_a_kind_that_is_not_read_are_told_of(make_folder, write_image,
     write_image(root / "unlabelled" / "good.png")
     (root / "unlabelled" / "phone.HEIC").write_bytes(b"heic")
     assert len(open_source(f"folder:{root}").extra) == 1
-    assert "images in formats that are not read, left out: 1 (1 HEIC), the first is " in caplog.text
+    assert "unsupported formats: 1 image left out (1 HEIC), the first is " in caplog.text
     assert "convert to JPEG" in caplog.text
 
 

@@ -147,7 +147,7 @@ def test_a_declared_ranking_split_is_kept_unless_folds_are_asked_for(make_folder
     folded = load_data(f"folder:{root}", folds=2, progress=False)
     assert (folded.folds, folded.labelled.names) == (2, tuple(names[:10]))
     assert folded.unlabelled.names == tuple(names[10:15])
-    assert "the 5 images that it names for ranking are used without their labels" in caplog.text
+    assert "the 5 images of the declared ranking split are used without their labels" in caplog.text
 
 
 def test_folds_that_make_no_sense_are_refused(make_folder) -> None:
@@ -155,7 +155,7 @@ def test_folds_that_make_no_sense_are_refused(make_folder) -> None:
     for asked, why in {
         1: "--folds 1: give 2 or more",
         -2: "--folds -2: give 2 or more",
-        50: "--folds 50: the 9 labelled images of folder:mine are of 9 groups: give 9 or fewer",
+        50: "--folds 50: the 9 labelled images of folder:mine form 9 groups: give 9 or fewer",
     }.items():
         with pytest.raises(UserError, match=why):
             load_data(spec, folds=asked, progress=False)

@@ -78,17 +78,17 @@ def test_both_domains_are_grouped() -> None:
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({"a": ["0", "1"], "b": ["2", "car"]}, "group b: folder:mine has no class 'car'; it has 0, 1, 2"),
-        ({"a": ["0"], "b": ["2"]}, "folder:mine: no group has 1: add them to one, or to 'void'"),
+        ({"a": ["0", "1"], "b": ["2", "car"]}, "group b: folder:mine has no class 'car'; its classes are 0, 1, 2"),
+        ({"a": ["0"], "b": ["2"]}, "folder:mine: no group contains 1: add them to a group, or to 'void'"),
         ({"a": ["0", "1"], "b": ["2", "1"]}, "1 is in a and in b"),
         ({"a": ["0", "0"], "b": ["2", "1"]}, "0 is twice in a"),
         ({"a": ["0", "1", "2"], "b": []}, "group b is empty"),
         ({"a": ["0", "1", "2"]}, "at least 2 groups"),
         ({"a": ["0", "1"], "void": ["2"]}, "at least 2 groups"),
-        ({"a": "0", "b": ["1", "2"]}, "group a is '0'; write a list"),
-        ({"a": [0], "b": ["1", "2"]}, r"group a is \[0\]; write a list"),
+        ({"a": "0", "b": ["1", "2"]}, "group a is '0': write a list"),
+        ({"a": [0], "b": ["1", "2"]}, r"group a is \[0\]: write a list"),
         ({"": ["0"], "b": ["1", "2"]}, "a group has no name"),
-        ({"a": ["0"], "void": ["1"], "Void": ["2"]}, "group void is there twice"),
+        ({"a": ["0"], "void": ["1"], "Void": ["2"]}, "group void occurs twice"),
         (["0", "1"], "an object of lists"),
     ],
 )

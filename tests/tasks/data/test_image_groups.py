@@ -80,7 +80,7 @@ def test_what_the_file_says_is_told_and_names_that_match_no_image(make_folder, w
     assert not any(unknown in warning for warning in summary.warnings)
     with (root / "groups.csv").open("a") as file:
         file.write("".join(f"\nzz{n}.png,site 0" for n in (1, 2, 2, 3, 4, 5, 6, 7)))
-    warning = f"groups.csv names 7 images that are {unknown}: zz1.png, zz2.png, zz3.png, zz4.png, zz5.png and 2 more"
+    warning = f"groups.csv names 7 images {unknown}: zz1.png, zz2.png, zz3.png, zz4.png, zz5.png and 2 more"
     seen = examine(f"folder:{root}")
     assert ("read", note) in facts(seen)
     assert [found.severity for found in findings(seen) if warning in found.what] == ["warning"]
@@ -103,7 +103,7 @@ def test_groups_stay_on_one_side_and_their_unlabelled_images_too(make_folder, wr
     assert not tested & {of[name] for name in data.labelled.names}
     assert {of[f"{name}.png"] for name in data.unlabelled.names} == set(of.values()) - tested
     assert data.summary is not None and data.summary.groups == 6
-    assert ("unlabelled images of the same group as images to test on", 2) in [
+    assert ("unlabelled images of the groups of test images", 2) in [
         (out.reason, out.count) for out in data.summary.left_out
     ]
 
@@ -117,8 +117,8 @@ def test_a_group_that_declared_splits_part_is_named(make_folder, caplog) -> None
     (root / "groups.csv").write_text("\n".join(f"{name},p{place // 3}" for place, name in enumerate(names)))
     data = load_data(f"folder:{root}", progress=False)
     assert data.test.names == tuple(names[8:])
-    warning = "1 group of groups.csv are on both sides"
-    assert f"{warning} of the splits that the set declares: p2" in caplog.text
+    warning = "the declared splits divide 1 group of groups.csv: p2"
+    assert warning in caplog.text
     assert data.summary is not None and any(warning in each for each in data.summary.warnings)
 
 

@@ -65,7 +65,7 @@ def test_a_list_may_take_from_ranking_and_from_the_gaps(cityscapes: Path, tmp_pa
     parts = (data.labelled, data.unlabelled, data.validation, data.test)
     assert [len(part) for part in parts] == [3, 17, 11, 2]
     assert len({name for part in parts for name in part.names}) == 33
-    assert "the list of labels takes images from the ranking split: 1, which leaves it 11" in caplog.text
+    assert "the list of labels takes 1 image from the ranking split and leaves 11" in caplog.text
 
 
 def test_without_a_holdout_all_of_training_is_the_pool_and_the_test_split_scores(

@@ -74,7 +74,7 @@ def test_errors(labels: str, message: str) -> None:
 def test_classes_that_find_no_place_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     source = Source("s", ("a", "b"), ((0, 0, 0), (1, 1, 1)), POOL, (), ())
     choose_labels(source, "1", 0, lambda items: np.eye(2, dtype=bool)[[n % 2 for n in range(len(items))]])
-    assert "too few labels for every class" in caplog.text
+    assert "too few labels (1) to show every class; missing: " in caplog.text
 
 
 @settings(deadline=None)

@@ -19,7 +19,7 @@ from nas.tasks.data import FewLabelData, ImageSet, load_data
         ("imagenet:/tmp", "no kind 'imagenet'"),
         ("scenes:noon", "scenes:night"),
         ("folder:/does/not/exist", "there is no /does/not/exist"),
-        ("folder", "no path after the colon"),
+        ("folder", "the path is missing: write folder:PATH"),
     ],
 )
 def test_spec_errors(spec: str, message: str) -> None:

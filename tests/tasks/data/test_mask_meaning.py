@@ -112,7 +112,7 @@ SOFT = {
 )
 def test_black_and_white_masks_with_soft_edges_are_of_two_classes(make, caplog, kind: str, table) -> None:
     root = make(SOFT[kind], table)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="nas.tasks.data"):
         meaning, classes = read(root)
     names = {None: ("background", "foreground")}.get(table) if table is None else tuple(sorted(meaning.names))
     assert len(meaning.names) == 2 and tuple(sorted(meaning.names)) == names
@@ -162,7 +162,7 @@ def test_values_that_are_not_soft_are_classes(make, mask, names: tuple[str, ...]
     listed = {level.value: level.pixels for level in meaning.levels}
     assert sum(listed.values()) == classes.size
     for level in meaning.levels:
-        index = 255 if level.becomes == "void" else names.index(level.becomes)
+        index = 255 if level.class_name == "void" else names.index(level.class_name)
         assert level.pixels == (classes == index).sum()
 
 
@@ -207,7 +207,7 @@ def test_255_that_may_be_a_class_is_warned_of_with_the_mend(make, caplog) -> Non
     share = (TRUTH == 0).mean()
     assert meaning.names == ("0", "128") and (classes == 255).mean() == share
     assert f"255 is read as void (no label), which is {share:.0%} of the pixels" in caplog.text
-    mend = caplog.text.split("say so in classes.json: ")[1].splitlines()[0]
+    mend = caplog.text.split("declare it in classes.json: ")[1].splitlines()[0]
     (root / "classes.json").write_text(mend)
     meaning, classes = read(root)
     assert meaning.names == ("0", "128", "255") and not meaning.warnings
@@ -256,7 +256,7 @@ def test_empty_masks_saved_as_grey_are_colours_too(make) -> None:
     wanted = ~TWO
     wanted[::3] = True
     np.testing.assert_array_equal(classes, wanted)
-    assert {level.value: level.becomes for level in meaning.levels} == {
+    assert {level.value: level.class_name for level in meaning.levels} == {
         (0, 0, 0): "ground",
         0: "ground",
         (48, 112, 32): "leaf",
@@ -316,7 +316,7 @@ def test_opacity_counts_where_nothing_else_differs(make) -> None:
         return np.dstack([np.full((*SIZE, 3), 255, np.uint8), white(real)])
 
     meaning, classes = read(make(mask))
-    assert meaning.names == ("background", "foreground") and "their opacity is read" in meaning.notes[1]
+    assert meaning.names == ("background", "foreground") and "read by their opacity" in meaning.notes[1]
     np.testing.assert_array_equal(classes, TWO)
     root = make(lambda n, m: np.dstack([m, np.full(SIZE, 255 - n, np.uint8)]))
     np.testing.assert_array_equal(read(root)[1], TRUTH)
@@ -325,7 +325,7 @@ def test_opacity_counts_where_nothing_else_differs(make) -> None:
 def test_colours_without_a_table_come_with_one_to_paste(make) -> None:
     colours: list[Colour] = [(0, 0, 0), (200, 0, 0), (0, 0, 200)]
     root = make(lambda n, m: painted(m, colours))
-    with pytest.raises(UserError, match=r"aa\.png is a colour mask .* write classes\.json .* 3 colours found") as told:
+    with pytest.raises(UserError, match=r"aa\.png is a colour mask, .* write classes\.json .* 3 colours found") as told:
         read(root)
     (root / "classes.json").write_text(str(told.value).split("most frequent first: ")[1])
     meaning, classes = read(root)
@@ -348,7 +348,7 @@ def test_values_beyond_the_table_are_counted_and_named(make) -> None:
         UserError, match=r"aa\.png: value 2 \(\d+ pixels\) is no class of this set; known are 0, 1, 255$"
     ):
         read(make(lambda n, m: m, ["a", "b"]))
-    with pytest.raises(UserError, match=r"2 values are none \(.* of the pixels\): 100, 200$"):
+    with pytest.raises(UserError, match=r"2 values are no class \(.* of the pixels\): 100, 200$"):
         read(make(lambda n, m: m * np.uint8(100), ["a", "b"]))
 
 
@@ -381,5 +381,5 @@ def test_photos_in_the_place_of_masks_are_refused(make) -> None:
         noise = np.random.default_rng(number).normal(0, 12, SIZE)
         return np.clip(40 + 70 * real + 90 * np.indices(SIZE)[0] / SIZE[0] + noise, 0, 255).astype(np.uint8)
 
-    with pytest.raises(UserError, match="are these photos in the place of masks"):
+    with pytest.raises(UserError, match="are these photos instead of masks"):
         read(make(photo))

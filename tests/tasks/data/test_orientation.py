@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from nas.tasks.data import open_source
-from nas.tasks.data.decoding import turned
+from nas.tasks.data.decoding import apply_orientation
 
 BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
 """The orientation that undoes another."""
@@ -41,8 +41,8 @@ def folder(
     for number in range(count):
         image, mask = scene(number, size)
         stem = f"p{chr(97 + number)}"
-        save(root / "images" / f"{stem}.png", turned(image, BACK[orientation]), orientation)
-        mask = mask if order == "shown" else turned(mask, BACK[orientation])
+        save(root / "images" / f"{stem}.png", apply_orientation(image, BACK[orientation]), orientation)
+        mask = mask if order == "shown" else apply_orientation(mask, BACK[orientation])
         save(root / "masks" / f"{stem}.png", mask, orientation if order == "tagged" else 1)
     return root
 
@@ -63,8 +63,8 @@ def test_masks_lie_on_their_photos_in_whichever_order_they_are(
     root = folder(tmp_path / "set", orientation, size, order)
     assert fits(root)
     notes = " ".join(open_source(f"folder:{root}").notes)
-    assert "8 images turned upright as EXIF says" in notes
-    assert ("turned with the photo" in notes) == (order == "stored")
+    assert "8 images rotated upright by their EXIF orientation" in notes
+    assert ("rotated with the photo" in notes) == (order == "stored")
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".tif"])
@@ -76,8 +76,10 @@ def test_other_formats_alike(tmp_path: Path, suffix: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         exif = Image.Exif()
         exif[0x0112] = 6
-        Image.fromarray(turned(image, 8)).save(path, exif=exif, **({"lossless": True} if suffix == ".webp" else {}))
-        save(root / "masks" / f"{path.stem}.png", turned(mask, 8))
+        Image.fromarray(apply_orientation(image, 8)).save(
+            path, exif=exif, **({"lossless": True} if suffix == ".webp" else {})
+        )
+        save(root / "masks" / f"{path.stem}.png", apply_orientation(mask, 8))
     assert fits(root)
 
 
@@ -89,8 +91,8 @@ def test_masks_of_the_same_shape_follow_those_whose_shape_tells(tmp_path: Path) 
         save(root / "images" / f"p{chr(97 + number)}.png", flat, 3)
         save(root / "masks" / f"p{chr(97 + number)}.png", mask)
     source = open_source(f"folder:{root}")
-    turns = {item.name: item.turn for item in (*source.pool, *source.validation, *source.test)}
-    assert set(turns.values()) == {3, 6} and turns["pg"] == 3
+    orientations = {item.name: item.mask_orientation for item in (*source.pool, *source.validation, *source.test)}
+    assert set(orientations.values()) == {3, 6} and orientations["pg"] == 3
 
 
 def test_where_nothing_tells_a_warning_says_so(tmp_path: Path, caplog) -> None:
@@ -98,8 +100,8 @@ def test_where_nothing_tells_a_warning_says_so(tmp_path: Path, caplog) -> None:
     for path in (root / "images").iterdir():
         save(path, np.random.default_rng(0).integers(0, 255, (24, 16, 3), np.uint8), 3)
     source = open_source(f"folder:{root}")
-    assert {item.turn for item in source.pool} == {1}
-    assert "8 photos turned by EXIF with masks of the same shape either way" in caplog.text
+    assert {item.mask_orientation for item in source.pool} == {1}
+    assert "8 photos rotated by EXIF with masks of the same shape either way" in caplog.text
     assert "mogrify -auto-orient" in caplog.text
 
 

@@ -183,7 +183,7 @@ def test_gta5_frames_whose_mask_is_of_another_size(tmp_path: Path, write_image, 
     source = open_source(f"gta5:{tmp_path}")
     names = {item.name for item in (*source.pool, *source.validation, *source.test, *source.spare)}
     assert "00005" not in names and {"00004", "00006"} <= names
-    assert "gta5: frames whose mask is of another size, left out: 1" in caplog.text
+    assert "gta5: left out: 1 frame whose mask has another size" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["camvid", "cityscapes", "voc", "ade20k", "gta5", "folder"])

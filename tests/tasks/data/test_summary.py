@@ -44,7 +44,7 @@ def test_counts_shares_and_sizes(make_folder) -> None:
             assert facts.name == data.classes[index] and facts.values == (facts.name,)
             assert facts.share[split] == pytest.approx((masks == index).sum() / (masks != VOID).sum())
     text = "\n".join(summary.lines())
-    assert "24 labelled (12 to learn from, 6 to rank on, 6 to test on), 0 unlabelled" in text
+    assert "24 labelled (12 for training, 6 for ranking, 6 for testing), 0 unlabelled" in text
     assert "Size: 9x12 (height x width), on disk 12x16 (24), resized" in text
     # It goes to JSON and comes back.
     assert json.loads(json.dumps(asdict(summary)))["images"] == summary.images
@@ -54,7 +54,7 @@ def test_counts_shares_and_sizes(make_folder) -> None:
 def test_folds_are_said_and_shares_are_of_labelled_and_test(make_folder) -> None:
     summary = understood(make_folder(24))
     assert summary.folds == 3 and set(summary.void) == {"labelled", "test"}
-    assert "24 labelled (18 to learn from, 6 to test on; ranked on 3 folds" in summary.lines()[0]
+    assert "24 labelled (18 for training, 6 for testing; candidates are ranked on 3 folds" in summary.lines()[0]
 
 
 def test_a_class_that_is_tested_and_never_labelled_is_named(make_folder, caplog) -> None:
@@ -70,9 +70,9 @@ def test_a_class_that_is_tested_and_never_labelled_is_named(make_folder, caplog)
     (root / "splits" / "train.txt").write_text("\n".join(names[:9]))
     (root / "splits" / "test.txt").write_text("\n".join(names[9:]))
     summary = understood(root)
-    assert any("class disc is tested on but no labelled image shows it" in each for each in summary.warnings)
+    assert any("class disc is in the test images but no labelled image shows it" in each for each in summary.warnings)
     assert any("no image shows the class kerb" in each for each in summary.warnings)
-    assert "class disc is tested on but no labelled image shows it" in caplog.text
+    assert "class disc is in the test images but no labelled image shows it" in caplog.text
 
 
 def test_a_class_of_one_image_and_a_class_that_nothing_tests_are_named(make_folder) -> None:
@@ -83,8 +83,8 @@ def test_a_class_of_one_image_and_a_class_that_nothing_tests_are_named(make_fold
     masks[names[4]][2:4] = 2
     write_masks(root, masks)
     warnings = understood(root).warnings
-    assert any("class 2 is in one labelled image or group alone" in each for each in warnings)
-    assert any("no image to test on shows the class 2, which is labelled" in each for each in warnings)
+    assert any("class 2 is in one labelled image or group only" in each for each in warnings)
+    assert any("no test image shows the class 2, which is labelled" in each for each in warnings)
 
 
 def test_a_large_void_share_and_one_class_that_is_nearly_all_are_warned_of(make_folder) -> None:
@@ -152,7 +152,7 @@ def test_images_without_masks_in_split_lists(make_folder, write_image) -> None:
     assert data.unlabelled.names == ("barea", "barec", "bared") and data.test.names == tuple(names[8:])
     assert data.summary is not None
     assert [(out.reason, out.count, out.first) for out in data.summary.left_out] == [
-        ("images to rank or test on that have no mask", 1, "bareb")
+        ("ranking or test images without a mask", 1, "bareb")
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nas.tasks.data.doctor.examined import Examined
 from nas.tasks.data.doctor.finding import Finding
-from nas.tasks.data.summary import class_warnings, void_told
+from nas.tasks.data.summary import class_warnings, void_warned
 
 __all__ = ["check_classes"]
 
@@ -20,6 +20,6 @@ def check_classes(seen: Examined) -> list[Finding]:
         if not (split == "validation" and seen.folds)
     ]
     source, shares = seen.members.source, seen.shares
-    told = source is not None and void_told(source)
+    told = source is not None and void_warned(source)
     own = seen.members.spec.startswith("folder:")
     return found + [Finding("warning", line) for line in class_warnings(shares.classes, shares.pixels, told, own)]
