@@ -1,4 +1,4 @@
-"""Checks of a component's fields, made when it is built since before that a field may hold a domain."""
+"""Checks of a component's fields. They run when it is built, because a field may hold a domain before."""
 
 from __future__ import annotations
 
