@@ -214,7 +214,7 @@ class LocalPool:
         elif kind == "rung":
             slot.asking = True
             self._outbox.append(Rung(task.job, *rest))
-        elif kind != "alive":
+        elif kind != "heartbeat":
             slot.task = None
             del self._tasks[task.job.id]
             self._outbox.append(_ENDS[kind](task.job, *rest))

@@ -126,7 +126,7 @@ class Report(Protocol):
     def __call__(self, step: int, value: float) -> bool:
         """Report a score; waits for the search's answer and returns False once the job is to stop."""
 
-    def alive(self) -> None:
+    def heartbeat(self) -> None:
         """Say that the job goes on, so that it is not taken for hung; as often as you like."""
 
 

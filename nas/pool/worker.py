@@ -108,12 +108,12 @@ class _Reporter:
                 self._go_on = self._connection.recv()
         return self._go_on
 
-    def alive(self) -> None:
+    def heartbeat(self) -> None:
         now = time.monotonic()
         if now >= self._spoke + _BEAT:
             self._spoke = now
             with _or_exit():
-                self._connection.send(("alive",))
+                self._connection.send(("heartbeat",))
 
 
 @contextmanager

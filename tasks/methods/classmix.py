@@ -12,7 +12,7 @@ from nas.tasks.methods.confidence import ConfidentTeacherMethod, confident_pixel
 from nas.tasks.methods.mixing import class_masks, mixed, partners
 from nas.tasks.methods.teacher import Teacher
 from nas.training.batch import cross_entropy
-from nas.training.compute import likeliest
+from nas.training.compute import predicted_classes
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
@@ -36,11 +36,11 @@ class ClassMix(ConfidentTeacherMethod):
     ) -> tuple[Tensor, Logs]:
         """Cross-entropy with the teacher's classes on mixed images, times its share of confident pixels."""
         probabilities = cast(Teacher, own).predict(images)
-        pasted = class_masks(likeliest(probabilities), probabilities.shape[1], batch.generator)
+        pasted = class_masks(predicted_classes(probabilities), probabilities.shape[1], batch.generator)
         mask = partners(pasted)
         target = mixed(probabilities, mask)
         # A mix is of pixels as they are, so the running statistics may learn from it.
         student = network(mixed(images, mask))
-        difference = cross_entropy(student, likeliest(target))
+        difference = cross_entropy(student, predicted_classes(target))
         confident = confident_pixels(target, self.confidence).float().mean()
         return self.weight * confident * difference, {"loss.consistency": difference.detach(), "confident": confident}

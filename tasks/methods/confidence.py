@@ -35,12 +35,12 @@ class ConfidentTeacherMethod(TeacherMethod):
 
 
 def confident_pixels(probabilities: Tensor, confidence: float) -> Tensor:
-    """Where the likeliest class of N x K x H x W has at least that probability, N x H x W bool."""
+    """Where the predicted_classes class of N x K x H x W has at least that probability, N x H x W bool."""
     return probabilities.amax(1) >= confidence
 
 
 def confident_cross_entropy(logits: Tensor, probabilities: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the logits with the likeliest classes where those are confident, a mean over all pixels.
+    """Cross-entropy of the logits with the predicted_classes classes where those are confident, a mean over all pixels.
 
     While few are confident the term so stays small, and grows as the predictions it learns from mature (Sohn
     et al. 2020, equation 4). Classes count alike: a recipe that weights them has done so in the predictions
@@ -49,7 +49,7 @@ def confident_cross_entropy(logits: Tensor, probabilities: Tensor, confidence: f
     Args:
         logits: what is trained, N x K x H x W.
         probabilities: what is learnt from, N x K x H x W, without gradient.
-        confidence: the least probability of a pixel's likeliest class.
+        confidence: the least probability of a pixel's predicted_classes class.
 
     Returns:
         The loss and the share of confident pixels, scalars.

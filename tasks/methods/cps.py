@@ -14,7 +14,7 @@ from nas.models import Network
 from nas.tasks.methods.mean_teacher import ramp
 from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
 from nas.training.batch import cross_entropy
-from nas.training.compute import likeliest
+from nas.training.compute import predicted_classes
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
@@ -60,7 +60,7 @@ class CPS(SemiSupervised):
         supervised = batch.criterion(twin_logits.float(), batch.masks)
         on_labelled = _cross_supervision(logits, twin_logits)
         cross = on_labelled + _cross_supervision(mine, its)
-        agreement = (likeliest(mine) == likeliest(its)).float().mean()
+        agreement = (predicted_classes(mine) == predicted_classes(its)).float().mean()
         factor = self.weight * ramp(progress, self.rampup)
         return supervised + factor * cross, {
             "loss.twin": supervised.detach(),
@@ -108,4 +108,4 @@ def _start_anew(module: nn.Module) -> None:
 
 def _cross_supervision(one: Tensor, other: Tensor) -> Tensor:
     """Cross-entropy of each's logits with the other's classes, added up."""
-    return cross_entropy(one, likeliest(other)) + cross_entropy(other, likeliest(one))
+    return cross_entropy(one, predicted_classes(other)) + cross_entropy(other, predicted_classes(one))

@@ -13,7 +13,7 @@ from nas.tasks.methods.confidence import ConfidentTeacherMethod, confident_pixel
 from nas.tasks.methods.mixing import boxes, mixed
 from nas.tasks.methods.teacher import Teacher, squared_difference
 from nas.training.batch import cross_entropy
-from nas.training.compute import likeliest
+from nas.training.compute import predicted_classes
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
@@ -58,5 +58,5 @@ class CutMix(ConfidentTeacherMethod):
         if self.target == "soft":
             difference = squared_difference(student, target)
         else:
-            difference = cross_entropy(student, likeliest(target))
+            difference = cross_entropy(student, predicted_classes(target))
         return self.weight * confident * difference, {"loss.consistency": difference.detach(), "confident": confident}

@@ -17,7 +17,7 @@ from nas.space.component import SpaceError
 from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
 from nas.tasks.random_numbers import channel_dropout
 from nas.training.batch import VOID, cross_entropy
-from nas.training.compute import likeliest
+from nas.training.compute import predicted_classes
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
@@ -268,7 +268,7 @@ def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
 
 def self_training(logits: Tensor, passed: Tensor) -> Tensor:
     """Cross-entropy with the own classes over the images, N bool, that passed; 0 if none did (equation 5)."""
-    labels = likeliest(logits.detach())
+    labels = predicted_classes(logits.detach())
     return cross_entropy(logits, labels.where(passed[:, None, None], VOID))
 
 

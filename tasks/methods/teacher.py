@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
-from nas.training.ema import ema_update, young_decay
+from nas.training.ema import decay_with_warmup, ema_update
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch
@@ -36,7 +36,7 @@ class Follower(nn.Module):
         The random start is so soon forgotten.
         """
         self.updates += 1
-        return young_decay(decay, self.updates - 1)
+        return decay_with_warmup(decay, self.updates - 1)
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"updates": self.updates}

@@ -122,7 +122,7 @@ class Behaviours:
     def work_in_silence(self, seconds: float, report: Report) -> str:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            report.alive()
+            report.heartbeat()
             time.sleep(0.05)
         return "done at last"
 

@@ -1,4 +1,4 @@
-"""Augmented views: images and masks move together, void outside, the same numbers from the same generator."""
+"""Augmentation: images and masks move together, pixels outside are void, a generator decides the result."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_pixels_and_labels_stay_together(scale: tuple[float, float]) -> None:
         assert known.all()
 
 
-def test_crop_gives_its_size_and_void_in_void_out() -> None:
+def test_a_crop_has_its_size_and_keeps_void() -> None:
     images, masks = coded()
     masks[:] = VOID
     view, labels = Augment(crop=(8, 12)).view(images, masks, torch.Generator().manual_seed(0))
@@ -65,14 +65,14 @@ def test_a_crop_larger_than_the_image_is_the_image() -> None:
         assert (labels != VOID).all()
 
 
-def test_the_generator_decides() -> None:
+def test_the_generator_decides_the_view() -> None:
     images, masks = coded()
     one = Augment().view(images, masks, torch.Generator().manual_seed(1))[0]
     assert torch.equal(one, Augment().view(images, masks, torch.Generator().manual_seed(1))[0])
     assert not torch.equal(one, Augment().view(images, masks, torch.Generator().manual_seed(2))[0])
 
 
-def test_colour_jitter_stays_in_range_and_leaves_its_input() -> None:
+def test_colour_jitter_stays_in_range_and_does_not_change_its_input() -> None:
     images = torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(0))
     before = images.clone()
     changed = colour_jitter(images, 0.5, torch.Generator().manual_seed(1))
@@ -83,7 +83,7 @@ def test_colour_jitter_stays_in_range_and_leaves_its_input() -> None:
     assert torch.equal(colour_jitter(images, 0.0, torch.Generator()), images)
 
 
-def test_a_view_without_masks_shows_pixels_of_the_image_alone() -> None:
+def test_a_view_without_masks_shows_only_pixels_of_the_image() -> None:
     images = torch.full((4, 3, 16, 20), 200, dtype=torch.uint8)
     zoomed_out = Augment(scale=(0.4, 0.6))
     unlabelled, _ = zoomed_out.view(images, None, torch.Generator().manual_seed(0))
