@@ -1,4 +1,4 @@
-"""Every shipped loss, pretext task and method, which recipes are decoded with."""
+"""All shipped losses, pretext tasks and methods. Importing them makes recipes that use them readable."""
 
 from nas.tasks.methods import (
     CPS,

@@ -1,4 +1,4 @@
-"""The shipped pretext tasks hold the contract."""
+"""The shipped pretext tasks pass the contract."""
 
 from __future__ import annotations
 
