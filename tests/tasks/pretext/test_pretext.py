@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from nas.space import SpaceError
-from nas.tasks import Colorization, Denoising, Inpainting, Jigsaw
+from nas.tasks.pretext import Colorization, Denoising, Inpainting, Jigsaw
 from nas.tasks.pretext.colorization import color_bins, rgb_to_lab
 from nas.tasks.pretext.heads import PixelHead, tile_means
 from nas.tasks.pretext.jigsaw import far_permutations, join_tiles, normalised_tiles

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nas.tasks import Colorization, Denoising, Inpainting, Jigsaw, Rotation
+from nas.tasks.pretext import Colorization, Denoising, Inpainting, Jigsaw, Rotation
 from tests.contracts.task_contract import TaskContract
 
 

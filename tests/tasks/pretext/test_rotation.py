@@ -8,7 +8,7 @@ import torch
 
 from nas.models import Encoder, Plain, Stage, UNet, build_network
 from nas.space import Recipe
-from nas.tasks import Rotation
+from nas.tasks.pretext import Rotation
 
 
 def rng(seed: int = 0) -> torch.Generator:
