@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from nas.space import SpaceError
 from nas.tasks import S4GAN, CutMix, MeanTeacher
+from nas.tasks.methods.adversary import Adversary, Discriminator, feature_matching
 from nas.tasks.methods.mean_teacher import ramp, strong_view
 from nas.tasks.methods.mixing import boxes
-from nas.tasks.methods.s4gan import Adversary, Discriminator, feature_matching, passing, self_training, truth_map
+from nas.tasks.methods.pass_rate import PassRateMonitor
+from nas.tasks.methods.s4gan import passing, self_training, truth_map
 from nas.tasks.methods.teacher import Teacher
 from nas.training.batch import Batch
 from tests.contracts.stand_in import TinyNetwork
@@ -204,18 +206,11 @@ def test_s4gan_adds_its_two_terms(threshold: float, rate: float, adversarial: st
     own = method.build(network, 4)  # type: ignore[arg-type]
     assert isinstance(own, Adversary)
     batch = batch_of(torch.rand(3, 3, 20, 16, generator=rng()))
-    logits = network(batch.images)
-    added, logged = method.loss(own, network, batch, logits, 0.5)  # type: ignore[arg-type]
-
-    def stretched(images: Tensor) -> Tensor:
-        return torch.stack([(i - i.min()) / (i.max() - i.min()) for i in images])
-
-    predicted = network.layer(batch.unlabelled)
-    real = torch.cat([stretched(batch.images), F.one_hot(batch.masks, 4).permute(0, 3, 1, 2)], 1)
-    fake = torch.cat([stretched(batch.unlabelled), predicted.softmax(1)], 1)  # type: ignore[arg-type]
-    dropout = rng()
-    pooled_real, _ = own.discriminator(real, dropout)
-    pooled_fake, on_fake = own.discriminator(fake, dropout)
+    predicted, real, fake = maps_of(network, batch)
+    discriminator, dropout = copy.deepcopy(own.discriminator), rng()
+    pooled_real, _ = discriminator(real, dropout)
+    pooled_fake, on_fake = discriminator(fake, dropout)
+    added, logged = method.loss(own, network, batch, network(batch.images), 0.5)  # type: ignore[arg-type]
     if adversarial == "matching":
         term = (pooled_real.mean(0) - pooled_fake.mean(0)).abs().mean()
     else:
@@ -230,20 +225,76 @@ def test_s4gan_adds_its_two_terms(threshold: float, rate: float, adversarial: st
     assert expected.any()
     torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-6)
 
-    # What the discriminator then learns by is cross-entropy on the same two scores.
-    labels = torch.cat([torch.ones(2), torch.zeros(3)])
-    by_image = torch.cat([torch.full((2,), 1 / 4), torch.full((3,), 1 / 6)])
-    own.discriminator.requires_grad_(True)
-    dropout = rng()
-    scores = torch.cat([own.discriminator(maps.detach(), dropout)[1] for maps in (real, fake)]).sigmoid()
-    loss = F.binary_cross_entropy(scores, labels, weight=by_image, reduction="sum")
-    expected_gradients = torch.autograd.grad(loss, list(own.discriminator.parameters()))
-    for pending, expected in zip(own.pending, expected_gradients, strict=True):
-        torch.testing.assert_close(pending, expected, rtol=1e-3, atol=1e-6)
+
+def maps_of(network: Pixelwise, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits of the unlabelled images, and the real and fake maps that the discriminator scores."""
+
+    def stretched(images: Tensor) -> Tensor:
+        return torch.stack([(i - i.min()) / (i.max() - i.min()) for i in images])
+
+    assert batch.unlabelled is not None
+    predicted = network.layer(batch.unlabelled)
+    real = torch.cat([stretched(batch.images), F.one_hot(batch.masks, 4).permute(0, 3, 1, 2)], 1)
+    return predicted, real, torch.cat([stretched(batch.unlabelled), predicted.softmax(1)], 1)
 
 
-def test_the_discriminator_is_shown_no_jittered_colours() -> None:
-    """Only labelled images are jittered: colours would tell them from the others, whatever the maps."""
+def bce_of_discriminator(discriminator: Discriminator, real: Tensor, fake: Tensor, seed: int) -> Tensor:
+    """Binary cross-entropy of two real maps as 1 and three fake ones as 0; both kinds have the same weight."""
+    dropout = rng(seed)
+    scores = torch.cat([discriminator(maps.detach(), dropout)[1] for maps in (real, fake)]).sigmoid()
+    weights = torch.cat([torch.full((2,), 1 / 4), torch.full((3,), 1 / 6)])
+    return F.binary_cross_entropy(scores, torch.tensor([1.0, 1, 0, 0, 0]), weight=weights, reduction="sum")
+
+
+@pytest.mark.parametrize("adversarial", ["matching", "bce"])
+def test_the_discriminators_gradients_are_those_of_its_cross_entropy(adversarial: str) -> None:
+    network, adversary = Pixelwise(), Adversary(4, 1e-4)
+    _, real, fake = maps_of(network, batch_of(torch.rand(3, 3, 20, 16, generator=rng())))
+    judgement = adversary.judge(real, fake[:, :3], fake[:, 3:], adversarial, rng(2))
+    adversary.discriminator.requires_grad_(True)
+    loss = bce_of_discriminator(adversary.discriminator, real, fake, seed=2)
+    expected = torch.autograd.grad(loss, list(adversary.discriminator.parameters()))
+    for found, gradient in zip(judgement.weight_gradients, expected, strict=True):
+        torch.testing.assert_close(found, gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_s4gan_equals_alternating_updates_over_five_steps() -> None:
+    """In the reference, the network learns through the discriminator, which takes its own step afterwards."""
+    method = S4GAN(threshold=1.0, matching=0.5, lr=1e-3)
+    networks = Pixelwise(), Pixelwise()
+    own = method.build(networks[0], 4)  # type: ignore[arg-type]
+    assert isinstance(own, Adversary)
+    discriminator = copy.deepcopy(own.discriminator)
+    ours, theirs = (torch.optim.SGD(network.parameters(), lr=10.0) for network in networks)
+    adam = torch.optim.Adam(discriminator.parameters(), lr=1e-3, betas=(0.9, 0.99))
+    for step in range(5):
+        batch = batch_of(torch.rand(3, 3, 20, 16, generator=rng(step)), seed=step)
+        added, _ = method.loss(own, networks[0], batch, networks[0](batch.images), 0.5)  # type: ignore[arg-type]
+        ours.zero_grad()
+        added.backward()
+        ours.step()
+        method.update(own, networks[0], batch, step)  # type: ignore[arg-type]
+
+        _, real, fake = maps_of(networks[1], batch)
+        dropout = rng(step)
+        features = [discriminator(maps, dropout)[0].mean(0) for maps in (real, fake)]
+        theirs.zero_grad()
+        loss = 0.5 * (features[0] - features[1]).abs().mean()
+        loss.backward()
+        theirs.step()
+        discriminator.requires_grad_(True)
+        adam.zero_grad()
+        bce_of_discriminator(discriminator, real, fake, seed=step).backward()
+        adam.step()
+        discriminator.requires_grad_(False)
+        assert added.item() == pytest.approx(loss.item(), rel=1e-4)
+    assert not torch.allclose(networks[0].layer.weight, Pixelwise().layer.weight, atol=1e-4)
+    torch.testing.assert_close(networks[0].state_dict(), networks[1].state_dict(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(own.discriminator.state_dict(), discriminator.state_dict(), rtol=1e-3, atol=1e-4)
+
+
+def test_the_discriminator_sees_no_jittered_colours() -> None:
+    """Only labelled images are jittered, so that colours would reveal them."""
     plain = batch_of(torch.rand(3, 3, 20, 16, generator=rng()))
     jittered = replace(plain, images=plain.images.flip(1).contiguous(), plain=plain.images)
     network = Pixelwise()
@@ -251,8 +302,7 @@ def test_the_discriminator_is_shown_no_jittered_colours() -> None:
     owns.append(copy.deepcopy(owns[0]))
     for own, batch in zip(owns, (plain, jittered), strict=True):
         S4GAN().loss(own, network, replace(batch, generator=rng()), network(batch.images), 0.5)  # type: ignore[arg-type]
-    for one, other in zip(owns[0].pending, owns[1].pending, strict=True):  # type: ignore[union-attr, arg-type]
-        torch.testing.assert_close(one, other)
+    torch.testing.assert_close(owns[0].state_dict(), owns[1].state_dict())
 
 
 def test_what_passes_a_threshold_or_a_quantile() -> None:
@@ -316,9 +366,7 @@ def test_the_discriminator_learns_to_tell_truth_from_prediction() -> None:
     batch = batch_of(torch.rand(2, 3, 16, 16, generator=rng()))
     for step in range(30):
         method.loss(own, network, batch, network(batch.images), 0.5)  # type: ignore[arg-type]
-        assert own.pending
         method.update(own, network, batch, step)  # type: ignore[arg-type]
-        assert not own.pending
     assert batch.unlabelled is not None
     truth = F.one_hot(batch.masks, 4).permute(0, 3, 1, 2)
     maps = ((batch.images, truth), (batch.unlabelled, network(batch.unlabelled).softmax(1)))
@@ -327,7 +375,7 @@ def test_the_discriminator_learns_to_tell_truth_from_prediction() -> None:
     assert network.layer.weight.grad is None
 
 
-def test_an_update_without_a_loss_does_nothing() -> None:
+def test_the_discriminator_does_not_change_without_unlabelled_images() -> None:
     network = Pixelwise()
     own = S4GAN().build(network, 4)  # type: ignore[arg-type]
     assert own is not None
@@ -338,25 +386,25 @@ def test_an_update_without_a_loss_does_nothing() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, own.parameters(), strict=True))
 
 
-def test_a_threshold_that_filters_nothing_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    adversary = Adversary(classes=2, lr=1e-4)
+def test_a_pass_rate_of_0_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    monitor = PassRateMonitor()
     with caplog.at_level(logging.WARNING):
         for rate in [0.0] * 99 + [0.5] + [0.0] * 150:
-            adversary.watch(torch.tensor(rate), "absolute threshold 0.6")
+            monitor.add(torch.tensor(rate), "absolute threshold 0.6")
     assert [r.getMessage() for r in caplog.records] == [
         "S4GAN: none of the predictions passed the absolute threshold 0.6 for 100 steps; "
         'self-training is idle, lower it or use threshold_kind="quantile"'
     ]
 
 
-def test_none_and_all_are_spells_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
-    adversary = Adversary(classes=2, lr=1e-4)
+def test_pass_rates_of_0_and_1_are_counted_separately(caplog: pytest.LogCaptureFixture) -> None:
+    monitor = PassRateMonitor()
     with caplog.at_level(logging.WARNING):
         for rate in [0.0, 1.0] * 100 + [0.0] * 60 + [1.0] * 99 + [0.5] * 11:
-            adversary.watch(torch.tensor(rate), "absolute threshold 0.6")
+            monitor.add(torch.tensor(rate), "absolute threshold 0.6")
         assert not caplog.records
         for _ in range(150):
-            adversary.watch(torch.tensor(1.0), "absolute threshold 0.6")
+            monitor.add(torch.tensor(1.0), "absolute threshold 0.6")
     assert [r.getMessage() for r in caplog.records] == [
         "S4GAN: all of the predictions passed the absolute threshold 0.6 for 100 steps; "
         "self-training filters nothing, raise it or unlabelled_batch"
