@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from nas.space.component import Component
 from nas.training.batch import VOID
 
-__all__ = ["Augment", "colour_jitter"]
+__all__ = ["Augment", "adjust_colours", "colour_jitter"]
 
 
 def _uniform(n: int, lo: float, hi: float, generator: torch.Generator) -> torch.Tensor:
@@ -79,7 +79,23 @@ def colour_jitter(images: torch.Tensor, strength: float, generator: torch.Genera
         _uniform(n, 1 - strength, 1 + strength, generator).view(n, 1, 1, 1).to(images.device, non_blocking=True)
         for _ in range(3)
     )
+    return adjust_colours(images, contrast, saturation).mul_(brightness).clamp_(0, 1)
+
+
+def adjust_colours(
+    images: torch.Tensor, contrast: torch.Tensor, saturation: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Scale saturation about the grey of each pixel, then contrast about the mean of each image.
+
+    Args:
+        images: images N x 3 x H x W.
+        contrast: factors N x 1 x 1 x 1.
+        saturation: factors N x 1 x 1 x 1; None for no change.
+
+    Returns:
+        New images, not clipped.
+    """
+    if saturation is None:
+        return torch.lerp(images.mean((1, 2, 3), keepdim=True), images, contrast)
     grey = images.mean(1, keepdim=True)
-    images = torch.lerp(grey, images, saturation)
-    mean = grey.mean((2, 3), keepdim=True)
-    return torch.lerp(mean, images, contrast).mul_(brightness).clamp_(0, 1)
+    return torch.lerp(grey.mean((2, 3), keepdim=True), torch.lerp(grey, images, saturation), contrast)

@@ -6,18 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
 from nas.tasks.methods.semi_supervised import check_range
+from nas.tasks.methods.strong_view import strong_view
 from nas.tasks.methods.teacher import Teacher, TeacherMethod, squared_difference
-from nas.tasks.random_numbers import noise_like, uniform
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
 
-__all__ = ["MeanTeacher", "ramp", "strong_view"]
+__all__ = ["MeanTeacher", "ramp"]
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,3 @@ def ramp(progress: float, length: float) -> float:
     """exp(-5 (1 - t)^2) with t = progress / length, 1 from there on (Laine & Aila 2017)."""
     t = min(1.0, progress / length) if length > 0 else 1.0
     return math.exp(-5 * (1 - t) ** 2)
-
-
-def strong_view(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Images in [0, 1] with contrast, brightness and colour cast jittered and noise added."""
-    count, device = images.shape[0], images.device
-    contrast = uniform((count, 1, 1, 1), 0.6, 1.4, generator, device)
-    brightness = uniform((count, 1, 1, 1), -0.2, 0.2, generator, device)
-    cast_of_colour = uniform((count, 3, 1, 1), -0.1, 0.1, generator, device)
-    sigma = uniform((count, 1, 1, 1), 0.0, 0.1, generator, device)
-    mean = images.mean((1, 2, 3), keepdim=True)
-    jittered = torch.lerp(mean, images, contrast) + (brightness + cast_of_colour)
-    return (jittered + sigma * noise_like(images, generator)).clamp_(0, 1)

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
-from nas.tasks.methods.mean_teacher import ramp, strong_view
+from nas.tasks.methods.mean_teacher import ramp
 from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
+from nas.tasks.methods.strong_view import strong_view
 from nas.tasks.methods.teacher import Follower
 from nas.tasks.methods.veto import Classifier, Vetoed
 from nas.training.batch import VOID

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
 from nas.tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy
-from nas.tasks.methods.mean_teacher import strong_view
 from nas.tasks.methods.mixing import boxes, mixed
+from nas.tasks.methods.strong_view import strong_view
 from nas.tasks.methods.teacher import Teacher
 from nas.tasks.random_numbers import channel_dropout
 

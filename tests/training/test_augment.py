@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageEnhance
 
 from nas.training import VOID, Augment, colour_jitter
+from nas.training.augment import adjust_colours
 
 
 def coded(n: int = 3, h: int = 16, w: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,6 +84,21 @@ def test_colour_jitter_stays_in_range_and_does_not_change_its_input() -> None:
     assert changed.max() <= 1
     assert not torch.allclose(changed, images)
     assert torch.equal(colour_jitter(images, 0.0, torch.Generator()), images)
+
+
+def test_contrast_and_saturation_by_pillow() -> None:
+    """Pillow has a weighted grey, so saturation is only compared at its extremes and contrast on grey images."""
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (8, 9, 1), np.uint8).repeat(3, 2)
+    image = torch.from_numpy(grey).permute(2, 0, 1)[None] / 255
+    for factor in (0.0, 0.6, 1.0):
+        expected = np.asarray(ImageEnhance.Contrast(Image.fromarray(grey)).enhance(factor)) / 255
+        found = adjust_colours(image, torch.full((1, 1, 1, 1), factor))
+        assert np.abs(found[0].permute(1, 2, 0).numpy() - expected).max() <= 1.01 / 255
+    colours, one = torch.rand(2, 3, 8, 9), torch.ones(2, 1, 1, 1)
+    assert torch.allclose(adjust_colours(colours, one, one), colours, atol=1e-6)
+    without_colour = adjust_colours(colours, one, 0 * one)
+    assert torch.allclose(without_colour, colours.mean(1, keepdim=True).expand_as(colours), atol=1e-6)
 
 
 def test_a_view_without_masks_shows_only_pixels_of_the_image() -> None:

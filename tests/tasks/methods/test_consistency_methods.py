@@ -16,8 +16,8 @@ from nas.models import Encoder, Plain, Residual, Stage, UNet, build_network
 from nas.space import Recipe, SpaceError
 from nas.tasks import CPS, ClassMix, FixMatch, MeanTeacher, PseudoLabel, UniMatch
 from nas.tasks.methods.cps import Twin
-from nas.tasks.methods.mean_teacher import strong_view
 from nas.tasks.methods.mixing import boxes, class_masks, mixed
+from nas.tasks.methods.strong_view import strong_view
 from nas.tasks.methods.unimatch import channels_dropped
 from nas.training.batch import Batch
 from tests.contracts.stand_in import TinyNetwork, rng

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from nas.space import SpaceError
 from nas.tasks import S4GAN, CutMix, MeanTeacher
 from nas.tasks.methods.adversary import Adversary, Discriminator, feature_matching
-from nas.tasks.methods.mean_teacher import ramp, strong_view
+from nas.tasks.methods.mean_teacher import ramp
 from nas.tasks.methods.mixing import boxes
 from nas.tasks.methods.pass_rate import PassRateMonitor
 from nas.tasks.methods.s4gan import passing, self_training, truth_map
+from nas.tasks.methods.strong_view import strong_view
 from nas.tasks.methods.teacher import Teacher
 from nas.training.batch import Batch
 from tests.contracts.stand_in import TinyNetwork

@@ -20,8 +20,9 @@ from nas.export.predict import VETOED, upsampled_classes
 from nas.models import Encoder, Network, Plain, Stage, UNet, build_network, running_statistics_frozen
 from nas.space import Choice, Float, Recipe, SpaceError, close, from_json, to_json
 from nas.tasks import CPS, MLMT, S4GAN, CrossEntropy, CutMix, Fusion, MeanTeacher, Supervised
-from nas.tasks.methods.mean_teacher import ramp, strong_view
+from nas.tasks.methods.mean_teacher import ramp
 from nas.tasks.methods.mlmt import Branch, classification_loss, present
+from nas.tasks.methods.strong_view import strong_view
 from nas.tasks.methods.veto import VetoCounts, Vetoed, permitted
 from nas.training import Adam, Augment, Constant, Plan, train
 from tests.contracts.method_contract import CLASSES, MethodContract, make_batch
