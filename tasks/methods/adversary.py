@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas.tasks.methods.dropout import channel_dropout
 from nas.tasks.methods.pass_rate import PassRateMonitor
-from nas.tasks.random_numbers import channel_dropout
 
 __all__ = ["ADVERSARIAL", "Adversary", "Discriminator", "Judgement", "feature_matching"]
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
 from nas.tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy
+from nas.tasks.methods.dropout import channel_dropout
 from nas.tasks.methods.mixing import boxes, mixed
 from nas.tasks.methods.strong_view import strong_view
 from nas.tasks.methods.teacher import Teacher
-from nas.tasks.random_numbers import channel_dropout
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
 
-__all__ = ["UniMatch", "channels_dropped"]
+__all__ = ["UniMatch"]
 
 # Shares of the loss: of the stream with dropped features, and of each strong view.
 FEATURES = 0.5
@@ -44,8 +42,8 @@ class UniMatch(ConfidentTeacherMethod):
         target = cast(Teacher, own).predict(images)
         # Neither jittered colours nor features with holes are what the running statistics will meet at evaluation.
         with running_statistics_frozen(network, not batch.shifted):
-            dropped = network.decode(channels_dropped(network.features(images), batch.generator), size)
-            features, confident = confident_cross_entropy(dropped, target, self.confidence)
+            dropped = [channel_dropout(feature, batch.generator) for feature in network.features(images)]
+            features, confident = confident_cross_entropy(network.decode(dropped, size), target, self.confidence)
             views = features.new_zeros(())
             for share in VIEWS:
                 box = boxes(len(images), *size, batch.generator).to(images.device, non_blocking=True)
@@ -57,8 +55,3 @@ class UniMatch(ConfidentTeacherMethod):
             "loss.features": features.detach(),
             "confident": confident,
         }
-
-
-def channels_dropped(features: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
-    """Features, each N x C x H x W, with half of every image's channels zeroed and the others doubled."""
-    return [channel_dropout(feature, generator) for feature in features]

@@ -16,9 +16,9 @@ from nas.models import Encoder, Plain, Residual, Stage, UNet, build_network
 from nas.space import Recipe, SpaceError
 from nas.tasks import CPS, ClassMix, FixMatch, MeanTeacher, PseudoLabel, UniMatch
 from nas.tasks.methods.cps import Twin
+from nas.tasks.methods.dropout import channel_dropout
 from nas.tasks.methods.mixing import boxes, class_masks, mixed
 from nas.tasks.methods.strong_view import strong_view
-from nas.tasks.methods.unimatch import channels_dropped
 from nas.training.batch import Batch
 from tests.contracts.stand_in import TinyNetwork, rng
 
@@ -205,7 +205,8 @@ def test_images_of_the_domain_to_adapt_to_reach_the_running_statistics(method: A
 
 def test_whole_channels_are_dropped_and_the_others_doubled() -> None:
     features = [torch.rand(8, c, s, s + 1, generator=rng(c)) + 0.1 for c, s in ((40, 6), (60, 3))]
-    dropped = channels_dropped(features, rng())
+    generator = rng()
+    dropped = [channel_dropout(feature, generator) for feature in features]
     for before, after in zip(features, dropped, strict=True):
         ratio = (after / before).flatten(2)
         assert torch.equal(ratio, ratio[..., :1].expand_as(ratio))
@@ -224,7 +225,7 @@ def test_unimatch_adds_half_the_features_and_a_quarter_of_each_view() -> None:
 
     teacher = softmax(scores(network, images, 2))
     generator = rng(4)
-    one, two = channels_dropped([images, 2 * images], generator)
+    one, two = (channel_dropout(feature, generator) for feature in (images, 2 * images))
     features = masked(scores(network, (one + two) / 3), teacher, 0.9)
     views, seen = [], []
     for _ in range(2):
