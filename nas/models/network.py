@@ -38,6 +38,14 @@ class Network(nn.Module):
 
     `heads` holds the heads of the pretext tasks, which read `features`. The trainer fills it; the forward pass and
     exports do not use it.
+
+    Args:
+        encoder: from normalized images to features.
+        decoder: from features to one feature map.
+        classifier: from the feature map to logits.
+        classes: number of classes.
+        mean: mean of each colour channel, 3 numbers.
+        std: standard deviation of each colour channel, 3 numbers.
     """
 
     mean: Tensor
@@ -47,19 +55,20 @@ class Network(nn.Module):
         self,
         encoder: EncoderNet,
         decoder: DecoderNet,
+        classifier: nn.Module,
         classes: int,
-        mean: Sequence[float] = MEAN,
-        std: Sequence[float] = STD,
+        mean: Sequence[float] | Tensor = MEAN,
+        std: Sequence[float] | Tensor = STD,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
-        self.classifier = decoder.classifier(classes)
+        self.classifier = classifier
         self.heads = nn.ModuleDict()
         self.classes = classes
         self.multiple = math.lcm(*encoder.reductions)
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        self.register_buffer("mean", torch.as_tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.as_tensor(std).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.decode(self.features(images), (images.shape[2], images.shape[3]))
@@ -96,4 +105,4 @@ def build_network(
     encoder_norm, decoder_norm = norm_makers(candidate.norm)
     encoder = candidate.encoder.build(encoder_norm)
     decoder = candidate.decoder.build(encoder.channels, encoder.reductions, decoder_norm, encoder.depths)
-    return Network(encoder, decoder, classes, mean, std)
+    return Network(encoder, decoder, decoder.classifier(classes), classes, mean, std)
