@@ -1,4 +1,4 @@
-"""CutMix: a mean teacher whose student sees a box of one unlabelled image pasted into another."""
+"""CutMix: mean teacher on unlabelled images into which boxes of other images are pasted."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ TARGETS = ("soft", "hard")
 
 @dataclass(frozen=True)
 class CutMix(ConfidentTeacherMethod):
-    """CutMix mean teacher (French et al. 2020).
+    """CutMix with a mean teacher (French et al. 2020).
 
-    The teacher labels the images whole; images and predictions are mixed by the same box, of half
-    the area; the student's loss on the mixed images is scaled by the share of confident pixels.
+    The teacher predicts the original images. Images and predictions are mixed with the same box of half the area. The
+    student's loss on mixed images is multiplied by the share of confident pixels.
 
     Attributes:
-        target: "soft" for the squared difference of probabilities, as in the paper, or "hard" for
-            cross-entropy with the teacher's class.
+        target: "soft" for the squared difference of probabilities, as in the paper, or "hard" for cross-entropy with
+            the teacher's class.
     """
 
     confidence: float = 0.97
     target: str = "soft"
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
-        """The teacher."""
+        """Build the teacher."""
         if self.target not in TARGETS:
             raise SpaceError(f"CutMix: target {self.target!r} is unknown, use one of {', '.join(TARGETS)}")
         return super().build(network, classes)
@@ -47,12 +47,12 @@ class CutMix(ConfidentTeacherMethod):
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, Logs]:
-        """Consistency on mixed images, times the share of pixels the teacher is confident of."""
+        """Compute the consistency loss on mixed images, times the share of confident pixels."""
         box = boxes(len(images), images.shape[-2], images.shape[-1], batch.generator).to(
             images.device, non_blocking=True
         )
         target = mixed(cast(Teacher, own).predict(images), box)
-        # A mix is of pixels as they are, so the running statistics may learn from it.
+        # Mixed images consist of unchanged pixels, so they may update running statistics.
         student = network(mixed(images, box))
         confident = confident_pixels(target, self.confidence).float().mean()
         if self.target == "soft":

@@ -73,7 +73,7 @@ def unreal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(torch, "autocast", cast)
     # Reads the standard deviation of the weights, once at the start of a training.
-    monkeypatch.setattr("nas.tasks.methods.cps._start_anew", lambda module: None)
+    monkeypatch.setattr("nas.tasks.methods.cps._reinitialize", lambda module: None)
     for module in [m for name, m in sys.modules.items() if name.startswith("nas.tasks.") and hasattr(m, "noise_like")]:
         monkeypatch.setattr(module, "noise_like", noise)
     yield

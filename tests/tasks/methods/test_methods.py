@@ -1,4 +1,4 @@
-"""The methods' formulas, each worked out beside them."""
+"""MeanTeacher, CutMix and S4GAN against their formulas."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def batch_of(unlabelled: Tensor, seed: int = 0) -> Batch:
 
 
 class Pixelwise(nn.Module):
-    """Class scores of each pixel by itself, so that predictions move with the pixels. Remembers its inputs."""
+    """A network that classifies each pixel separately, so that mixing commutes with it. Records its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Pixelwise(nn.Module):
         return self.layer(images)
 
 
-def test_the_teacher_is_the_average_of_weights_and_buffers() -> None:
+def test_the_teacher_averages_weights_and_buffers() -> None:
     network = TinyNetwork()
     own = MeanTeacher(decay=0.15).build(network, 4)  # type: ignore[arg-type]
     assert isinstance(own, Teacher)
@@ -73,7 +73,7 @@ def test_the_teacher_is_the_average_of_weights_and_buffers() -> None:
     assert averaged["stages.0.1.num_batches_tracked"] == network.state_dict()["stages.0.1.num_batches_tracked"]
 
 
-def test_the_teacher_is_deaf_to_train_and_to_its_company() -> None:
+def test_the_teacher_stays_in_evaluation_mode() -> None:
     teacher = Teacher(TinyNetwork(), 0.9).train()  # type: ignore[arg-type]
     images = torch.rand(3, 3, 8, 8)
     together = teacher.predict(images)
@@ -118,7 +118,7 @@ def test_strong_views_change_colours_within_range() -> None:
     assert (F.cosine_similarity(flat(strong), flat(images)) > 0.6).all()
 
 
-def test_strong_views_leave_running_statistics_alone() -> None:
+def test_strong_views_do_not_update_running_statistics() -> None:
     network = TinyNetwork()
     method = MeanTeacher()
     own = method.build(network, 4)  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ def test_boxes_have_half_the_area(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("target", ["soft", "hard"])
-def test_cutmix_mixes_images_and_predictions_alike(count: int, target: str) -> None:
+def test_cutmix_mixes_images_and_predictions_with_the_same_boxes(count: int, target: str) -> None:
     network = Pixelwise()
     method = CutMix(confidence=0.99, weight=3.0, target=target)
     own = method.build(network, 4)  # type: ignore[arg-type]
@@ -160,7 +160,7 @@ def test_cutmix_mixes_images_and_predictions_alike(count: int, target: str) -> N
     partner = pictures[[count - 1, *range(count - 1)]] if count > 1 else pictures[..., ::-1]
     mixed = np.where(box, partner, pictures)
     assert np.array_equal(network.seen[-1].numpy(), mixed)
-    # The network works pixel by pixel, so predictions mixed are predictions of the mixed.
+    # The network is pixelwise, so mixed predictions are the predictions of mixed images.
     logits = network.layer(torch.from_numpy(mixed.copy())).detach().double()
     student, teacher = logits.softmax(1).numpy(), (2 * logits).softmax(1).numpy()
     confident = (teacher.max(1) > 0.99).mean()
@@ -173,7 +173,7 @@ def test_cutmix_mixes_images_and_predictions_alike(count: int, target: str) -> N
     assert added.item() == pytest.approx(3 * confident * difference, rel=1e-4)
 
 
-def test_void_is_filled_with_the_prediction() -> None:
+def test_truth_maps_contain_the_prediction_where_void() -> None:
     logits = torch.randn(1, 3, 1, 3, generator=rng(), requires_grad=True)
     found = truth_map(torch.tensor([[[2, 255, 0]]]), logits)
     assert not found.requires_grad
@@ -183,12 +183,12 @@ def test_void_is_filled_with_the_prediction() -> None:
     assert np.allclose(found[0, :, 0, 1].numpy(), exponentials / exponentials.sum(), atol=1e-6)
 
 
-def test_feature_matching_is_the_distance_of_batch_means() -> None:
+def test_feature_matching_by_hand() -> None:
     real, fake = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0.0, 5.0]])
     assert feature_matching(real, fake).item() == pytest.approx((abs(2 - 0) + abs(3 - 5)) / 2)
 
 
-def test_self_training_learns_from_the_images_that_passed() -> None:
+def test_self_training_learns_only_from_images_that_passed() -> None:
     logits = torch.randn(3, 4, 5, 5, generator=rng(), requires_grad=True)
     value = self_training(logits, torch.tensor([True, False, True]))
     value.backward()
@@ -201,7 +201,7 @@ def test_self_training_learns_from_the_images_that_passed() -> None:
 
 @pytest.mark.parametrize("adversarial", ["matching", "bce"])
 @pytest.mark.parametrize("threshold, rate", [(0.0, 1.0), (1.0, 0.0)])
-def test_s4gan_adds_its_two_terms(threshold: float, rate: float, adversarial: str) -> None:
+def test_s4gan_adds_two_losses(threshold: float, rate: float, adversarial: str) -> None:
     network = Pixelwise()
     method = S4GAN(threshold=threshold, matching=0.5, self_training=2.0, adversarial=adversarial)
     own = method.build(network, 4)  # type: ignore[arg-type]
@@ -306,7 +306,7 @@ def test_the_discriminator_sees_no_jittered_colours() -> None:
     torch.testing.assert_close(owns[0].state_dict(), owns[1].state_dict())
 
 
-def test_what_passes_a_threshold_or_a_quantile() -> None:
+def test_passing_a_threshold_or_a_quantile() -> None:
     scores = torch.tensor([0.1, 0.4, 0.3, 0.2])
     assert passing(scores, 0.25, "absolute").tolist() == [False, True, True, False]
     assert passing(scores, 0.4, "absolute").tolist() == [False] * 4
@@ -316,7 +316,7 @@ def test_what_passes_a_threshold_or_a_quantile() -> None:
     assert passing(scores[:1], 0.9, "quantile").tolist() == [True]
 
 
-def test_a_quantile_passes_some_however_low_the_scores() -> None:
+def test_some_predictions_pass_a_quantile_even_with_low_scores() -> None:
     network = Pixelwise()
     batch = batch_of(torch.rand(4, 3, 20, 16, generator=rng()))
     for kind, rate in (("absolute", 0.0), ("quantile", 0.5)):
@@ -347,7 +347,7 @@ def test_the_discriminator_has_the_published_shape() -> None:
     assert dropped.shape == (2, 512)
 
 
-def test_the_discriminators_maps_halve_four_times() -> None:
+def test_the_discriminator_halves_its_input_four_times() -> None:
     discriminator = Discriminator(classes=4)
     shapes: list[tuple[int, ...]] = []
     for convolution in discriminator.convolutions:
@@ -356,7 +356,7 @@ def test_the_discriminators_maps_halve_four_times() -> None:
     assert shapes == [(64, 161, 396), (128, 80, 198), (256, 40, 99), (512, 20, 49)]
 
 
-def test_the_discriminator_learns_to_tell_truth_from_prediction() -> None:
+def test_the_discriminator_learns_to_separate_true_and_predicted_maps() -> None:
     torch.manual_seed(0)
     network = Pixelwise()
     with torch.no_grad():
@@ -425,6 +425,6 @@ def test_pass_rates_of_0_and_1_are_counted_separately(caplog: pytest.LogCaptureF
         S4GAN(adversarial="x"),
     ],
 )
-def test_a_bad_setting_is_refused_in_one_line(method: MeanTeacher) -> None:
+def test_an_invalid_setting_is_refused(method: MeanTeacher) -> None:
     with pytest.raises(SpaceError, match=r"must be|use one of"):
         method.build(TinyNetwork(), 4)  # type: ignore[arg-type]
