@@ -20,7 +20,7 @@ def count_vetoes(checkpoint: Checkpoint, images: ImageSet, device: torch.device)
     import torch
 
     from nas.tasks.methods.veto import VetoCounts, Vetoed
-    from nas.training.compute import likeliest
+    from nas.training.compute import predicted_classes
     from nas.training.evaluate import in_batches
     from nas.training.images import Images
 
@@ -31,7 +31,7 @@ def count_vetoes(checkpoint: Checkpoint, images: ImageSet, device: torch.device)
     counts = VetoCounts.none(len(checkpoint.classes))
     with torch.no_grad():
         for pixels, masks in in_batches(Images(images, device)):
-            counts.add(likeliest(network.segment(pixels)), masks, network.permitted(pixels))
+            counts.add(predicted_classes(network.segment(pixels)), masks, network.permitted(pixels))
     return counts
 
 

@@ -18,7 +18,7 @@ from nas.errors import UserError
 from nas.interrupt import check
 from nas.pool.worker import is_out_of_memory, one_line
 from nas.space import Choice, Joint, Recipe, close, draw, is_open, parameters
-from nas.space.neighbours import own_line
+from nas.space.local_modules import user_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,7 @@ def take_a_step(candidate: Recipe, data: Any) -> None:
 
 def reason_of(error: BaseException) -> str:
     """What an error says, in a line, with the place in the user's own files where it arose."""
-    line = own_line(error)
+    line = user_line(error)
     text = "it calls sys.exit" if isinstance(error, SystemExit) else one_line(error)
     return f"{text} ({line})" if line and not isinstance(error, UserError) else text
 

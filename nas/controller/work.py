@@ -131,12 +131,12 @@ class TrainWork:
             counts: dict[int, list[int]] = {}
             if task.fold is not None:
                 view = self._data.fold(task.fold, task.folds, task.seed)
-                trained, counts = train_fold(candidate, view, plan, report, report.alive)
+                trained, counts = train_fold(candidate, view, plan, report, report.heartbeat)
             elif task.folds:
                 views = [self._data.fold(i, task.folds, task.seed) for i in range(task.folds)]
-                trained = train_folds(candidate, views, plan, report, paused, report.alive)
+                trained = train_folds(candidate, views, plan, report, paused, report.heartbeat)
             else:
-                trained = train(candidate, self._data, plan, report, paused, report.alive)
+                trained = train(candidate, self._data, plan, report, paused, report.heartbeat)
         latency = None
         if task.timed:
             device = torch.device(self._device if task.timed == "training" else task.timed)
@@ -173,7 +173,7 @@ class TrainWork:
 
         def note() -> None:
             moments.append(time.perf_counter())
-            report.alive()
+            report.heartbeat()
             steps = min(len(moments) - 1, PROBE_STEPS)
             if steps > PROBE_WARM and moments[-1] - moments[0] > PROBE_SECONDS:
                 raise _Enough
@@ -181,7 +181,7 @@ class TrainWork:
         candidate = from_json(task.candidate)
         peak = 0.0
         with _warnings(), suppress(_Enough):
-            peak = train(candidate, data, Plan(PROBE_STEPS, (), task.seed, self._device), alive=note).peak_mb
+            peak = train(candidate, data, Plan(PROBE_STEPS, (), task.seed, self._device), heartbeat=note).peak_mb
         steps = [after - before for before, after in pairwise(moments[: PROBE_STEPS + 1])]
         step = statistics.median(steps[PROBE_WARM:])
         images = len(data.validation.images)
@@ -197,7 +197,7 @@ class TrainWork:
         found = load_checkpoint(Path(task.checkpoint))
         device = torch.device(self._device)
         network = found.network.to(device)
-        scores = evaluate(network, self._data.test, len(self._data.classes), device, report.alive)
+        scores = evaluate(network, self._data.test, len(self._data.classes), device, report.heartbeat)
         metrics = {**found.metrics, "test_miou": scores.miou, "test_iou": list(scores.iou)}
         save_checkpoint(Path(task.out), network, found.candidate, self._data, metrics, found.provenance)
         return {"miou": scores.miou}

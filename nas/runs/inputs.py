@@ -12,7 +12,7 @@ from nas.errors import UserError
 from nas.files import replacing
 from nas.runs.run import Run
 from nas.space import SpaceError, space_to_data
-from nas.space.neighbours import MODULES, imported_neighbours
+from nas.space.local_modules import MODULES, imported_modules
 
 if TYPE_CHECKING:
     import optuna
@@ -35,7 +35,7 @@ def keep_space(run: Run, path: Path) -> None:
         UserError: the copy does not load, so that no worker could load it; the run is removed.
     """
     copies = {run.folder / "space.py": path}
-    copies |= {run.folder / MODULES / name: file for name, file in imported_neighbours(path).items()}
+    copies |= {run.folder / MODULES / name: file for name, file in imported_modules(path).items()}
     for copy, file in copies.items():
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
@@ -75,7 +75,7 @@ def check_space(run: Run) -> None:
 def _digests(run: Run) -> dict[str, str]:
     """Digests of the files of the run's space, by their paths in the run."""
     space = run.folder / "space.py"
-    files = {"space.py": space, **{f"{MODULES}/{name}": file for name, file in imported_neighbours(space).items()}}
+    files = {"space.py": space, **{f"{MODULES}/{name}": file for name, file in imported_modules(space).items()}}
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
 
 

@@ -15,11 +15,11 @@ __all__ = ["SGD", "Adam", "AdamW"]
 
 
 def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups in which norm gains and biases are not decayed."""
-    return _decayed_apart([p for p in network.parameters() if p.requires_grad], weight_decay)
+    """Make parameter groups without weight decay on norm scales and biases."""
+    return _split_by_decay([p for p in network.parameters() if p.requires_grad], weight_decay)
 
 
-def _decayed_apart(trainable: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+def _split_by_decay(trainable: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
     return [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
@@ -27,15 +27,15 @@ def _decayed_apart(trainable: Sequence[nn.Parameter], weight_decay: float) -> li
 
 
 def _is_classifier(name: str) -> bool:
-    """Whether a parameter is of a network's classifier, wherever in what is trained the network is."""
+    """Whether a parameter belongs to a classifier, at any depth of the trained modules."""
     return "classifier" in name.split(".")
 
 
 @dataclass(frozen=True)
 class SGD(Component):
-    """Stochastic gradient descent with momentum, Nesterov's unless `nesterov` is off.
+    """Stochastic gradient descent with momentum, by default Nesterov momentum.
 
-    The classifier learns at `classifier_factor` times the rate (10 in DeepLab, Chen et al. 2018).
+    The learning rate of the classifier is `classifier_factor` times `lr` (10 in DeepLab, Chen et al. 2018).
     """
 
     lr: float = 0.02
@@ -45,19 +45,19 @@ class SGD(Component):
     classifier_factor: float = 1.0
 
     def canonical(self) -> SGD:
-        """Without momentum there is none of Nesterov's."""
+        """Reset `nesterov` where there is no momentum."""
         return self if self.momentum > 0 else replace(self, nesterov=SGD.nesterov)
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer of all the network's parameters."""
+        """Build the optimizer for all parameters of a network that require gradients."""
         groups = _groups(network, self.weight_decay)
         if self.classifier_factor != 1:
             named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
             rest = [p for name, p in named if not _is_classifier(name)]
             classifier = [p for name, p in named if _is_classifier(name)]
             rate = self.lr * self.classifier_factor
-            faster = [{**group, "lr": rate} for group in _decayed_apart(classifier, self.weight_decay)]
-            groups = _decayed_apart(rest, self.weight_decay) + faster
+            faster = [{**group, "lr": rate} for group in _split_by_decay(classifier, self.weight_decay)]
+            groups = _split_by_decay(rest, self.weight_decay) + faster
         nesterov = self.nesterov and self.momentum > 0
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=nesterov)
 
@@ -70,7 +70,7 @@ class Adam(Component):
     weight_decay: float = 0.0
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer of all the network's parameters."""
+        """Build the optimizer for all parameters of a network that require gradients."""
         return torch.optim.Adam(_groups(network, self.weight_decay), lr=self.lr)
 
 
@@ -82,5 +82,5 @@ class AdamW(Component):
     weight_decay: float = 0.01
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer of all the network's parameters."""
+        """Build the optimizer for all parameters of a network that require gradients."""
         return torch.optim.AdamW(_groups(network, self.weight_decay), lr=self.lr)

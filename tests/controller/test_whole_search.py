@@ -319,7 +319,7 @@ def test_a_space_whose_constraints_nothing_meets_is_refused(shell: Shell, space:
         (["--space", "small.py", "--format", "nni"], "add --describe"),
         (["--resume", "runs/none", "--describe"], "give RUN/space.py"),
         (["--space", "exits.py"], "exits.py:1: SystemExit: 3"),
-        (["--space", "nowhere.py"], "where: True is no function of a candidate"),
+        (["--space", "nowhere.py"], "where: True is not a function"),
         (["--space", "closed.py", *SET], "the recipe cannot be built: Norms.encoder is 'bacth'"),
         (["--space", "small.py", "--latency-on", "cpu"], "add it to --objectives"),
         (["--space", "small.py", "--objectives", "miou,latency", "--latency-on", "tpu"], "use cpu or cuda"),
