@@ -13,7 +13,7 @@ import nas
 from nas.samplers import SAMPLERS
 from nas.space import load_space, size
 from nas.stopping import STOPPING
-from nas.tasks.data.load import KINDS
+from nas.tasks.data.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
