@@ -122,7 +122,7 @@ def search(
 
 
 def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Run:
-    from nas.controller.checks import check_builds, check_holdout, check_sampler, check_start, studies_there
+    from nas.controller.checks import check_builds, check_holdout, check_sampler, check_warm_start, study_names
     from nas.controller.search import Search
     from nas.controller.tryout import check_constraints
 
@@ -134,8 +134,8 @@ def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Ru
     loaded = load_space(path)
     check_holdout(chosen, loaded)
     check_sampler(chosen, loaded)
-    check_start(chosen)
-    studies = studies_there(chosen)
+    check_warm_start(chosen)
+    studies = study_names(chosen)
     check_name(name, studies=studies)
     chosen = _with_groups(chosen)
     data = load_images(chosen, searched=is_open(loaded))
@@ -205,7 +205,7 @@ def resume(
 
 
 def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) -> Run:
-    from nas.controller.checks import check_sampler, studies_there
+    from nas.controller.checks import check_sampler, study_names
     from nas.controller.search import Search
 
     changes = with_seconds(changes)
@@ -220,7 +220,7 @@ def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) 
     # A time limit holds for one session.
     run.settings = replace(run.settings, **{"max_time": None, **given}).checked()
     check_sampler(run.settings, run.space())
-    studies_there(run.settings)
+    study_names(run.settings)
     with _locked(run.folder):
         data = load_images(run.settings)
         if run.storage_exists():

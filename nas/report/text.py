@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nas.components import has_own_components
-from nas.controller.naive_baselines import unbeaten
+from nas.controller.naive_baselines import unbeaten_baselines
 from nas.errors import UserError
 from nas.report.facts import Agreement, Winner, agreements, find_winner, read_importance, read_trials, scored_on
 from nas.report.front import front_text, read_front
@@ -117,7 +117,7 @@ def _winner(winner: Winner, holdout: bool) -> str:
 
 def unbeaten_text(table: pd.DataFrame) -> str:
     """Warn about naive baselines that the winner does not beat; empty if it beats all."""
-    found = unbeaten(table)
+    found = unbeaten_baselines(table)
     if not found:
         return ""
     more = "Train longer (--steps, --max-time), label more images, or check the masks with nas-doctor."

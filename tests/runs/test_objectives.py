@@ -196,8 +196,8 @@ def test_a_search_of_three_objectives_ends_with_a_front_and_can_be_extended(shel
         (("--objectives", "params"), "put miou first"),
         (("--objectives", "miou,speed"), "'speed' is unknown"),
         (("--objectives", "miou,macs,macs"), "name each of them once"),
-        (("--objectives", "miou,params", "--sampler", "evolution"), "serves one objective"),
-        (("--objectives", "miou,params", "--stopping", "curve"), "serves one objective"),
+        (("--objectives", "miou,params", "--sampler", "evolution"), "supports a single objective"),
+        (("--objectives", "miou,params", "--stopping", "curve"), "supports a single objective"),
         (("--stopping", "guess"), "there is no such"),
     ],
 )

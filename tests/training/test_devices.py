@@ -134,10 +134,10 @@ def test_the_gpu_is_initialized_before_its_peak_is_reset(monkeypatch: pytest.Mon
 
 
 def test_a_torch_build_without_gpu_support_gets_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nas.controller.work import _try_out
+    from nas.controller.work import _check_device
     from nas.errors import UserError
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="cannot use the GPU: install a build that can, or train on the CPU by hiding"):
-        _try_out("cuda:0")
-    _try_out("cpu")
+        _check_device("cuda:0")
+    _check_device("cpu")
