@@ -1,13 +1,13 @@
-"""DeepLabv2 (Chen et al. 2018): ResNet-101 at output stride 8, four dilated classifiers summed, 43.9 M parameters.
+"""DeepLabv2 (Chen et al. 2018) on ResNet-101 at output stride 8, with four dilated classifiers: 43.9 M parameters.
 
-Trained as the supervised baseline of Mittal et al. (2019) is on Cityscapes, images halved, crops of 256 x 512:
+With the training of the supervised baseline of Mittal et al. (2019) on Cityscapes: images of half the size, crops of
+256 x 512:
 
     nas-search --space presets/deeplabv2.py --budget 1 --data cityscapes:PATH --no-holdout \\
         --labels 372 --size 512x1024 --steps 40000 --repeats 1
 
-372 is the paper's 1/8 of all 2975 training images (744 is its 1/4), and `--labels FILE.txt` takes a published
-list. The paper starts from weights learnt on ImageNet or COCO and keeps batch norm fixed; here all weights
-start at random and are trained.
+372 is 1/8 of all 2975 training images, as in the paper (1/4 is 744). `--labels FILE.txt` takes a published list. The
+paper starts from ImageNet or COCO weights and freezes batch norm; here all weights start at random and are trained.
 """
 
 from nas import SGD, Augment, CrossEntropy, Poly, Recipe, Supervised
