@@ -19,7 +19,7 @@ from benchmarks.common.arguments import at_least
 from benchmarks.common.provenance import RESULTS, provenance
 from benchmarks.sampling.tables import folder_of_tables
 from nas.errors import UserError
-from nas.stopping import STOPPING, StoppingRule, make_rule, promoted, rungs_of
+from nas.stopping import STOPPING, StoppingRule, make_rule, next_promotion, rungs_of
 
 __all__ = ["Curves", "End", "load_curves", "main", "measure", "replay"]
 
@@ -114,7 +114,7 @@ def replay(rule: StoppingRule, scores: np.ndarray, budget: float, workers: int =
         ends.append(End(number, spent, score if last else math.nan, last))
         if not last and not math.isnan(score):
             stopped[number] = rungs[place], score
-        again = promoted(rule, stopped) if rule.promotes else None
+        again = next_promotion(rule, stopped) if rule.promotes else None
         if again is not None:
             place = rungs.index(stopped.pop(again)[0])
             heapq.heappush(busy, (clock + rungs[place + 1] - rungs[place], again, place + 1))
@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         for name in options.rule:
             if name not in STOPPING:
-                raise UserError(f"--rule {name}: there is no such rule; choose from {', '.join(STOPPING)}")
+                raise UserError(f"--rule {name}: unknown rule; choose from {', '.join(STOPPING)}")
         tasks = list(load_curves(folder_of_tables(options.tables)))
         if not tasks:
             raise UserError("the folder of tables holds no learning curves: give another by --tables DIR")

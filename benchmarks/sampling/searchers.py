@@ -9,7 +9,7 @@ import optuna
 from benchmarks.sampling.peers import PEERS, make_peer, peers_here
 from benchmarks.sampling.tables import Places, Table
 from nas.errors import UserError
-from nas.samplers import OPTUNAS, SAMPLERS, make_sampler
+from nas.samplers import OPTUNA_SAMPLERS, SAMPLERS, make_sampler
 
 __all__ = ["OURS", "OptunaSearcher", "Searcher", "default_samplers", "make_searcher", "sampler_as_shipped"]
 
@@ -64,9 +64,7 @@ def make_searcher(name: str, table: Table, seed: int, evaluations: int = 200) ->
     if name in PEERS:
         return make_peer(name, table, seed, evaluations)
     if name not in SAMPLERS and not name.startswith("nni:"):
-        raise UserError(
-            f"--sampler {name}: there is no such sampler; choose from {', '.join(SAMPLERS)}, {', '.join(PEERS)}"
-        )
+        raise UserError(f"--sampler {name}: unknown sampler; choose from {', '.join(SAMPLERS)}, {', '.join(PEERS)}")
     return OptunaSearcher(sampler_as_shipped(name, seed), table)
 
 
@@ -76,7 +74,7 @@ def sampler_as_shipped(name: str, seed: int) -> optuna.samplers.BaseSampler:
     Raises:
         UserError: when there is none, or it needs what is not installed.
     """
-    return OPTUNAS[name](seed=seed) if name in AS_SHIPPED else make_sampler(name, seed)
+    return OPTUNA_SAMPLERS[name](seed=seed) if name in AS_SHIPPED else make_sampler(name, seed)
 
 
 def default_samplers() -> list[str]:

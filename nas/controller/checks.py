@@ -44,14 +44,14 @@ def check_sampler(settings: Settings, space: Any) -> None:
     """
     import torch
 
-    from nas.samplers import SEVERAL_OBJECTIVES, make_sampler
+    from nas.samplers import MULTI_OBJECTIVE_SAMPLERS, make_sampler
     from nas.stopping import make_stopping
 
     make_sampler(settings.sampler, settings.seed)
     make_stopping(settings.stopping, 1, settings.seed)
     if len(settings.objectives) > 1:
-        if settings.sampler not in SEVERAL_OBJECTIVES:
-            samplers = ", ".join(SEVERAL_OBJECTIVES)
+        if settings.sampler not in MULTI_OBJECTIVE_SAMPLERS:
+            samplers = ", ".join(MULTI_OBJECTIVE_SAMPLERS)
             raise UserError(f"--sampler {settings.sampler} supports a single objective: choose from {samplers}")
         if settings.stopping not in ("halving", "none"):
             raise UserError(f"--stopping {settings.stopping} supports a single objective: choose halving or none")

@@ -58,8 +58,8 @@ OVERHEAD = 0.3
 """Seconds per candidate beside its training: to propose, build and store it."""
 
 NOISE, HAND_MADE = 0.5, 1.5
-"""In the simulation, final scores of drawn candidates have mean 0 and standard deviation 1: the standard deviation of the
-noise at a rung, and the mean of baselines."""
+"""Simulated scores: standard deviation of the noise at a rung, and mean of baselines. Final scores of drawn candidates
+have mean 0 and standard deviation 1."""
 
 SIMULATIONS = 20
 """Simulations of a stopping rule, which are averaged."""

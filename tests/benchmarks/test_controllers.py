@@ -330,7 +330,7 @@ def test_the_protocol_of_nasbench201(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--tables", "{}", "--table", "empty.csv"], "cannot be read as a table"),
         (["--tables", "{}", "--table", "header.csv"], "header.csv has no rows"),
         (["--tables", "{}", "--table", "broken.parquet"], "cannot be read as a table"),
-        (["--tables", "{}", "--table", "small.csv", "--sampler", "magic"], "there is no such sampler"),
+        (["--tables", "{}", "--table", "small.csv", "--sampler", "magic"], "unknown sampler"),
         (["--table", "{}/small.csv", "--parameters", "(c"], "(c is no regular expression"),
         (["--table", "{}/small.csv", "--ordered", "x"], "--ordered x: none of the parameters c0, c1, c2"),
         (["--table", "nowhere.csv"], "no folder of tables: give --tables DIR"),

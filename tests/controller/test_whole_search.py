@@ -299,7 +299,7 @@ def test_a_space_whose_constraints_nothing_meets_is_refused(shell: Shell, space:
         (["--space", "small.py", "--budget", "0"], "--budget 0: give 1 or more"),
         (["--space", "small.py", "--size", "big"], "'big' is not a size"),
         (["--space", "small.py", "--size", "2x2"], "give 8 pixels or more"),
-        (["--space", "small.py", "--sampler", "magic"], "--sampler magic: there is no such sampler"),
+        (["--space", "small.py", "--sampler", "magic"], "--sampler magic: unknown sampler"),
         (["--space", "small.py", "--max-time", "soon"], "'soon' is not a time"),
         (["--space", "small.py", "--max-time", "60"], "'60' is not a time: write 90s, 45m or 2h"),
         (["--space", "small.py", "--hang-after", "60"], "'60' is not a time"),

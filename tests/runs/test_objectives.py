@@ -17,7 +17,7 @@ from nas.report.front import Front, _hypervolume, figures
 from nas.runs.objectives import crowding_distances, non_domination_ranks, crowded_comparison_ranks
 from nas.runs.run import Run
 from nas.samplers import SurrogateSampler, make_sampler
-from nas.samplers.scores import directions, one_score
+from nas.samplers.scores import scalarize, weight_vectors
 from nas.stopping.pareto import ParetoHalving
 from nas.training import latency_ms
 from tests.shell import SHORT, Shell
@@ -80,7 +80,7 @@ def test_small_networks_are_compared_with_small_ones() -> None:
 
 def test_weights_of_all_directions_are_positive_and_sum_to_one() -> None:
     for objectives in (2, 3):
-        weights = directions(8, objectives)
+        weights = weight_vectors(8, objectives)
         assert (weights > 0).all()
         assert weights.sum(axis=1) == pytest.approx(1.0)
         assert len({int(w.argmax()) for w in weights}) == objectives
@@ -88,13 +88,13 @@ def test_weights_of_all_directions_are_positive_and_sum_to_one() -> None:
 
 def test_one_score_is_the_augmented_chebyshev_distance_of_ranks() -> None:
     reached = np.array([[np.inf, 3.0, 1.0], [np.inf, 2.0, 2.0], [np.inf, 1.0, 3.0], [1.0, np.nan, np.nan]])
-    found = one_score(reached, np.array([0.75, 0.25]))
+    found = scalarize(reached, np.array([0.75, 0.25]))
     # Ranks are among the trials with a score, however many failed.
     distances = 1 - np.array([[3, 1], [2, 2], [1, 3]]) / 3
     expected = [-max(0.75 * a, 0.25 * b) - 0.05 * (0.75 * a + 0.25 * b) for a, b in distances]
     assert found[:3, 1] == pytest.approx(expected)
     assert np.isnan(found[3, 1])
-    assert one_score(reached[:, :2], np.ones(1)) is not None
+    assert scalarize(reached[:, :2], np.ones(1)) is not None
 
 
 def test_pruned_trials_with_costs_in_other_units_do_not_change_the_scores_of_others() -> None:
@@ -102,9 +102,9 @@ def test_pruned_trials_with_costs_in_other_units_do_not_change_the_scores_of_oth
     weights = np.array([0.4, 0.6])
     for unit in (1.0, 1e6):
         pruned = np.array([[0.0, 2.5, -2.0 * unit], [0.0, 0.5, -1.0 * unit]])
-        found = one_score(np.concatenate([complete, pruned]), weights)
-        assert found[:3] == pytest.approx(one_score(complete, weights))
-        assert found[3:] == pytest.approx(one_score(pruned, weights))
+        found = scalarize(np.concatenate([complete, pruned]), weights)
+        assert found[:3] == pytest.approx(scalarize(complete, weights))
+        assert found[3:] == pytest.approx(scalarize(pruned, weights))
 
 
 def valley(trial: optuna.Trial) -> tuple[float, float]:
@@ -198,7 +198,7 @@ def test_a_search_of_three_objectives_ends_with_a_front_and_can_be_extended(shel
         (("--objectives", "miou,macs,macs"), "name each of them once"),
         (("--objectives", "miou,params", "--sampler", "evolution"), "supports a single objective"),
         (("--objectives", "miou,params", "--stopping", "curve"), "supports a single objective"),
-        (("--stopping", "guess"), "there is no such"),
+        (("--stopping", "guess"), "--stopping guess: unknown rule; choose from"),
     ],
 )
 def test_unsupported_options_are_refused_in_one_line(shell: Shell, options: tuple[str, ...], words: str) -> None:

@@ -1,4 +1,4 @@
-"""Candidates that go on after they were stopped: which, what becomes of their trials, and in a whole search."""
+"""Promotion of stopped candidates: which one, their trials, and a whole search."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUNGS = (1, 3, 9)
 
 
 def stopped(study: optuna.Study, x: float, reports: dict[int, float], **attrs: int) -> optuna.trial.FrozenTrial:
-    """A trial that ended early."""
+    """Add a trial that was stopped early."""
     trial = study.ask()
     trial.suggest_float("x", 0, 100)
     record.write(trial, candidate="{}", hash=f"{x}", **attrs)
@@ -30,7 +30,7 @@ def stopped(study: optuna.Study, x: float, reports: dict[int, float], **attrs: i
 
 
 def scene(scores: list[dict[int, float]], folder: Path) -> tuple[optuna.Study, Promotion]:
-    """A study of stopped trials whose trainings are kept, and a rule that has seen them."""
+    """Create a study of stopped trials with saved states, and a rule that has recorded them."""
     study, rule = optuna.create_study(direction="maximize"), Promotion(RUNGS)
     for i, reports in enumerate(scores):
         stopped(study, i, reports)
@@ -40,7 +40,7 @@ def scene(scores: list[dict[int, float]], folder: Path) -> tuple[optuna.Study, P
     return study, rule
 
 
-def test_the_best_third_so_far_goes_on_the_highest_rung_first(tmp_path: Path) -> None:
+def test_the_best_third_is_promoted_from_the_highest_rung_first(tmp_path: Path) -> None:
     scores = [{1: 0.1}, {1: 0.5, 3: 0.6}, {1: 0.7}, {1: 0.6, 3: 0.5}, {1: 0.2}, {1: 0.8, 3: 0.7}]
     study, rule = scene(scores, tmp_path)
     kept = tmp_path.joinpath
@@ -49,15 +49,15 @@ def test_the_best_third_so_far_goes_on_the_highest_rung_first(tmp_path: Path) ->
         trial = promotable(study, rule, kept, busy)
         return None if trial is None else trial.number
 
-    # Of three at rung 3 one goes on; of six at rung 1 two: trials 5, which is past it, and 2.
+    # One of three passes rung 3. Two of six pass rung 1: trial 2, and trial 5, which has passed it before.
     assert found() == 5
     assert found("5") == 2
     assert found("5", "2") is None
-    kept("5").unlink()  # without its training nothing can be taken up
+    kept("5").unlink()  # without its state, it cannot be resumed
     assert found() == 2
 
 
-def test_a_trial_that_went_on_takes_the_place_of_the_first(tmp_path: Path) -> None:
+def test_a_resumed_trial_replaces_the_first_one(tmp_path: Path) -> None:
     study, _ = scene([{1: 0.4}, {1: 0.5}, {1: 0.6}], tmp_path)
     first = study.trials[2]
     record.enqueue(study, first.params, continues=2)
@@ -71,7 +71,7 @@ def test_a_trial_that_went_on_takes_the_place_of_the_first(tmp_path: Path) -> No
     assert record.used_budget(study) == 3
     assert [t.number for t in record.by_hash(study).values()] == [0, 1, 3]
     assert record.records(study)[3].first_number == 2
-    for reading in ([4], [3, 4]):  # all at once, or after the first had been read
+    for reading in ([4], [3, 4]):  # all at once, or after the first was read
         archive = Archive(study)
         for upto in reading:
             part = optuna.create_study(direction="maximize")
@@ -84,12 +84,12 @@ def test_a_trial_that_went_on_takes_the_place_of_the_first(tmp_path: Path) -> No
     study.ask().suggest_float("x", 0, 100)
 
 
-def test_halving_stops_for_good_and_promotion_does_not() -> None:
+def test_only_promotion_promotes() -> None:
     assert Promotion(RUNGS).promotes and not AsyncHalving(RUNGS).promotes
 
 
 def poor(like: optuna.trial.FrozenTrial, number: int) -> optuna.trial.FrozenTrial:
-    """Another candidate that was stopped at the first rung, with nothing right."""
+    """Another candidate, stopped at the first rung with score 0."""
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState.PRUNED,
         params=like.params,
@@ -100,13 +100,13 @@ def poor(like: optuna.trial.FrozenTrial, number: int) -> optuna.trial.FrozenTria
 
 
 @pytest.mark.slow
-def test_a_search_takes_stopped_candidates_up_again_and_spends_its_budget_once(shell: Shell) -> None:
+def test_a_search_resumes_stopped_candidates_without_using_more_budget(shell: Shell) -> None:
     options = ("--space", "small.py", "--stopping", "promotion", "--sampler", "random", "--name", "one", "--seed", "1")
     ended = shell.run("search", *options, "--budget", "16", *SHORT)
     assert ended.returncode == 0, ended.stderr
     run = Run(shell.folder / "runs" / "one")
     stopped_first = [r for r in record.records(run.study()) if r.outcome == "pruned"]
-    # With twice as many poor ones beside them, all of the sixteen are the best third, whatever they scored.
+    # With twice as many poor candidates added, all sixteen belong to the best third.
     run.study().add_trials([poor(stopped_first[0].trial, i) for i in range(32)])
     extended = shell.run("search", "--resume", "runs/one", "--budget", "56")
     assert extended.returncode == 0, extended.stderr
