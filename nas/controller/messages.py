@@ -43,7 +43,7 @@ def warn_of_findings(data: Any) -> None:
     known = () if data.summary is None else data.summary.warnings
     for finding in quick_check(data):
         if finding.what not in known:
-            log.warning("%s: %s. %s", finding.what, ", ".join(finding.where[:3]), finding.mend)
+            log.warning("%s: %s. %s", finding.what, ", ".join(finding.where[:3]), finding.fix)
 
 
 def warn_of_few_steps(settings: Settings, limited: bool) -> None:

@@ -23,7 +23,7 @@ SAME = 0.01
 NEAR = 0.05
 """Largest difference of neighbouring frames that also differ much less than distant images."""
 
-MUCH = 0.3
+MUCH_LESS = 0.3
 """Ratio of the differences of neighbouring and of distant images that counts as "much less"."""
 
 DRIFT = 0.6
@@ -73,16 +73,16 @@ def _runs(pictures: Pixels) -> list[range]:
     count = len(pictures)
     if count < 2:
         return [range(count)]
-    far = _far(pictures)
-    next_ = difference(pictures[:-1], pictures[1:])
-    if _drifts(pictures, next_, far):
+    distant = _distant_difference(pictures)
+    steps = difference(pictures[:-1], pictures[1:])
+    if _drifts(pictures, steps, distant):
         return [range(count)]
-    linked = (next_ <= SAME) | ((next_ <= NEAR) & (next_ <= MUCH * far))
+    linked = (steps <= SAME) | ((steps <= NEAR) & (steps <= MUCH_LESS * distant))
     starts = [0, *(np.flatnonzero(~linked) + 1).tolist(), count]
     return [range(start, end) for start, end in pairwise(starts)]
 
 
-def _far(pictures: Pixels) -> float:
+def _distant_difference(pictures: Pixels) -> float:
     """Median difference of pictures that are far apart in the order."""
     count = len(pictures)
     apart = max(1, count // 3)
@@ -90,15 +90,15 @@ def _far(pictures: Pixels) -> float:
     return float(np.median(difference(pictures[start], pictures[start + apart])))
 
 
-def _drifts(pictures: Pixels, next_: np.ndarray, far: float) -> bool:
+def _drifts(pictures: Pixels, steps: np.ndarray, distant: float) -> bool:
     """Whether pictures are more like the next one than like those after it, as frames with a second in between are.
 
     Photos sorted by place are like their neighbours too, but like the second next as much as like the next.
     """
-    if len(pictures) < SHORT or np.quantile(next_, 0.7) > DRIFT * far:
+    if len(pictures) < SHORT or np.quantile(steps, 0.7) > DRIFT * distant:
         return False
     nearer = np.concatenate(
-        [next_[: len(pictures) - lag] < difference(pictures[:-lag], pictures[lag:]) for lag in (2, 3)]
+        [steps[: len(pictures) - lag] < difference(pictures[:-lag], pictures[lag:]) for lag in (2, 3)]
     )
     surplus = (nearer.mean() - 0.5) / np.sqrt(0.25 / len(nearer))
     return bool(nearer.mean() >= IN_ORDER and surplus >= SURE)

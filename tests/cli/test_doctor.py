@@ -79,7 +79,7 @@ def test_findings_end_with_1_and_errors_come_first(typed: Callable, folder: Path
     ("args", "said"),
     [
         (("--data", "folder:/nowhere"), "there is no /nowhere"),
-        (("--data", "scenes"), "drawn by program"),
+        (("--data", "scenes"), "drawn by a program"),
         (("--data", "zoo:/tmp"), "there is no kind"),
         ((), "--data"),
     ],

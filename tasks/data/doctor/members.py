@@ -1,6 +1,6 @@
-"""What belongs to a set on disk: images with their masks, and the files that serve nothing.
+"""Find the files of a data set: images, masks, and files that are not used.
 
-A search stops at the first fault of a set. Here a set that it refuses is gone through all the same.
+A search stops at the first error of a data set. Here, a data set that it refuses is read nevertheless.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MASK_ENDS = ("", "_mask", "_L")
 
 @dataclass(frozen=True)
 class Member:
-    """An image and its mask, if it has one, under the name by which the set's splits know it."""
+    """An image and its mask, if it has one, by the name of the image in the splits."""
 
     name: str
     image: Path
@@ -38,33 +38,33 @@ class Member:
 
 @dataclass(frozen=True)
 class Members:
-    """The files of a set.
+    """The files of a data set.
 
     Attributes:
         spec: KIND:PATH.
-        source: the set as a search reads it, None where it refuses to.
-        refused: why it does.
+        source: the data set as a search reads it, None if the search refuses it.
+        refusal: why the search refuses it, else empty.
         members: the images.
-        lone_masks: masks of no image.
-        unread: images in a format that is not read.
-        same_stem: files whose names differ in their endings alone, so that one mask would serve several.
-        table: what classes.json says, None where there is none that can be read, or the kind knows its classes.
-        told: what the reader warns of.
+        lone_masks: masks without an image.
+        unsupported: images of unsupported formats.
+        same_stem: files that differ only in their suffixes, so that one mask would match several images.
+        table: classes of classes.json; None if it cannot be read, or if the kind of data set defines the classes.
+        warnings: warnings of the reader.
     """
 
     spec: str
     source: Source | None
-    refused: str
+    refusal: str
     members: tuple[Member, ...]
     lone_masks: tuple[Path, ...] = ()
     unsupported: tuple[Path, ...] = ()
     same_stem: tuple[tuple[Path, ...], ...] = ()
     table: ClassTable | None = None
-    told: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def items(self) -> dict[str, FileItem]:
-        """The images as a search reads them, by name; none where it refuses the set."""
+        """The images as a search reads them, by name; empty if it refuses the data set."""
         source = self.source
         if source is None:
             return {}
@@ -73,58 +73,58 @@ class Members:
 
     @property
     def root(self) -> Path:
-        """The folder of the set."""
+        """The folder of the data set."""
         return Path(self.spec.partition(":")[2]).expanduser()
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, none where nothing tells them."""
+        """Names of the classes, empty if unknown."""
         known = self.source.classes if self.source is not None else None
         return known if known is not None else self.table.names if self.table is not None else ()
 
     @property
     def palette(self) -> tuple[Colour, ...]:
-        """A colour a class, to show it in."""
+        """Colour of each class in pictures."""
         known = self.source.palette if self.source is not None else None
         return known if known is not None else self.table.colours if self.table is not None else ()
 
     @property
     def code(self) -> MaskCode | None:
-        """How masks name classes, as far as that is known before they are looked at."""
+        """How to read masks, as far as known before their values are counted."""
         if self.source is not None:
             return next((item.code for item in self.items.values() if item.code is not None), None)
         return self.table.code if self.table is not None else None
 
 
 def find_members(spec: str, progress: bool = False) -> Members:
-    """The files of KIND:PATH.
+    """Find the files of KIND:PATH.
 
     Raises:
-        UserError: there is no such set, or none of its files can be told apart.
+        UserError: there is no such data set, or it has no image files.
     """
     kind, _, place = spec.partition(":")
     root = Path(place).expanduser()
-    source, refused = None, ""
-    with recorded_warnings(shown=False) as told:
+    source, refusal = None, ""
+    with recorded_warnings(shown=False) as warnings:
         try:
             source = open_source(spec, progress)
         except UserError as error:
             if kind != "folder" or not (root / "images").is_dir():
                 raise
-            refused = str(error)
+            refusal = str(error)
         if kind == "folder":
-            members = _of_folder(spec, root, source, refused)
+            members = _of_folder(spec, root, source, refusal)
     if kind == "folder":
-        return replace(members, told=tuple(dict.fromkeys(told)))
+        return replace(members, warnings=tuple(dict.fromkeys(warnings)))
     assert source is not None
-    found = Members(spec, source, refused, (), told=tuple(told))
+    found = Members(spec, source, refusal, (), warnings=tuple(warnings))
     files = found.items.values()
     if not files:
-        raise UserError(f"data {spec!r} is drawn by program: there are no files to look at; give KIND:PATH")
+        raise UserError(f"data {spec!r} is drawn by a program and has no files to examine: give KIND:PATH")
     return replace(found, members=tuple(Member(item.name, item.image_path, item.mask_path) for item in files))
 
 
-def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Members:
+def _of_folder(spec: str, root: Path, source: Source | None, refusal: str) -> Members:
     images, unsupported = _images(root / "images")
     masks, unsupported_masks = _images(_first(root, MASK_FOLDERS))
     extra, unsupported_extra = _images(_first(root, UNLABELLED_FOLDERS))
@@ -135,15 +135,15 @@ def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Me
     used = {mask for mask in paired.values() if mask is not None}
     members = [Member(name, files[0], paired[name]) for name, files in images.items()]
     members += [Member(f"unlabelled/{name}", files[0], None) for name, files in extra.items()]
-    # Files that share a stem are looked at too: one of them may be the broken one.
+    # All files that share a stem are examined, since the broken one may be among them.
     more = [(name, file) for group in (images, extra) for name, files in group.items() for file in files[1:]]
     members += [Member(f"{name}{file.suffix}", file, None) for name, file in more]
     if not members:
-        raise UserError(refused or f"data {spec!r}: {root / 'images'} holds no image")
+        raise UserError(refusal or f"data {spec!r}: {root / 'images'} holds no image")
     return Members(
         spec,
         source,
-        refused,
+        refusal,
         tuple(members),
         lone_masks=tuple(mask for mask in of_stem.values() if mask not in used),
         unsupported=(*unsupported, *unsupported_masks, *unsupported_extra),
@@ -155,7 +155,7 @@ def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Me
 def _table(root: Path) -> ClassTable | None:
     try:
         return find_class_table(root, _first(root, MASK_FOLDERS) or root)
-    except UserError:  # what is wrong with it is why the set is refused
+    except UserError:  # the error is also the reason of the refusal
         return None
 
 
@@ -164,7 +164,7 @@ def _first(root: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _images(folder: Path | None) -> tuple[dict[str, list[Path]], list[Path]]:
-    """Image files below a folder by relative name without suffix, and those of formats that are not read."""
+    """Image files below a folder by relative name without suffix, and those of unsupported formats."""
     found: dict[str, list[Path]] = defaultdict(list)
     if folder is None:
         return {}, []

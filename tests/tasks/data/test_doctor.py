@@ -280,12 +280,12 @@ def nothing_but_specks(root: Path) -> None:
         (value_of_no_class, "error", "values of no class: 7", "masks/train/c.png"),
         (class_never_shown, "warning", "no image shows the class unicorn", ""),
         (class_only_in_test, "warning", "class boat is in the test images but no labelled image shows it", ""),
-        (turned_by_exif, "note", "before EXIF turns it: turned with the photo", "masks/train/c.png"),
+        (turned_by_exif, "note", "rotated with the photo by EXIF", "masks/train/c.png"),
         (mostly_void, "warning", "of all pixels are void", ""),
-        (copy_in_another_split, "warning", "1 picture there twice", "images/test/c.png"),
-        (smaller_copy_in_another_split, "warning", "1 picture there twice", "images/test/c.jpg"),
-        (brighter_copy_in_another_split, "warning", "1 picture there twice", "images/test/c.jpg"),
-        (copy_in_one_split, "warning", "1 picture there twice", "images/train/b.png"),
+        (copy_in_another_split, "warning", "1 picture under two names", "images/test/c.png"),
+        (smaller_copy_in_another_split, "warning", "1 picture under two names", "images/test/c.jpg"),
+        (brighter_copy_in_another_split, "warning", "1 picture under two names", "images/test/c.jpg"),
+        (copy_in_one_split, "warning", "1 picture under two names", "images/train/b.png"),
         (neighbouring_frames, "warning", "1 pair of nearly the same view", "images/test/c.png (test)"),
         (one_deep_image, "warning", "1 image of more than 8 bits a channel and 15 of 8", "images/train/c.png"),
         (sizes_apart, "note", "Images of very different sizes", ""),
@@ -295,27 +295,27 @@ def nothing_but_specks(root: Path) -> None:
         (another_shape, "warning", "1 image of another shape", "images/train/c.png (128x64)"),
         (black_image, "warning", "1 image nearly black", "images/train/c.png"),
         (same_stem, "error", "1 name with several files", "images/train/c.jpg"),
-        (same_mask_twice, "warning", "given to several images", "masks/train/c.png"),
+        (same_mask_twice, "warning", "equal for several images", "masks/train/c.png"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
 def test_a_planted_fault_is_found(healthy: Path, plant, severity: str, said: str, where: str) -> None:
     plant(healthy)
     _, found = look(healthy)
-    told = [finding for finding in found if said in finding.what]
-    assert [finding.severity for finding in told] == [severity], found
-    assert not where or any(where in each for each in told[0].where)
-    assert told[0].mend or ": " in told[0].what or severity == "note"
+    matching = [finding for finding in found if said in finding.what]
+    assert [finding.severity for finding in matching] == [severity], found
+    assert not where or any(where in each for each in matching[0].where)
+    assert matching[0].fix or ": " in matching[0].what or severity == "note"
 
 
 def test_all_faults_of_a_refused_set_are_told_at_once(healthy: Path) -> None:
     for plant in (empty_file, value_of_no_class, lone_mask, same_stem, heic):
         plant(healthy)
     seen, found = look(healthy)
-    assert seen.members.refused
-    told = " ".join(finding.what for finding in found)
+    assert seen.members.refusal
+    matching = " ".join(finding.what for finding in found)
     for said in ("cannot be read", "no class: 7", "without an image", "several files", "HEIC"):
-        assert said in told
+        assert said in matching
 
 
 def test_the_quick_check_says_of_pixels_in_memory_what_the_doctor_says_of_the_files(healthy: Path) -> None:

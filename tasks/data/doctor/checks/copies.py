@@ -9,7 +9,7 @@ import numpy as np
 from nas.tasks.data.copies import find_copies
 from nas.tasks.data.doctor.examined import Examined
 from nas.tasks.data.doctor.finding import Finding
-from nas.tasks.data.films import MUCH, NEAR
+from nas.tasks.data.films import MUCH_LESS, NEAR
 from nas.tasks.data.sets import Pixels
 from nas.tasks.data.thumbnails import difference
 from nas.wording import counted
@@ -17,16 +17,17 @@ from nas.wording import counted
 __all__ = ["check_copies"]
 
 CHUNK = 512
+"""Thumbnails that are compared with all others at once."""
 
 TRAINING = ("labelled", "unlabelled")
 
 
-def check_copies(seen: Examined) -> list[Finding]:
+def check_copies(examined: Examined) -> list[Finding]:
     """Find copies across splits, copies within one split, and neighbouring frames across splits."""
-    images = _Images(seen)
+    images = _Images(examined)
     if len(images.names) < 2:
         return []
-    thumbnails = np.stack([look.thumbnail for look in seen.readable.values() if look.thumbnail is not None])
+    thumbnails = np.stack([facts.thumbnail for facts in examined.readable.values() if facts.thumbnail is not None])
     copies = [pair for pair in find_copies(thumbnails) if not images.in_one_film(pair)]
     known = set(copies)
     near = [pair for pair in _near(thumbnails) if images.across_splits(pair) and pair not in known]
@@ -46,7 +47,7 @@ def check_copies(seen: Examined) -> list[Finding]:
         found.append(
             Finding(
                 "warning",
-                f"{counted(len({later for _, later in within}), 'picture')} there twice, under two names",
+                f"{counted(len({later for _, later in within}), 'picture')} under two names",
                 images.describe(within),
                 "Remove one of each, unless that is intended; copies of ranking and test images are not trained on.",
             )
@@ -67,13 +68,13 @@ def check_copies(seen: Examined) -> list[Finding]:
 class _Images:
     """The images that have a thumbnail, by their position, with their splits and films."""
 
-    def __init__(self, seen: Examined) -> None:
-        self.names = [name for name, look in seen.readable.items() if look.thumbnail is not None]
-        self.paths = [seen.images[name].path for name in self.names]
-        split_of = {name: split for split, members in seen.splits.items() for name in members}
+    def __init__(self, examined: Examined) -> None:
+        self.names = [name for name, facts in examined.readable.items() if facts.thumbnail is not None]
+        self.paths = [examined.images[name].path for name in self.names]
+        split_of = {name: split for split, members in examined.splits.items() for name in members}
         self.splits = [split_of.get(name, "") for name in self.names]
         self.sides = ["training" if split in TRAINING else split for split in self.splits]
-        items = seen.members.items
+        items = examined.members.items
         self.films = [items[name].sequence if name in items else None for name in self.names]
 
     def in_one_film(self, pair: tuple[int, int]) -> bool:
@@ -98,7 +99,7 @@ def _near(pictures: Pixels) -> Iterator[tuple[int, int]]:
     """Pairs of thumbnails that are much more alike than two images of the set usually are."""
     order = np.random.default_rng(0).permutation(len(pictures))
     usual = float(np.median(difference(pictures[order], pictures[np.roll(order, 1)])))
-    limit = min(NEAR, MUCH * usual)
+    limit = min(NEAR, MUCH_LESS * usual)
     flat = pictures.reshape(len(pictures), -1).astype(np.float32)
     squares, variances = (flat**2).mean(1), flat.var(1)
     for start in range(0, len(flat), CHUNK):

@@ -26,18 +26,18 @@ REGIONS = 0.5
 SAVE_SHARP = "Export the masks without smoothing: nearest neighbour, no anti-aliasing, PNG."
 
 
-def check_masks(seen: Examined) -> list[Finding]:
+def check_masks(examined: Examined) -> list[Finding]:
     """Find masks with loss, soft edges, or colours or values of no class, and masks whose 255 may be a class."""
-    counts = [look.count for look in seen.masks.values() if look.count is not None]
-    code = seen.members.code
+    counts = [facts.count for facts in examined.masks.values() if facts.count is not None]
+    code = examined.members.code
     lossy = [count for count in counts if count.lossy]
     soft = [count for count in counts if not count.lossy and _soft(count, code)]
     hard = [count for count in counts if not count.lossy and not _soft(count, code)]
     undeclared = [count for count in hard if count_keys(count, code or MaskCode({}))[1] and not (code and code.colours)]
-    found = [*_smoothed(seen, lossy, soft), *_undeclared_colours(undeclared)]
+    found = [*_smoothed(examined, lossy, soft), *_undeclared_colours(undeclared)]
     if code is not None:
         found += _unknown([count for count in hard if count not in undeclared], code)
-    return [*found, *_void_may_be_a_class(seen, hard)]
+    return [*found, *_void_may_be_a_class(examined, hard)]
 
 
 def histogram(counts: Mapping[Any, int], most: int = 6) -> str:
@@ -78,10 +78,10 @@ def _soft(count: MaskCount, code: MaskCode | None) -> bool:
     return len(between) >= SOFT and n + m >= REGIONS * sum(values.values())
 
 
-def _smoothed(seen: Examined, lossy: Sequence[MaskCount], soft: Sequence[MaskCount]) -> list[Finding]:
+def _smoothed(examined: Examined, lossy: Sequence[MaskCount], soft: Sequence[MaskCount]) -> list[Finding]:
     """Masks whose edges have values of no class; an error if a search refuses them."""
-    code = seen.members.code
-    severity: Severity = "warning" if code is not None and code.lossy and not seen.members.refused else "error"
+    code = examined.members.code
+    severity: Severity = "warning" if code is not None and code.lossy and not examined.members.refusal else "error"
     read_as = ", read as two classes" if severity == "warning" else ""
     found = []
     for counts, what in ((lossy, "compressed with loss (JPEG)"), (soft, "with soft edges")):
@@ -139,13 +139,13 @@ def _undeclared_colours(counts: Sequence[MaskCount]) -> list[Finding]:
     ]
 
 
-def _void_may_be_a_class(seen: Examined, counts: Sequence[MaskCount]) -> list[Finding]:
+def _void_may_be_a_class(examined: Examined, counts: Sequence[MaskCount]) -> list[Finding]:
     """Masks without declared classes in which 255 follows levels far apart, so that it may be the brightest class.
 
     The reader itself warns if 255 is a large share of the pixels.
     """
-    code, source = seen.members.code, seen.members.source
-    if seen.members.table is not None or not seen.members.spec.startswith("folder:"):
+    code, source = examined.members.code, examined.members.source
+    if examined.members.table is not None or not examined.members.spec.startswith("folder:"):
         return []
     if code is None or code.values.get(VOID) != VOID or (source is not None and void_warned(source)):
         return []
@@ -158,6 +158,6 @@ def _void_may_be_a_class(seen: Examined, counts: Sequence[MaskCount]) -> list[Fi
         Finding(
             "warning",
             f"255 is read as void (no label), but beside {histogram(values)} it may be a class",
-            mend=f"If it is a class, declare it in classes.json: [{names}]",
+            fix=f"If it is a class, declare it in classes.json: [{names}]",
         )
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nas.tasks.data.doctor.examined import Examined
 from nas.tasks.data.doctor.finding import Finding
-from nas.tasks.data.doctor.look import ImageLook, MaskLook
+from nas.tasks.data.doctor.look import ImageFacts, MaskFacts
 from nas.tasks.data.files import describe_unsupported
 from nas.wording import counted
 
@@ -14,24 +14,24 @@ REPORTED = ("without an image: not used", "unsupported formats: ")
 """Parts of the reader's warnings about what the checks report with all file names."""
 
 
-def check_reading(seen: Examined) -> list[Finding]:
+def check_reading(examined: Examined) -> list[Finding]:
     """Find files that cannot be read, unsupported formats, names with several files, and warnings of the reader."""
     found = []
-    looks: list[ImageLook | MaskLook] = [*seen.images.values(), *seen.masks.values()]
-    broken = [look for look in looks if look.fault is not None]
+    files: list[ImageFacts | MaskFacts] = [*examined.images.values(), *examined.masks.values()]
+    broken = [facts for facts in files if facts.error is not None]
     if broken:
         found.append(
             Finding(
                 "error",
                 f"{counted(len(broken), 'file')} cannot be read",
-                tuple(str(look.fault) for look in broken),
+                tuple(str(facts.error) for facts in broken),
                 "Replace each, or remove it together with its mask or image.",
             )
         )
-    if unsupported := seen.members.unsupported:
+    if unsupported := examined.members.unsupported:
         what, _, advice = describe_unsupported(unsupported).partition(f", the first is {unsupported[0]}. ")
         found.append(Finding("warning", what, tuple(map(str, unsupported)), advice))
-    if clashes := seen.members.same_stem:
+    if clashes := examined.members.same_stem:
         found.append(
             Finding(
                 "error",
@@ -40,5 +40,5 @@ def check_reading(seen: Examined) -> list[Finding]:
                 "Rename or remove all but one of each.",
             )
         )
-    warnings = (warning for warning in seen.members.told if not any(part in warning for part in REPORTED))
+    warnings = (warning for warning in examined.members.warnings if not any(part in warning for part in REPORTED))
     return found + [Finding("warning", warning) for warning in warnings]
