@@ -58,7 +58,7 @@ def _mixed_sizes(sizes: dict[str, Size]) -> list[Finding]:
             f"Images of very different sizes, {small:.0f} to {large:.0f} pixels a side: the same object is "
             f"{large / small:.1f} times as large in some as in others after resizing to one size; "
             f"most common are {common}",
-            fix="If the large ones show a larger area, not finer detail, cut them into tiles as large as the small ones.",
+            fix="If the large ones show a larger area, not finer detail, cut them into tiles of the small size.",
         )
     ]
 
