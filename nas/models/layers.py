@@ -39,7 +39,7 @@ UPSAMPLING = ("bilinear", "transposed", "shuffle")
 
 
 def make_activation(name: str) -> nn.Module:
-    """An activation by its name in ACTIVATIONS. Raises UserError for another name."""
+    """Make an activation by its name in ACTIVATIONS. Raises UserError for any other name."""
     check_one_of("activation", name, ACTIVATIONS)
     return _ACTIVATIONS[name]()
 

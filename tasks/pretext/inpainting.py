@@ -69,9 +69,9 @@ class Inpainting(Component):
         masks = torch.zeros(count, 1, height, width, dtype=torch.bool)
         numbers = torch.randint(1, self.holes + 1, (count,), generator=generator).tolist()
         for mask, number in zip(masks, numbers, strict=True):
-            draws = torch.rand(number, 3, generator=generator).tolist()
-            turns = (draw[2] < 0.5 for draw in draws)
-            for cell, (down, right, _) in zip(_cells((0.0, 0.0, height, width), number, turns), draws, strict=True):
+            random = torch.rand(number, 3, generator=generator).tolist()
+            turns = (values[2] < 0.5 for values in random)
+            for cell, (down, right, _) in zip(_cells((0.0, 0.0, height, width), number, turns), random, strict=True):
                 top, left, h, w = _hole(cell, self.area, down, right)
                 mask[:, top : top + h, left : left + w] = True
         return masks

@@ -149,9 +149,9 @@ def test_the_gradient_by_finite_differences(loss: CrossEntropy, masks: torch.Ten
     module(logits, masks).backward()
     direction = torch.randn(logits.shape, generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
-        ahead, behind = (module(logits + e * direction, masks).item() for e in (2e-4, -2e-4))
+        plus, minus = (module(logits + e * direction, masks).item() for e in (2e-4, -2e-4))
     assert logits.grad is not None
-    assert (logits.grad * direction).sum().item() == pytest.approx((ahead - behind) / 4e-4, abs=5e-3)
+    assert (logits.grad * direction).sum().item() == pytest.approx((plus - minus) / 4e-4, abs=5e-3)
 
 
 @pytest.mark.parametrize(

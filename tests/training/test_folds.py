@@ -113,5 +113,5 @@ def test_folds_trained_separately_have_the_same_score(folds: list[Any]) -> None:
     plan = Plan(6, (3, 6))
     scores: dict[int, float] = {}
     train_folds(RECIPE, folds, plan, lambda step, miou: scores.update({step: miou}) or True)
-    apart = [train_fold(RECIPE, view, plan, lambda step, miou: True, lambda: None)[1] for view in folds]
-    assert {step: pooled_miou([counts[step] for counts in apart]) for step in (3, 6)} == scores
+    separate = [train_fold(RECIPE, view, plan, lambda step, miou: True, lambda: None)[1] for view in folds]
+    assert {step: pooled_miou([counts[step] for counts in separate]) for step in (3, 6)} == scores

@@ -128,9 +128,9 @@ def test_progress_counts_only_segmentation_steps(data: Any) -> None:
 
 
 def test_every_step_sends_a_heartbeat(data: Any) -> None:
-    beats: list[int] = []
-    train(RECIPE, data, Plan(5, (5,)), heartbeat=lambda: beats.append(1))
-    assert len(beats) == 5 + 1  # five steps, and a batch of the validation images
+    heartbeats: list[int] = []
+    train(RECIPE, data, Plan(5, (5,)), heartbeat=lambda: heartbeats.append(1))
+    assert len(heartbeats) == 5 + 1  # five steps, and a batch of the validation images
 
 
 def test_clean_running_statistics_ignore_corrupted_images(data: Any) -> None:
@@ -188,12 +188,12 @@ def test_pretext_tasks_with_weight_0_are_dropped(data: Any) -> None:
 
 def test_large_images_are_evaluated_in_small_batches(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     network = short(RECIPE, data).network
-    heard: list[int] = []
+    heartbeats: list[int] = []
     together = evaluate(network, data.validation, 3, torch.device("cpu"))
     monkeypatch.setattr(sys.modules["nas.training.evaluate"], "PIXELS", 2 * 24 * 32 + 1)
-    apart = evaluate(network, data.validation, 3, torch.device("cpu"), lambda: heard.append(1))
-    assert apart.miou == pytest.approx(together.miou, abs=1e-3)
-    assert len(heard) == 3  # 6 images
+    separate = evaluate(network, data.validation, 3, torch.device("cpu"), lambda: heartbeats.append(1))
+    assert separate.miou == pytest.approx(together.miou, abs=1e-3)
+    assert len(heartbeats) == 3  # 6 images
 
 
 @pytest.mark.parametrize("method", [MeanTeacher(), CutMix(), Fusion(MeanTeacher(), MLMT())])

@@ -204,8 +204,8 @@ def test_permutations_are_distinct_and_far_apart() -> None:
     orders = far_permutations(3, 64)
     assert orders.shape == (64, 9) and (np.sort(orders, 1) == np.arange(9)).all()
     assert orders[0].tolist() == list(range(9))
-    apart = [int((a != b).sum()) for a, b in combinations(orders, 2)]
-    assert min(apart) >= 7 and np.mean(apart) > 8
+    distances = [int((a != b).sum()) for a, b in combinations(orders, 2)]
+    assert min(distances) >= 7 and np.mean(distances) > 8
     nine = far_permutations(3, 9)
     assert min(int((a != b).sum()) for a, b in combinations(nine, 2)) == 9
 
@@ -214,8 +214,8 @@ def test_each_permutation_is_the_greedy_choice() -> None:
     everything = np.array(list(permutations(range(4))))
     chosen = [everything[0]]
     for _ in range(11):
-        apart = np.array([[(e != c).sum() for c in chosen] for e in everything])
-        best = max(range(24), key=lambda i: (apart[i].min(), apart[i].sum(), -i))
+        distances = np.array([[(e != c).sum() for c in chosen] for e in everything])
+        best = max(range(24), key=lambda i: (distances[i].min(), distances[i].sum(), -i))
         chosen.append(everything[best])
     assert np.array_equal(far_permutations(2, 12), chosen)
 
