@@ -43,7 +43,7 @@ class Contender:
 
 
 def contenders(study: optuna.Study, space: Recipe, best: int) -> list[Contender]:
-    """The declared baselines and the `best` complete candidates beside them, without repetition."""
+    """The declared baselines and the `best` other candidates that were trained in full."""
     known = by_hash(study)
     found = {}
     for i, baseline in enumerate(space.baselines):
