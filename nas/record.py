@@ -1,4 +1,7 @@
-"""The record of a trial: what a search stores of each candidate in its Optuna study, written and read here alone."""
+"""The record of a trial: what a search stores of each candidate in its Optuna study.
+
+No other module reads or writes these attributes.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ INHERITED = ("baseline", "baseline_name", "outside_space", "continues")
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What a search stores of a trial, beside what Optuna does.
+    """What a search stores of a trial, in addition to Optuna's own record.
 
     Attributes:
         trial: Optuna's own record.

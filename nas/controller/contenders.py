@@ -43,9 +43,9 @@ class Contender:
 
 
 def contenders(study: optuna.Study, space: Recipe, best: int) -> list[Contender]:
-    """The declared baselines and the `best` complete candidates beside them, without repetition.
+    """The declared baselines and the `best` other candidates that were trained in full.
 
-    Baselines that were stopped early, as where time is limited, are left out.
+    Baselines that were stopped early, as with a time limit, are left out.
     """
     known = by_hash(study)
     found = {}

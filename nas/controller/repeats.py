@@ -23,7 +23,7 @@ __all__ = ["Repeats", "Results"]
 log = logging.getLogger("nas")
 
 Results = dict[str, dict[str, dict[str, Any]]]
-"""By candidate hash, then by seed: what a training measured, or the error it ended with."""
+"""By candidate hash, then by seed: the measurements of a training, or its error."""
 
 MEASURED = ("seconds", "peak_mb", "latency_ms")
 
@@ -60,7 +60,7 @@ class Repeats:
     in_time: Callable[[], bool] = lambda: True
 
     def run(self, contenders: Sequence[Contender]) -> Results:
-        """Train what is missing, and return the results of all."""
+        """Run the missing trainings, and return all results."""
         results = {contender.digest: self._reusable(contender) for contender in contenders}
         seeds = range(self.settings.seed, self.settings.seed + self.settings.repeats)
         # Seed by seed, so that all contenders have some seeds in common when time runs out.

@@ -135,7 +135,7 @@ class Search:
         study.sampler = make_sampler(settings.sampler, settings.seed, priors(self.space))
         returned = return_unfinished(study)
         if returned:
-            log.info("%s that had not ended queued again.", counted(returned, "candidate"))
+            log.info("Queued again: %s that had not ended.", counted(returned, "candidate"))
         return study
 
     def _plan(self, pool: Pool) -> SearchPlan:

@@ -37,7 +37,7 @@ MIN_TRAININGS = 3
 """Full trainings of the cheapest candidate that must fit into the time for trying candidates."""
 
 TARGET_CANDIDATES = 12
-"""Candidates beside the baselines that a search with a time limit should try."""
+"""Candidates, baselines not included, that a search with a time limit should try."""
 
 STOPPED_SHARE = 0.25
 """Share of a full training that a candidate takes with early stopping."""
@@ -55,7 +55,7 @@ FINISHING = 5.0
 """Seconds for the test, the report and the export."""
 
 OVERHEAD = 0.3
-"""Seconds per candidate beside its training: to propose, build and store it."""
+"""Seconds per candidate in addition to its training: to propose, build and store it."""
 
 NOISE, HAND_MADE = 0.5, 1.5
 """Simulated scores: standard deviation of the noise at a rung, and mean of baselines. Final scores of drawn candidates
