@@ -1,4 +1,4 @@
-"""Data: the embedded scenes, readers for real sets, few-label splits, and sharing pixels with workers."""
+"""Data sets with few labels: the embedded scenes, readers, splits and folds, and pixels shared with workers."""
 
 from nas.tasks.data.files import list_images, read_image, resize
 from nas.tasks.data.folds import fold

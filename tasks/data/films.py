@@ -69,7 +69,7 @@ def find_films(items: Sequence[FileItem], pictures: Pixels) -> tuple[FileItem, .
 
 
 def _runs(pictures: Pixels) -> list[range]:
-    """Ranges of pictures that belong together, of pictures in the order of their numbers."""
+    """Ranges of pictures of one film or burst, among pictures in the order of their numbers."""
     count = len(pictures)
     if count < 2:
         return [range(count)]

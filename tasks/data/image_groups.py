@@ -44,7 +44,7 @@ def grouped_by_file(items: tuple[FileItem, ...], file: Path) -> tuple[tuple[File
     found, unknown = in_groups(items, read_image_groups(file), str(file))
     if unknown:
         _log.warning(
-            "%s names %s not in this set: %s; correct the names, or remove their rows",
+            "%s names %s not in this data set: %s; correct the names, or remove their rows",
             GROUPS_FILE,
             counted(len(unknown), "image"),
             listed(unknown),
@@ -80,7 +80,9 @@ def in_groups(
         elif group_of.setdefault(name, group) != group:
             raise UserError(f"{where}: {image} is in {group_of[name]} and in {group}: give it one group")
     if groups and not group_of:
-        raise UserError(f"{where}: no row names an image of this set; the first of {len(groups)} names {groups[0][0]}")
+        raise UserError(
+            f"{where}: no row names an image of this data set; the first of {len(groups)} names {groups[0][0]}"
+        )
     grouped = tuple(
         replace(item, group=group_of[item.name], sequence=None) if item.name in group_of else item for item in items
     )

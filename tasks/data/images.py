@@ -193,7 +193,7 @@ def present_classes(items: Sequence[Item], classes: int, size: tuple[int, int] |
         bar: progress bar, updated by each item.
 
     Raises:
-        UserError: a mask holds a value that is no class.
+        UserError: a mask has a value of no class.
     """
     broken: list[str] = []
 

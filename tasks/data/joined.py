@@ -6,7 +6,7 @@ __all__ = ["DisjointSets"]
 
 
 class DisjointSets:
-    """Union-find over the indices 0 to `count` - 1; the root of a set is its smallest index."""
+    """Union-find over `count` indices; the root of a set is its smallest index."""
 
     def __init__(self, count: int) -> None:
         self.parent = list(range(count))

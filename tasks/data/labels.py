@@ -77,7 +77,7 @@ def _listed(source: Source, stems: tuple[str, ...], where: str) -> tuple[Item, .
 def _pick_labelled(
     known: Mapping[str, Item], bare: Mapping[str, Item], stems: tuple[str, ...], where: str
 ) -> tuple[Item, ...]:
-    """The items of `known` that a list names, as `pick`, with an error of its own for images without a mask."""
+    """Pick items by a list, with a specific error for images without a mask."""
     try:
         return pick(known, stems, where)
     except UserError as error:

@@ -55,7 +55,7 @@ def count_masks(masks: Sequence[Path], what: str, progress: bool) -> list[MaskCo
         progress: whether to show progress on standard error.
 
     Raises:
-        UserError: no mask can be read, or one has other values than whole numbers from 0 to 65535.
+        UserError: no mask can be read, or one has values other than the integers 0 to 65535.
     """
     with progress_bar(len(masks), f"{what} masks", progress) as bar:
         found = [count for count in threaded(_count_file, masks, bar) if count is not None]

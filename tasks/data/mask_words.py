@@ -140,7 +140,7 @@ def no_class_of(
         for each, pixels in part.items()
         if each in unknown
     )
-    line = f"{path}: {kind} {first} ({here} pixels) is no class of this set; known are {_some(known)}"
+    line = f"{path}: {kind} {first} ({here} pixels) is not a class of this data set; known are {_some(known)}"
     if len(unknown) == 1:
         return line
     share = _percent(sum(unknown.values()), masks.pixels)

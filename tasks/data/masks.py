@@ -140,7 +140,7 @@ def read_stored(path: Path) -> StoredMask:
 
     Raises:
         BrokenImageError: the file cannot be read.
-        UserError: it has other values than whole numbers from 0 to 65535.
+        UserError: it has values other than the integers 0 to 65535.
     """
     data = read_bytes(path)
     with decoder_errors(data, path):
@@ -186,7 +186,7 @@ def _refuse(path: Path, pixels: np.ndarray, bad: np.ndarray, code: MaskCode) -> 
         [str(colour) for colour in code.colours] if pixels.ndim == 3 else [str(v) for v in sorted(code.values)]
     )
     known = ", ".join(listed[:12]) + (", ..." if len(listed) > 12 else "")
-    raise UserError(f"{path}: {what} ({count} pixels) is no class of this set; known are {known}")
+    raise UserError(f"{path}: {what} ({count} pixels) is not a class of this data set; known are {known}")
 
 
 def _pack(colours: np.ndarray) -> np.ndarray:
@@ -199,12 +199,12 @@ def _whole(pixels: np.ndarray, path: Path) -> np.ndarray:
     """Convert values to integers.
 
     Raises:
-        UserError: some are no whole numbers from 0 to 65535.
+        UserError: some are not integers from 0 to 65535.
     """
     if pixels.dtype in (np.uint8, np.uint16):
         return pixels
     if not ((pixels == np.floor(pixels)).all() and pixels.min() >= 0 and pixels.max() < 1 << 16):
-        raise UserError(f"{path} has values that are no whole numbers from 0 to 65535: save it as an index PNG")
+        raise UserError(f"{path} has values other than the integers 0 to 65535: save it as an index PNG")
     return pixels.astype(np.int32)
 
 

@@ -70,7 +70,7 @@ def pick(items: Mapping[str, Item], stems: tuple[str, ...], where: str) -> tuple
         found = {name for name, parts in by_end.get(listed[-1], ()) if same_end(listed, parts)} if listed else set()
         names = [stem] if stem in items else list(found)
         if len(names) != 1:
-            why = "is in several folders: add its folder" if names else "is no image of this set"
+            why = "is in several folders: add its folder" if names else "is not an image of this data set"
             raise UserError(f"{where}: {stem} {why}")
         chosen.add(names[0])
     return tuple(item for name, item in items.items() if name in chosen)

@@ -50,7 +50,7 @@ class LinkedImages:
     notes: tuple[str, ...] = ()
 
     def without_leaks(self, splits: Division) -> tuple[Division, tuple[LeftOut, ...]]:
-        """Remove copies of ranking and test images from the images before them in the order train, rank, test.
+        """Remove training images that copy ranking or test images, and ranking images that copy test images.
 
         Only declared splits and cuts through films can separate copies. If no training or no ranking image would be
         left, nothing is removed, with a warning. Groups that declared splits divide remain divided, with a warning.
@@ -105,7 +105,7 @@ class LinkedImages:
         return kept, tuple(LeftOut(reason, len(some), some[0].name) for reason, some in removed if some)
 
     def _without_copies(self, some: Sequence[Any], held: Sequence[Item]) -> tuple[Any, ...]:
-        """The items that are no copies of held-out ones; frames of one film do not count as copies."""
+        """The items without copies of held-out ones; frames of one film do not count as copies."""
         by_name = {item.name: item for item in held}
 
         def is_copy(item: Item) -> bool:

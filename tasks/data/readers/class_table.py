@@ -255,7 +255,7 @@ def _entry(entry: Any, position: int, path: Path) -> tuple[str, Colour | None, i
     if not isinstance(entry.get("void", False), bool):
         raise UserError(f"{path}: void of {name} is {entry['void']!r}: write true or false")
     if not _is_value(value):
-        raise UserError(f"{path}: the value of {name} is {value!r}: write a whole number from 0 to 65535")
+        raise UserError(f"{path}: the value of {name} is {value!r}: write an integer from 0 to 65535")
     raw = entry.get("colour", entry.get("color"))
     colour = None if raw is None else _colour(raw, path, name)
     return name, colour, value, bool(entry.get("void", name.lower() == "void"))

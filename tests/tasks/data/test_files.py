@@ -22,7 +22,7 @@ def names(root: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in walk_images(root)]
 
 
-def test_linked_folders_are_walked_and_loops_are_not(tmp_path: Path, write_image, caplog) -> None:
+def test_links_to_folders_are_followed_without_loops(tmp_path: Path, write_image, caplog) -> None:
     root, store = tmp_path / "photos", tmp_path / "store"
     write_image(root / "own.jpg")
     write_image(store / "day" / "b.png")
@@ -40,7 +40,7 @@ def test_linked_folders_are_walked_and_loops_are_not(tmp_path: Path, write_image
     assert "gone.jpg links to" in caplog.text and "which does not exist" in caplog.text
 
 
-def test_a_folder_of_linked_splits(make_folder, tmp_path: Path) -> None:
+def test_links_to_splits(make_folder, tmp_path: Path) -> None:
     store, root = make_folder(), tmp_path / "linked"
     for part in ("images", "masks"):
         for split in ("train", "val"):
@@ -49,16 +49,16 @@ def test_a_folder_of_linked_splits(make_folder, tmp_path: Path) -> None:
         (root / part / "val" / "site").symlink_to(make_folder(3, "other") / part)
     data = load_data(f"folder:{root}", progress=False)
     assert data.test.names == ("val/site/aa", "val/site/ab", "val/site/ac")
-    assert len(data.labelled) == 9  # three of the twelve are the pictures of val
+    assert len(data.labelled) == 9  # three of the twelve are copies of val images
 
 
-def test_hidden_files_and_those_of_tools_are_passed_over(tmp_path: Path, write_image) -> None:
+def test_hidden_files_and_files_of_tools_are_skipped(tmp_path: Path, write_image) -> None:
     for name in ("a.png", ".b.png", "@eaDir/a.png", ".cache/a.png", "sub/._a.png", "sub/c.JPG", "notes.txt"):
         write_image(tmp_path / name) if not name.endswith(".txt") else (tmp_path / name).write_text("")
     assert names(tmp_path) == ["a.png", "sub/c.JPG"]
 
 
-def test_accents_match_in_whichever_form_they_are_written(tmp_path: Path, write_image, write_mask) -> None:
+def test_accents_match_in_any_unicode_form(tmp_path: Path, write_image, write_mask) -> None:
     root, name = tmp_path / "set", "Zürich_é"
     for letter in "abcdefghi":
         write_image(root / "images" / decomposed(f"año/{name}_{letter}.png"))
@@ -72,10 +72,10 @@ def test_accents_match_in_whichever_form_they_are_written(tmp_path: Path, write_
     assert list(list_images(root / "images" / decomposed("año"))) == [f"{name}_{letter}" for letter in "abcdefghi"]
 
 
-def test_two_names_that_look_the_same_are_refused(tmp_path: Path, write_image) -> None:
+def test_names_that_differ_only_in_unicode_form_are_refused(tmp_path: Path, write_image) -> None:
     for name in ("é.png", decomposed("é.png")):
         write_image(tmp_path / name)
-    if len(list(tmp_path.iterdir())) == 2:  # one file where the file system knows accents
+    if len(list(tmp_path.iterdir())) == 2:  # else the file system takes both for one name
         with pytest.raises(UserError, match="share a stem; rename one"):
             list_images(tmp_path)
 
@@ -87,7 +87,7 @@ def test_lists_in_every_encoding(tmp_path: Path, encoding: str) -> None:
     assert read_stems(tmp_path / "list.txt") == ("train/café_1", "C:/data/images/train/b", "c d")
 
 
-def test_a_list_with_backslashes_picks_images_of_folders(tmp_path: Path, make_folder, write_image, write_mask) -> None:
+def test_list_with_backslashes(tmp_path: Path, make_folder, write_image, write_mask) -> None:
     root = tmp_path / "set"
     for n in range(9):
         write_image(root / "images" / "day" / f"{chr(97 + n)}.png")
@@ -100,13 +100,13 @@ def test_a_list_with_backslashes_picks_images_of_folders(tmp_path: Path, make_fo
     assert data.labelled.names == ("day/a", "day/b")
 
 
-def test_other_encodings_are_refused_in_a_line(tmp_path: Path) -> None:
+def test_other_encodings_are_refused(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes("café".encode("latin-1"))
     with pytest.raises(UserError, match=r"list\.txt cannot be read as a list of stems: save it in UTF-8"):
         read_text(tmp_path / "list.txt", "a list of stems")
 
 
-def test_formats_that_are_not_read_are_counted_and_told_what_to_do(tmp_path: Path, write_image) -> None:
+def test_unsupported_formats_are_counted_with_advice(tmp_path: Path, write_image) -> None:
     for n in range(3):
         (tmp_path / f"IMG_{n}.HEIC").write_bytes(b"x")
     (tmp_path / "deep").mkdir()
@@ -117,7 +117,7 @@ def test_formats_that_are_not_read_are_counted_and_told_what_to_do(tmp_path: Pat
     assert "HEIC: convert to JPEG" in line and "GIF: convert to PNG" in line
 
 
-def test_a_folder_of_nothing_else_says_so(make_folder) -> None:
+def test_folder_of_unsupported_formats_is_refused(make_folder) -> None:
     root = make_folder()
     for path in (root / "masks").iterdir():
         path.rename(path.with_suffix(".gif"))
@@ -125,7 +125,7 @@ def test_a_folder_of_nothing_else_says_so(make_folder) -> None:
         open_source(f"folder:{root}")
 
 
-def test_a_folder_of_annotations_that_are_no_images_says_what_it_holds(make_folder) -> None:
+def test_folder_of_annotation_files_is_refused_with_their_number(make_folder) -> None:
     root = make_folder()
     for path in (root / "masks").iterdir():
         path.rename(path.with_suffix(".json"))

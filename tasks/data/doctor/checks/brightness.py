@@ -23,7 +23,7 @@ def check_brightness(examined: Examined) -> list[Finding]:
 
 
 def blank_images(images: Iterable[tuple[str, float, float]]) -> list[Finding]:
-    """Find images that show nothing.
+    """Find images that show nothing, by the statistics of their grey values.
 
     Args:
         images: name, mean and standard deviation of the grey values of each image.

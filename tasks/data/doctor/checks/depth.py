@@ -10,7 +10,7 @@ __all__ = ["check_depth"]
 
 
 def check_depth(examined: Examined) -> list[Finding]:
-    """Find images of another depth; they are scaled by another rule, so that their brightness may differ."""
+    """Find a mix of depths: images of more than 8 bits are scaled, so that their brightness may differ."""
     deep = [facts for facts in examined.readable.values() if facts.deep]
     flat = [facts for facts in examined.readable.values() if not facts.deep]
     if not deep or not flat:
