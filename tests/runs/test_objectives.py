@@ -86,7 +86,7 @@ def test_weights_of_all_directions_are_positive_and_sum_to_one() -> None:
         assert len({int(w.argmax()) for w in weights}) == objectives
 
 
-def test_one_score_is_the_augmented_chebyshev_distance_of_ranks() -> None:
+def test_scalarize_is_the_augmented_chebyshev_distance_of_ranks() -> None:
     reached = np.array([[np.inf, 3.0, 1.0], [np.inf, 2.0, 2.0], [np.inf, 1.0, 3.0], [1.0, np.nan, np.nan]])
     found = scalarize(reached, np.array([0.75, 0.25]))
     # Ranks are among the trials with a score, however many failed.
