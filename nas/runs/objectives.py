@@ -18,10 +18,10 @@ __all__ = [
     "as_points",
     "checked_objectives",
     "costs",
+    "crowded_comparison_ranks",
     "crowding_distances",
     "estimated_costs",
     "non_domination_ranks",
-    "crowded_comparison_ranks",
 ]
 
 MIOU = "miou"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import optuna
     from sqlalchemy.engine import URL
 
-__all__ = ["SQLITE_OPTIONS", "sqlite_url", "with_full_path", "wal_storage"]
+__all__ = ["SQLITE_OPTIONS", "sqlite_url", "wal_storage", "with_full_path"]
 
 SQLITE_OPTIONS = {
     *("timeout", "detect_types", "isolation_level", "check_same_thread", "cached_statements", "uri"),

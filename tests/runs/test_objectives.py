@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
 from nas.report.front import Front, _hypervolume, figures
-from nas.runs.objectives import crowding_distances, non_domination_ranks, crowded_comparison_ranks
+from nas.runs.objectives import crowded_comparison_ranks, crowding_distances, non_domination_ranks
 from nas.runs.run import Run
 from nas.samplers import SurrogateSampler, make_sampler
 from nas.samplers.scores import scalarize, weight_vectors
