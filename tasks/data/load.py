@@ -112,7 +112,7 @@ def _load(request: DataRequest, warnings: Sequence[str]) -> tuple[FewLabelData, 
 
     Args:
         request: what to load.
-        warnings: a list that grows by each warning of this module and its siblings.
+        warnings: the recorded warnings; more are added while the data is loaded.
     """
     source, target = _open(request)
     native = target.size or first_size(target.pool)
@@ -131,9 +131,9 @@ def _open(request: DataRequest) -> tuple[Source, Source]:
         UserError: a set cannot be read, their classes differ, or arguments contradict each other.
     """
     source = target = open_source(request.spec, request.progress, request.group_classes)
-    shifted = request.unlabelled is not None and not same_set(request.unlabelled, request.spec)
-    if request.unlabelled is not None and shifted:
+    if request.unlabelled is not None and not same_set(request.unlabelled, request.spec):
         target = open_source(request.unlabelled, request.progress, request.group_classes)
+    shifted = target is not source
     if source.classes != target.classes:
         raise UserError(_class_difference(source, target))
     if not request.holdout:
