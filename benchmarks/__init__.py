@@ -1,1 +1,1 @@
-"""A command a question: each prints a table and writes results/*.csv with machine, versions, date and commit."""
+"""Benchmarks: each command answers a question, prints a table and writes it to results/ with its provenance."""

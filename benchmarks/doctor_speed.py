@@ -1,12 +1,17 @@
-"""How long nas-doctor looks at 1,000 photos of 480 x 360 with masks: python -m benchmarks.doctor_speed [jpg|png]."""
+"""How fast is nas-doctor? Its time on 1,000 photos of 480 x 360 with masks.
+
+python -m benchmarks.doctor_speed jpg
+"""
 
 from __future__ import annotations
 
+import argparse
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +20,13 @@ from PIL import Image
 COUNT, SIZE = 1000, (480, 360)
 
 
-def main() -> None:
-    """Draw the set, examine it twice as a process of its own, and print the seconds."""
-    suffix = sys.argv[1] if len(sys.argv) > 1 else "jpg"
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw the set, examine it twice in a new process, and print the seconds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("format", nargs="?", choices=["jpg", "png"], default="jpg", help="format of the photos  [jpg]")
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        draw(Path(folder), suffix)
+        draw(Path(folder), options.format)
         code = f"from nas.tasks.data.doctor import examine, findings; findings(examine('folder:{folder}'))"
         cpu = cpu_seconds()
         for _ in range(2):
@@ -27,17 +34,17 @@ def main() -> None:
             subprocess.run([sys.executable, "-c", code], check=True)
             wall, before = time.perf_counter() - started, cpu
             cpu = cpu_seconds()
-            print(f"{COUNT} {suffix} of {SIZE[0]}x{SIZE[1]}: {wall:.1f} s, {cpu - before:.1f} s of CPU time")
+            print(f"{COUNT} {options.format} of {SIZE[0]}x{SIZE[1]}: {wall:.1f} s, {cpu - before:.1f} s of CPU time")
 
 
 def cpu_seconds() -> float:
-    """What the processes started so far have used of all cores together."""
+    """Return the CPU time of all child processes so far, over all cores."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def draw(root: Path, suffix: str) -> None:
-    """Photos of soft shapes with grain, and masks of five classes."""
+    """Draw photos of smooth shapes with grain, and masks with five classes."""
     (root / "images").mkdir()
     (root / "masks").mkdir()
     rng = np.random.default_rng(0)

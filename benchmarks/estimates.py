@@ -1,13 +1,15 @@
-"""How good the time is that a search expects before its first candidate: five different searches, expected and taken.
+"""How accurate is a search's estimate of its time? Five different searches, expected and actual seconds.
 
 python -m benchmarks.estimates
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,14 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "no early stopping": {"space": "architectures.py", "budget": 6, "size": (32, 48), "steps": 60, "stopping": "none"},
     "folds": {"space": "multitask.py", "budget": 6, "size": (48, 64), "steps": 90, "repeats": 2, "data": "blobs"},
 }
-"""By name, the settings of a search; `blobs` are 12 labelled images of `benchmarks.made_sets`."""
+"""Settings of each search; `blobs` stands for 12 labelled images of `benchmarks.made_sets`."""
 
 
-def main() -> None:
-    """Run the searches one after another, print the ratios and write them down."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the searches one after another, print and write the ratios of actual to expected time."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=RESULTS / "estimates.csv", help="CSV file to write")
+    out = parser.parse_args(arguments).out.absolute()
     here = Path.cwd()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +50,8 @@ def main() -> None:
                 print(f"{name:20} expected {times['expected']:6.0f} s, took {times['taken']:6.0f} s, ratio {ratio:.2f}")
         finally:
             os.chdir(here)
-    with (RESULTS / "estimates.csv").open("w", newline="") as file:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], *provenance()])
         writer.writeheader()
         writer.writerows({**row, **provenance()} for row in rows)

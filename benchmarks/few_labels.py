@@ -1,8 +1,8 @@
-"""The searched winner against the U-Net people would otherwise write, on 46 labelled driving scenes.
+"""Is the winner of a search better than a standard U-Net? Both on 46 labelled driving scenes.
 
-The peer is segmentation-models-pytorch's U-Net with a ResNet-18 encoder from scratch, in a plain loop: Adam 1e-3,
-poly, flip and scale-crop, 8 images a step, 40 epochs. The winner's recipe is then trained for the same seconds.
-Both are scored on the official test split, on the same seeds, in one run. See benchmarks/README.md.
+The peer is segmentation-models-pytorch's U-Net with a ResNet-18 encoder from scratch, in a standard training loop: Adam
+1e-3, polynomial schedule, flip and scale-crop, batches of 8, 40 epochs. The winner's recipe is then trained for as many
+seconds. Both are scored on the official test split, with the same seeds, in one run. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
+from benchmarks.common.arguments import at_least
 from benchmarks.common.provenance import RESULTS, default_device, provenance
 from benchmarks.common.sizes import height_and_width, size
 from nas.errors import UserError
@@ -30,12 +32,12 @@ from nas.training import VOID, Confusion, Plan, evaluate, train
 DEVICE = torch.device(default_device())
 BATCH = 8
 
-EQUAL = 0.03
-"""How far apart the seconds of the two may be, as a share, to count as the same."""
+TOLERANCE = 0.03
+"""Maximum relative difference of the two training times."""
 
 
 def flip_scale_crop(images: np.ndarray, masks: np.ndarray, rng: np.random.Generator) -> tuple[Any, Any]:
-    """A batch in which each image is mirrored half of the time and zoomed by 0.5 to 2, then cropped or padded."""
+    """Augment a batch: horizontal flip with probability 0.5, zoom by 0.5 to 2, then crop or padding."""
     import cv2
 
     height, width = images.shape[1:3]
@@ -58,13 +60,13 @@ def flip_scale_crop(images: np.ndarray, masks: np.ndarray, rng: np.random.Genera
 
 
 def normalised(pixels: torch.Tensor) -> torch.Tensor:
-    """ImageNet's mean and deviation, as the peer's users do."""
+    """Normalize with ImageNet's mean and standard deviation, as usual for the peer."""
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     return (pixels - mean.view(3, 1, 1)) / std.view(3, 1, 1)
 
 
 def train_peer(data: FewLabelData, seed: int, epochs: int) -> tuple[torch.nn.Module, float]:
-    """The hand-written loop; the network and its training seconds."""
+    """Train the peer; return the network and its training seconds."""
     import segmentation_models_pytorch as smp
 
     torch.manual_seed(seed)
@@ -90,7 +92,7 @@ def train_peer(data: FewLabelData, seed: int, epochs: int) -> tuple[torch.nn.Mod
 
 @torch.no_grad()
 def score_peer(network: torch.nn.Module, split: ImageSet, classes: int) -> float:
-    """mIoU on a split, by the same confusion matrix as ours."""
+    """Compute the peer's mIoU on a split, with the same confusion matrix as for the winner."""
     network.eval()
     confusion = Confusion(classes)
     assert split.masks is not None
@@ -102,33 +104,33 @@ def score_peer(network: torch.nn.Module, split: ImageSet, classes: int) -> float
 
 
 def train_winner(recipe: Recipe, data: FewLabelData, seed: int, seconds: float) -> tuple[torch.nn.Module, float, int]:
-    """The winner, for as many steps as fit into those seconds; the network, its training seconds and steps."""
-    blind = replace(data, validation=first_images(data.validation, 1))
-    # The first steps of a training are slow, as buffers are made: the pace is that of the steps between two lengths.
+    """Train the winner for a given time; return the network, its training seconds and steps."""
+    one_image = replace(data, validation=first_images(data.validation, 1))
+    # The first steps are slow, since buffers are allocated, so the time per step is a difference of two trainings.
     few, many = 20, 140
-    took = {n: n * train(recipe, blind, Plan(n, (n,), seed, DEVICE.type)).step_seconds for n in (few, few, many)}
-    pace = (took[many] - took[few]) / (many - few)
-    steps = max(few + int((seconds - took[few]) / pace), 1)
+    took = {n: n * train(recipe, one_image, Plan(n, (n,), seed, DEVICE.type)).step_seconds for n in (few, few, many)}
+    step_seconds = (took[many] - took[few]) / (many - few)
+    steps = max(few + int((seconds - took[few]) / step_seconds), 1)
     for _ in range(3):
-        trained = train(recipe, blind, Plan(steps, (steps,), seed, DEVICE.type))
-        spent = trained.step_seconds * steps
-        # A short look at the pace is off by up to a tenth; a whole training tells it well.
-        if abs(spent / seconds - 1.0) < EQUAL:
+        trained = train(recipe, one_image, Plan(steps, (steps,), seed, DEVICE.type))
+        duration = trained.step_seconds * steps
+        # The estimate from short trainings is off by up to a tenth; that from a whole training is good.
+        if abs(duration / seconds - 1.0) < TOLERANCE:
             break
-        steps = max(int(steps * seconds / spent), 1)
+        steps = max(int(steps * seconds / duration), 1)
     else:
-        print(f"seed {seed}: three trainings did not come within {EQUAL:.0%} of {seconds:.0f} s", flush=True)
-    return trained.network, spent, trained.steps
+        print(f"seed {seed}: three trainings differ by more than {TOLERANCE:.0%} from {seconds:.0f} s", flush=True)
+    return trained.network, duration, trained.steps
 
 
 def first_images(split: ImageSet, count: int) -> ImageSet:
-    """The first few images of a split: the trainer scores at its end, which is not training time."""
+    """Return the first images of a split: the trainer's final evaluation is not training time."""
     assert split.masks is not None
     return ImageSet(split.images[:count], split.masks[:count], split.names[:count])
 
 
 def measure(recipe: Recipe, data: FewLabelData, seed: int, epochs: int) -> list[dict[str, Any]]:
-    """One row for the peer and one for the winner."""
+    """Train and score both; return a row for the peer and one for the winner."""
     classes = len(data.classes)
     peer, seconds = train_peer(data, seed, epochs)
     row = {
@@ -138,24 +140,24 @@ def measure(recipe: Recipe, data: FewLabelData, seed: int, epochs: int) -> list[
         "steps": epochs * -(-len(data.labelled) // BATCH),
     }
     row |= {"search_val": score_peer(peer, data.validation, classes), "test": score_peer(peer, data.test, classes)}
-    ours, took, steps = train_winner(recipe, data, seed, seconds)
-    mine = {"method": "searched winner", "seed": seed, "seconds": took, "steps": steps}
+    winner, duration, steps = train_winner(recipe, data, seed, seconds)
+    winner_row = {"method": "searched winner", "seed": seed, "seconds": duration, "steps": steps}
     for name, split in (("search_val", data.validation), ("test", data.test)):
-        mine[name] = evaluate(ours, split, classes, DEVICE).miou  # type: ignore[arg-type]
-    return [row, mine]
+        winner_row[name] = evaluate(winner, split, classes, DEVICE).miou  # type: ignore[arg-type]
+    return [row, winner_row]
 
 
-def main() -> None:
-    """Parse, measure, print, write."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("winner", type=Path, help="best.safetensors of a run, or the run's folder")
+    parser.add_argument("winner", type=Path, help="folder of a run, or its best.safetensors")
     parser.add_argument("--data", required=True, help="camvid:PATH")
-    parser.add_argument("--labels", default="1/8")
+    parser.add_argument("--labels", default="1/8", help="share or number of labels  [1/8]")
     parser.add_argument("--size", type=size, default="96x128", help="HxW")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=40, help="the peer's epochs")
-    parser.add_argument("--out", type=Path, default=RESULTS / "few_labels.csv")
-    options = parser.parse_args()
+    parser.add_argument("--seeds", type=at_least(1), default=3, help="number of seeds  [3]")
+    parser.add_argument("--epochs", type=at_least(1), default=40, help="epochs of the peer  [40]")
+    parser.add_argument("--out", type=Path, default=RESULTS / "few_labels.csv", help="CSV file to write")
+    options = parser.parse_args(arguments)
     try:
         recipe = load_checkpoint(options.winner).candidate
         data = load_data(options.data, labels=options.labels, size=height_and_width(options.size))
@@ -175,8 +177,8 @@ def main() -> None:
     )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(options.out, index=False, float_format="%.4f")
-    peer, ours = (statistics.fmean(r["test"] for r in rows[i::2]) for i in (0, 1))
-    print(f"test mIoU, mean of {options.seeds} seeds: peer {peer:.3f}, winner {ours:.3f}: {ours / peer:.2f} times")
+    peer, winner = (statistics.fmean(r["test"] for r in rows[i::2]) for i in (0, 1))
+    print(f"test mIoU, mean of {options.seeds} seeds: peer {peer:.3f}, winner {winner:.3f}: {winner / peer:.2f} times")
 
 
 if __name__ == "__main__":

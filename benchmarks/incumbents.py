@@ -1,17 +1,17 @@
-"""Which sampler finds the better network where each is really trained: the best so far over seconds of training.
+"""Which sampler finds the best network in real searches? The incumbent over training time.
 
-Each sampler searches the same space on the same data, from the same seeds, with the stopping rule of `nas-search`:
+Each sampler searches the same space on the same data, with the same seeds and the stopping rule of `nas-search`:
 
     python -m benchmarks.incumbents --data camvid:PATH --labels 1/8 --size 96x128
 
-The runs are ordinary ones, `runs/incumbents-SAMPLER-SEED`. One that is there is not made again, one that was stopped
-goes on.
+Each search is a run, `runs/incumbents-SAMPLER-SEED`. Finished runs are reused, interrupted ones are resumed.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,62 +26,74 @@ from nas.runs.run import Run
 from nas.space import find_space_file
 
 
-def searched(sampler: str, seed: int, asked: dict[str, Any]) -> Run:
-    """The finished run of a sampler and a seed.
+def finished_run(sampler: str, seed: int, settings: dict[str, Any]) -> Run:
+    """Return the finished run of a sampler and seed; search, resume or reuse it.
 
     Raises:
-        UserError: when the folder of that name holds a run with other settings.
+        UserError: if its folder holds a run with other settings.
     """
     name = f"incumbents-{sampler.replace(':', '-')}-{seed}"
     folder = Path("runs") / name
     if not folder.exists():
-        return search(**asked, name=name, sampler=sampler, seed=seed)
+        return search(**settings, name=name, sampler=sampler, seed=seed)
     run = Run(folder)
-    other = [key for key, value in asked.items() if value is not None and getattr(run.settings, key) != value]
+    other = [key for key, value in settings.items() if value is not None and getattr(run.settings, key) != value]
     if other:
         raise UserError(f"{folder} is a run with another {', '.join(other)}: move it away")
     return run if (folder / "ranking.csv").exists() else resume(folder)
 
 
-def spending(run: Run) -> pd.DataFrame:
-    """A row a trained candidate, in the order in which they ended.
+def incumbents(run: Run) -> pd.DataFrame:
+    """Return a row per trained candidate, in the order in which they ended.
 
-    `spent` is the training seconds of all so far, `incumbent` the best search-validation mIoU of those that were
-    trained to their end.
+    `total_seconds` is the training time of all candidates so far, `incumbent` the best search-val mIoU of those that
+    are complete.
     """
     ended = {trial.number: trial.datetime_complete for trial in run.study().get_trials(deepcopy=False)}
     frame = run.frame().reset_index()
     frame = frame[frame["seconds"].notna()]
     frame = frame.iloc[frame["trial"].map(ended).argsort(kind="stable")]
     best = frame["miou"].where(frame["outcome"] == "complete").cummax().ffill()
-    return frame[["trial", "outcome", "miou", "seconds"]].assign(spent=frame["seconds"].cumsum(), incumbent=best)
+    return frame[["trial", "outcome", "miou", "seconds"]].assign(
+        total_seconds=frame["seconds"].cumsum(), incumbent=best
+    )
 
 
-def main() -> None:
-    """Parse, search what is missing, write, print."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sampler", nargs="+", default=["surrogate", "random", "tpe"], metavar="NAME")
-    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--space", default="multitask.py")
-    parser.add_argument("--budget", type=int, default=60, help="candidates")
+    parser.add_argument(
+        "--sampler",
+        nargs="+",
+        default=["surrogate", "random", "tpe"],
+        metavar="NAME",
+        help="as in nas-search  [surrogate random tpe]",
+    )
+    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1], help="seeds  [0 1]")
+    parser.add_argument("--space", default="multitask.py", help="space file  [multitask.py]")
+    parser.add_argument("--budget", type=int, default=60, help="number of candidates  [60]")
     parser.add_argument("--data", default="scenes", help="as in nas-search, such as camvid:PATH")
-    parser.add_argument("--labels")
+    parser.add_argument("--labels", help="as in nas-search")
     parser.add_argument("--size", type=size, help="HxW")
-    parser.add_argument("--steps", type=int, help="of a full training; the default is that of nas-search")
-    parser.add_argument("--workers", type=int, help="trainings at once; the default is that of nas-search")
-    parser.add_argument("--out", type=Path, default=RESULTS / "incumbents.csv", help="a CSV file; .md and .html beside")
-    options = parser.parse_args()
-    asked = {name: getattr(options, name) for name in ("budget", "data", "labels", "size", "steps", "workers")}
+    parser.add_argument("--steps", type=int, help="steps of a full training; as in nas-search by default")
+    parser.add_argument("--workers", type=int, help="parallel trainings; as in nas-search by default")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS / "incumbents.csv", help="CSV file, with .md and .html beside it"
+    )
+    options = parser.parse_args(arguments)
+    settings: dict[str, Any] = {
+        name: getattr(options, name) for name in ("budget", "data", "labels", "size", "steps", "workers")
+    }
     try:
-        # Who wins is not asked here, only what the search itself came to: no repeats.
-        asked |= {"space": str(find_space_file(options.space)), "best": 1, "repeats": 1}
+        # Only the search itself is compared, so the final ranking is as short as possible.
+        settings |= {"space": str(find_space_file(options.space)), "best": 1, "repeats": 1}
         if options.size:
-            asked["size"] = height_and_width(options.size)
+            settings["size"] = height_and_width(options.size)
         about = provenance("torch", "optuna", "fewlabel-nas")
         found = []
         for seed, sampler in itertools.product(options.seed, options.sampler):
-            run = searched(sampler, seed, asked)
-            found.append(spending(run).assign(sampler=sampler, seed=seed, steps=run.settings.steps))
+            run = finished_run(sampler, seed, settings)
+            found.append(incumbents(run).assign(sampler=sampler, seed=seed, steps=run.settings.steps))
             table = pd.concat(found, ignore_index=True).assign(data=options.data.split(":")[0], **about)
             options.out.parent.mkdir(parents=True, exist_ok=True)
             table.to_csv(options.out, index=False, float_format="%.4f")

@@ -1,11 +1,11 @@
-"""How many steps must a training with few labels have? Trainings of several lengths, each with its own schedule.
+"""How many steps does a training with few labels need? Trainings of several lengths, each with its own schedule.
 
     python -m benchmarks.learning_floor --data blobs garments scenes camvid:PATH --labels 6 12 25 50
     python -m benchmarks.learning_floor --report
 
-Each training is a row of results/learning_floor.csv, added as soon as it ends; what is there is not trained again.
-learning_floor.md says for every set and number of labels from which step on the prediction is no longer of one class,
-which length beats the naive baselines, and which is within 5 % of the best.
+Each training is a row of results/learning_floor.csv, appended as soon as it ends and not repeated. For each data set
+and number of labels, learning_floor.md shows from which step on the prediction has more than one class, which length is
+better than the naive baselines, and which is within 5 % of the best.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 
 from benchmarks.common.arguments import at_least
 from benchmarks.common.provenance import RESULTS, provenance
-from benchmarks.common.rows import Row, append, known, measured
+from benchmarks.common.rows import Row, append_row, recorded_keys, run_jobs
 from benchmarks.made_sets import HELD_OUT, MAKERS, make
 from benchmarks.training.learning_floor_table import write_table
 from nas.errors import UserError
@@ -38,17 +38,19 @@ __all__ = ["Cell", "one_class_scores", "train_cell"]
 
 LENGTHS = (40, 80, 160, 320, 640, 1280)
 RECIPES = {"unet": unet, "fast": fast}
-LOOKS = (5, 10, 20, 40, 80, 160, 320, 640)
-"""Steps after which a longer training is looked at, on LOOKED_AT images; scores are of SCORED others."""
+VALIDATION_STEPS = (5, 10, 20, 40, 80, 160, 320, 640)
+"""Steps after which a longer training is validated."""
 
-LOOKED_AT, SCORED = 32, 96
+VALIDATION_IMAGES, TEST_IMAGES = 32, 96
+"""Number of images for validation during the training, and for its final score."""
+
 PIXELS = 48 * 64
-"""Of an image, about, whatever its shape: small, for some hundred trainings."""
+"""Approximate number of pixels of an image: small, since there are some hundred trainings."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training."""
+    """A training to measure."""
 
     data: str
     labels: int
@@ -62,14 +64,15 @@ MEASURED = ["miou", "location", "otsu", "one_class_until", "above_location_at", 
 COLUMNS = [*KEY, *MEASURED, "machine", "device", "versions", "date", "commit"]
 
 
-def train_cell(cell: Cell, place: str | None = None) -> Row:
-    """Train and score: a row of the table.
+def train_cell(cell: Cell, folder: str | None = None) -> Row:
+    """Train and score, and return a row of the table.
 
     Args:
-        place: the folder of a set that is not drawn.
+        cell: the training.
+        folder: folder of the data set; None for a synthetic one.
     """
     torch.set_num_threads(1)
-    data = load(cell.data, place, cell.labels, cell.seed)
+    data = load(cell.data, folder, cell.labels, cell.seed)
     classes = len(data.classes)
     curve: dict[int, float] = {}
 
@@ -77,12 +80,12 @@ def train_cell(cell: Cell, place: str | None = None) -> Row:
         curve[step] = miou
         return True
 
-    rungs = (*(step for step in LOOKS if step < cell.steps), cell.steps)
+    rungs = (*(step for step in VALIDATION_STEPS if step < cell.steps), cell.steps)
     started = time.process_time()
     trained = train(RECIPES[cell.recipe], data, Plan(cell.steps, rungs, cell.seed), report)
     seconds = time.process_time() - started
     naive = naive_scores(data.labelled, data.test, classes)
-    seen = naive_scores(data.labelled, data.validation, classes)[LOCATION_MAP]
+    map_miou = naive_scores(data.labelled, data.validation, classes)[LOCATION_MAP]
     constant = one_class_scores(data.validation, classes)
     varied = [step for step, miou in curve.items() if min(abs(miou - score) for score in constant) > 1e-9]
     return {
@@ -91,7 +94,7 @@ def train_cell(cell: Cell, place: str | None = None) -> Row:
         "location": round(naive[LOCATION_MAP], 4),
         "otsu": round(naive[OTSU], 4) if OTSU in naive else None,
         "one_class_until": max((step for step in curve if step not in varied), default=0),
-        "above_location_at": next((step for step, miou in curve.items() if miou > seen), None),
+        "above_location_at": next((step for step, miou in curve.items() if miou > map_miou), None),
         "step_core_s": round(seconds / cell.steps, 4),
         "curve": json.dumps({step: round(miou, 4) for step, miou in curve.items()}),
         "size": "x".join(map(str, data.size)),
@@ -99,7 +102,7 @@ def train_cell(cell: Cell, place: str | None = None) -> Row:
 
 
 def one_class_scores(split: ImageSet, classes: int) -> list[float]:
-    """The mIoU of every prediction that is one class throughout."""
+    """Return the mIoU of each prediction that has the same class everywhere."""
     assert split.masks is not None
     counts = torch.bincount(torch.from_numpy(split.masks).flatten().long(), minlength=VOID + 1)[:classes].tolist()
     present = sum(count > 0 for count in counts)
@@ -107,35 +110,36 @@ def one_class_scores(split: ImageSet, classes: int) -> list[float]:
 
 
 @lru_cache(maxsize=4)
-def load(name: str, place: str | None, labels: int, seed: int) -> FewLabelData:
-    """A set with so many labelled images and no others to learn from."""
+def load(name: str, folder: str | None, labels: int, seed: int) -> FewLabelData:
+    """Load a data set with a number of labelled images and no unlabelled ones."""
     if name in MAKERS:
         maker = MAKERS[name]
         shown = _working_size(maker.size)
         few = make(name, range(labels), seed=seed, shown=shown)
         others = _held_out(name, shown)
         palette = ((0, 0, 0),) * len(maker.classes)
-        validation, test = _part(others, slice(LOOKED_AT)), _part(others, slice(LOOKED_AT, None))
-        return FewLabelData(name, maker.classes, palette, few, _no_image(few), validation, test)
-    spec = name if place is None else f"{name}:{place}"
+        validation = _part(others, slice(VALIDATION_IMAGES))
+        test = _part(others, slice(VALIDATION_IMAGES, None))
+        return FewLabelData(name, maker.classes, palette, few, _no_images(few), validation, test)
+    spec = name if folder is None else f"{name}:{folder}"
     data = load_data(spec, labels=str(labels), size=(48, 64), seed=seed, progress=False)
-    # Evenly from all of a split: neighbouring frames of a film show the same.
+    # Evenly spaced over the split: neighbouring frames of a film are similar.
     validation, test = (
         _part(split, slice(None, None, max(len(split) // count, 1)))
-        for split, count in ((data.validation, LOOKED_AT), (data.test, SCORED))
+        for split, count in ((data.validation, VALIDATION_IMAGES), (data.test, TEST_IMAGES))
     )
     return FewLabelData(
-        data.name, data.classes, data.palette, data.labelled, _no_image(data.labelled), validation, test
+        data.name, data.classes, data.palette, data.labelled, _no_images(data.labelled), validation, test
     )
 
 
 @lru_cache
 def _held_out(name: str, shown: tuple[int, int]) -> ImageSet:
-    return make(name, range(HELD_OUT, HELD_OUT + LOOKED_AT + SCORED), shown=shown)
+    return make(name, range(HELD_OUT, HELD_OUT + VALIDATION_IMAGES + TEST_IMAGES), shown=shown)
 
 
 def _working_size(size: tuple[int, int]) -> tuple[int, int]:
-    """A size of that shape with about PIXELS pixels, in steps of 8."""
+    """Return a size with the same proportions and about PIXELS pixels, in multiples of 8."""
     scale = (PIXELS / (size[0] * size[1])) ** 0.5
     return round(size[0] * scale / 8) * 8, round(size[1] * scale / 8) * 8
 
@@ -145,32 +149,34 @@ def _part(split: ImageSet, part: slice) -> ImageSet:
     return ImageSet(split.images[part], split.masks[part], split.names[part])
 
 
-def _no_image(split: ImageSet) -> ImageSet:
+def _no_images(split: ImageSet) -> ImageSet:
     return ImageSet(split.images[:0], None, ())
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A cell and where its set lies, as another process is told."""
+    """A cell with the folder of its data set, for another process."""
 
     cell: Cell
-    place: str | None
+    folder: str | None
 
     def row(self) -> Row:
-        return train_cell(self.cell, self.place)
+        return train_cell(self.cell, self.folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, train what is missing, write the tables."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", nargs="+", default=["blobs", "garments", "scenes"], help="made sets, or KIND:PATH")
-    parser.add_argument("--labels", type=at_least(1), nargs="+", default=[6, 12, 25, 50, 100, 250])
+    parser.add_argument(
+        "--data", nargs="+", default=["blobs", "garments", "scenes"], help="synthetic sets, or KIND:PATH"
+    )
+    parser.add_argument("--labels", type=at_least(1), nargs="+", default=[6, 12, 25, 50, 100, 250], help="numbers")
     parser.add_argument("--recipe", choices=RECIPES, nargs="+", default=list(RECIPES))
     parser.add_argument("--steps", type=at_least(1), nargs="+", default=list(LENGTHS))
     parser.add_argument("--seed", type=at_least(0), nargs="+", default=[0, 1])
-    parser.add_argument("--processes", type=at_least(1), default=1, help="trainings at once, one thread each")
-    parser.add_argument("--report", action="store_true", help="write the table of what is there, and train nothing")
-    parser.add_argument("--out", type=Path, default=RESULTS / "learning_floor.csv")
+    parser.add_argument("--processes", type=at_least(1), default=1, help="parallel trainings, one thread each")
+    parser.add_argument("--report", action="store_true", help="only write the Markdown table from the CSV file")
+    parser.add_argument("--out", type=Path, default=RESULTS / "learning_floor.csv", help="CSV file, with .md beside it")
     options = parser.parse_args(arguments)
     try:
         if not options.report:
@@ -181,23 +187,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def train_missing(options: Any) -> None:
-    """Train the cells that the table does not hold yet, and add their rows.
+    """Train the cells that are missing in the table, and append their rows.
 
     Raises:
-        UserError: a set cannot be read, or the table has other columns.
+        UserError: if a data set cannot be read, or the table has other columns.
     """
-    done = known(options.out, COLUMNS, KEY)
+    recorded = recorded_keys(options.out, COLUMNS, KEY)
     jobs = []
     for seed, labels, recipe, spec, steps in product(
         options.seed, options.labels, options.recipe, options.data, options.steps
     ):
-        kind, _, place = spec.partition(":")
+        kind, _, folder = spec.partition(":")
         cell = Cell(kind, labels, recipe, steps, seed)
-        if tuple(map(str, asdict(cell).values())) not in done:
-            jobs.append(_Job(cell, place or None))
+        if tuple(map(str, asdict(cell).values())) not in recorded:
+            jobs.append(_Job(cell, folder or None))
     about = provenance("torch", "fewlabel-nas")
-    for row in measured(_Job.row, jobs, options.processes):
-        append(options.out, COLUMNS, {**row, **about})
+    for row in run_jobs(_Job.row, jobs, options.processes):
+        append_row(options.out, COLUMNS, {**row, **about})
         print(", ".join(f"{name} {row[name]}" for name in (*KEY, *MEASURED[:6])), flush=True)
 
 

@@ -1,10 +1,11 @@
-"""What unlabelled images are worth: every method and pretext task against supervised training, on CamVid.
+"""How much do unlabelled images help? All methods and pretext tasks against supervised training, on CamVid.
 
-One small U-Net, one loss, one number of steps, paired seeds. A cell is one method, share of labels and seed:
+All train the same small U-Net with the same loss and number of steps, with paired seeds. A cell is one method, share of
+labels and seed:
 
     python -m benchmarks.methods --data camvid:PATH --method cutmix --labels 1/8 --seed 0
-    python -m benchmarks.methods --data camvid:PATH            # every cell that results/methods.csv lacks
-    python -m benchmarks.methods --costs                       # a step's time and memory beside supervised's
+    python -m benchmarks.methods --data camvid:PATH            # all cells missing in results/methods.csv
+    python -m benchmarks.methods --costs                       # time and memory of a step
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import multiprocessing
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,7 +43,7 @@ KEY = ["method", "labels", "seed", "steps", "size"]
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of the benchmark."""
+    """A training to measure."""
 
     method: str
     labels: str
@@ -51,7 +53,7 @@ class Cell:
 
 
 def train_cell(cell: Cell, spec: str) -> dict[str, Any]:
-    """Train one cell and score it: a row of the table."""
+    """Train and score a cell, and return a row of the table."""
     torch.set_num_threads(1)
     data = load(spec, cell.labels, cell.size)
     device = default_device()
@@ -76,24 +78,24 @@ def train_cell(cell: Cell, spec: str) -> dict[str, Any]:
 
 
 def load(spec: str, labels: str, size: str) -> FewLabelData:
-    """The data of a cell."""
+    """Load the data of a cell."""
     return load_data(spec, labels=labels, size=height_and_width(size), progress=False)
 
 
 def missing(cells: list[Cell], table: Path) -> list[Cell]:
-    """The cells that a table does not hold yet."""
+    """Return the cells that are missing in a table."""
     if not table.exists():
         return cells
-    known = {tuple(row) for row in pd.read_csv(table)[KEY].astype(str).to_numpy().tolist()}
-    return [cell for cell in cells if tuple(str(value) for value in asdict(cell).values()) not in known]
+    recorded = {tuple(row) for row in pd.read_csv(table)[KEY].astype(str).to_numpy().tolist()}
+    return [cell for cell in cells if tuple(str(value) for value in asdict(cell).values()) not in recorded]
 
 
 def run(cells: list[Cell], spec: str, jobs: int, table: Path) -> None:
-    """Train cells in processes of their own, each appended to the table as soon as it is done."""
+    """Train cells in separate processes, and append each row to the table as soon as it is complete."""
     table.parent.mkdir(parents=True, exist_ok=True)
     about = provenance("torch", "fewlabel-nas")
     spawn = multiprocessing.get_context("spawn")
-    # A process a cell: its peak memory is then its own.
+    # One process per cell, so that peak memory is that of the cell.
     with ProcessPoolExecutor(jobs, mp_context=spawn, max_tasks_per_child=1) as pool:
         futures = {pool.submit(train_cell, cell, spec): cell for cell in cells}
         for future in tqdm(as_completed(futures), total=len(cells), unit="cell", disable=not sys.stderr.isatty()):
@@ -107,38 +109,38 @@ def run(cells: list[Cell], spec: str, jobs: int, table: Path) -> None:
 
 
 def table_of(kind: str, steps: int, size: str) -> Path:
-    """Where rows go unless told: apart for every set, number of steps and size."""
-    apart = [] if kind == "camvid" else [kind]
-    apart += [] if (steps, size) == (STEPS, SIZE) else [str(steps), size]
-    return RESULTS / f"{'_'.join(['methods', *apart])}.csv"
+    """Return the default table: a separate one for each data set, number of steps and size."""
+    suffixes = [] if kind == "camvid" else [kind]
+    suffixes += [] if (steps, size) == (STEPS, SIZE) else [str(steps), size]
+    return RESULTS / f"{'_'.join(['methods', *suffixes])}.csv"
 
 
-def main() -> None:
-    """Parse, train what is missing, print and write the tables."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--method", choices=METHODS, nargs="+", default=list(METHODS), metavar="NAME", help=", ".join(METHODS)
     )
     parser.add_argument("--labels", nargs="+", default=["1/8"], help="shares of labels, such as 1/32 1/8")
-    parser.add_argument("--seed", type=at_least(0), nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=at_least(1), default=STEPS)
+    parser.add_argument("--seed", type=at_least(0), nargs="+", default=[0, 1, 2], help="seeds  [0 1 2]")
+    parser.add_argument("--steps", type=at_least(1), default=STEPS, help=f"steps of a training  [{STEPS}]")
     parser.add_argument("--size", type=size, default=SIZE, help="HxW")
-    parser.add_argument("--data", default=os.environ.get("NAS_CAMVID"), help="camvid:PATH; else $NAS_CAMVID")
+    parser.add_argument("--data", default=os.environ.get("NAS_CAMVID"), help="camvid:PATH  [$NAS_CAMVID]")
     parser.add_argument(
-        "--jobs", type=at_least(1), help="trainings at once, one thread each  [one a core; one on a GPU]"
+        "--jobs", type=at_least(1), help="parallel trainings, one thread each  [one per core; 1 on a GPU]"
     )
-    parser.add_argument("--out", type=Path, help="a CSV file  [one in results/]")
-    parser.add_argument("--costs", action="store_true", help="time and memory of a step, and nothing else")
-    options = parser.parse_args()
+    parser.add_argument("--out", type=Path, help="CSV file to append rows to  [in results/]")
+    parser.add_argument("--costs", action="store_true", help="only measure time and memory of a step")
+    options = parser.parse_args(arguments)
     if options.costs:
         print_costs(options.method, options.size, options.out)
         return
     if not options.data:
-        parser.error("give --data camvid:PATH, a folder of CamVid with its splits of few labels")
+        parser.error("give --data camvid:PATH, a folder of CamVid with split files for few labels")
     spec = options.data if ":" in options.data else f"camvid:{options.data}"
     kind = spec.partition(":")[0]
     table = options.out or table_of(kind, options.steps, options.size)
-    asked = [
+    requested = [
         Cell(method, labels, seed, options.steps, options.size)
         for labels in options.labels
         for seed in options.seed
@@ -150,7 +152,7 @@ def main() -> None:
     except UserError as error:
         parser.error(str(error))
     jobs = options.jobs or (1 if default_device() == "cuda" else cpu_count())
-    run(missing(asked, table), spec, jobs, table)
+    run(missing(requested, table), spec, jobs, table)
     print(write_tables(table, options.steps, options.size, kind))
 
 

@@ -1,7 +1,7 @@
-"""The published protocol of NAS-Bench-201: 12,000 seconds of 12-epoch trainings, then the test accuracy of the pick.
+"""The published protocol of NAS-Bench-201: 12,000 seconds of 12-epoch trainings, then test accuracy of the best cell.
 
-Dong and Yang 2020 (NAS-Bench-201), section 5: a search sees the validation accuracy on CIFAR-10 after 12 epochs and
-pays for each training; its pick is the best one seen, of which the fully trained test accuracies are reported.
+A search observes the validation accuracy on CIFAR-10 after 12 epochs and pays for each training in simulated time. The
+test accuracies of its best cell after full training are reported (Dong and Yang 2020, section 5).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import pandas as pd
 
 from benchmarks.common.arguments import at_least
 from benchmarks.common.provenance import RESULTS, provenance
-from benchmarks.common.rows import Row, append, known, measured
-from benchmarks.sampling.peers import ExhaustedError, distributions_here
+from benchmarks.common.rows import Row, append_row, recorded_keys, run_jobs
+from benchmarks.sampling.peers import ExhaustedError, installed_distributions
 from benchmarks.sampling.searchers import Searcher, make_searcher
-from benchmarks.sampling.tables import Places, Table, folder_of_tables, load_table
+from benchmarks.sampling.tables import Combination, Table, load_table, tables_folder
 from nas.errors import UserError
 
-LIMIT = 12_000.0
-"""Seconds on the simulated clock."""
+TIME_LIMIT = 12_000.0
+"""Simulated seconds."""
 
 FILE = "nasbench201.parquet"
 SIGNAL, COST = "ep12_cifar10_val", "ep12_cifar10_cost_s"
@@ -41,27 +41,34 @@ PUBLISHED = {
     "best with zero-cost proxies": ("94.36", "73.51", "46.34"),
     "optimum of the table": ("94.37", "73.51", "47.31"),
 }
-"""Test accuracy in %, not measured here."""
+"""Published test accuracies in %."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """The table with its clock.
+    """Data of the protocol.
 
     Attributes:
-        table: the signal, and the seconds of the 12-epoch trainings.
+        table: validation accuracies and durations of the 12-epoch trainings.
         tests: test accuracies in %, in the order of TESTS.
     """
 
     table: Table
-    tests: dict[Places, tuple[float, ...]]
+    tests: dict[Combination, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
-class Pick:
-    """What a search came to: the best seen, its signal, and the trainings and seconds that it took."""
+class Outcome:
+    """Outcome of a search.
 
-    places: Places
+    Attributes:
+        best: the best combination.
+        signal: its validation accuracy after 12 epochs.
+        evaluations: number of trainings.
+        seconds: simulated seconds.
+    """
+
+    best: Combination
     signal: float
     evaluations: int
     seconds: float
@@ -69,68 +76,68 @@ class Pick:
 
 @lru_cache(maxsize=1)
 def load_protocol(path: Path) -> Protocol:
-    """The protocol of a table's file.
+    """Load the protocol's data from a file.
 
     Raises:
-        UserError: when the file is not there, a column is missing, or a combination is.
+        UserError: if the file, a column or a combination is missing.
     """
     table = load_table(path, SIGNAL)
     columns = {column: load_table(path, column).scores for column in TESTS}
-    # Read as a target, so that its sign is that of something better when smaller.
+    # Loaded as a target to minimize, so the values are negative.
     costs = load_table(path, COST).scores
     if any(
         len(scores) != math.prod(map(len, table.values.values())) for scores in (table.scores, costs, *columns.values())
     ):
         raise UserError(f"{path.name}: the protocol needs every combination of {SIGNAL}, {COST} and {', '.join(TESTS)}")
-    tests = {places: tuple(columns[column][places] for column in TESTS) for places in table.scores}
-    return Protocol(replace(table, seconds={places: abs(cost) for places, cost in costs.items()}), tests)
+    tests = {cell: tuple(columns[column][cell] for column in TESTS) for cell in table.scores}
+    return Protocol(replace(table, seconds={cell: abs(cost) for cell, cost in costs.items()}), tests)
 
 
-def search(searcher: Searcher, table: Table, limit: float = LIMIT) -> Pick:
-    """Ask until the clock is up, or nothing more is proposed.
+def search(searcher: Searcher, table: Table, limit: float = TIME_LIMIT) -> Outcome:
+    """Search until the simulated time is used up or the searcher has no more proposals.
 
-    A training that would end after the limit does not count; a repeated one costs again.
+    A training that would end after the limit does not count. A repeated training costs its time again.
 
     Raises:
-        UserError: when not even one training fits.
+        UserError: if not even one training fits into the limit.
     """
     clock, evaluations = 0.0, 0
-    best: tuple[float, Places] | None = None
+    best: tuple[float, Combination] | None = None
     while True:
         try:
-            places, handle = searcher.ask()
+            cell, handle = searcher.ask()
         except ExhaustedError:
             break
-        if clock + table.seconds[places] > limit:
+        if clock + table.seconds[cell] > limit:
             break
-        clock, evaluations, score = clock + table.seconds[places], evaluations + 1, table.scores[places]
+        clock, evaluations, score = clock + table.seconds[cell], evaluations + 1, table.scores[cell]
         searcher.tell(handle, score)
         if best is None or score > best[0]:
-            best = score, places
+            best = score, cell
     if best is None:
         raise UserError(f"no training of {table.name} fits into {limit:g} seconds")
-    return Pick(best[1], best[0], evaluations, clock)
+    return Outcome(best[1], best[0], evaluations, clock)
 
 
 def measure(job: tuple[str, int, Path]) -> Row:
-    """One row of the results."""
+    """Run a search, given by sampler, seed and file, and return its row."""
     name, seed, path = job
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     protocol = load_protocol(path)
-    fits = int(LIMIT / np.mean(list(protocol.table.seconds.values())))
-    pick = search(make_searcher(name, protocol.table, seed, fits), protocol.table)
-    tests = dict(zip(TESTS, protocol.tests[pick.places], strict=True))
-    spent = {"evaluations": pick.evaluations, "seconds": pick.seconds, SIGNAL: pick.signal}
-    return {"sampler": name, "seed": seed, **spent, **tests}
+    expected_evaluations = int(TIME_LIMIT / np.mean(list(protocol.table.seconds.values())))
+    found = search(make_searcher(name, protocol.table, seed, expected_evaluations), protocol.table)
+    tests = dict(zip(TESTS, protocol.tests[found.best], strict=True))
+    costs = {"evaluations": found.evaluations, "seconds": found.seconds, SIGNAL: found.signal}
+    return {"sampler": name, "seed": seed, **costs, **tests}
 
 
 def markdown(rows: pd.DataFrame) -> str:
-    """Means and standard deviations over the seeds, beside what is published."""
+    """Format means and standard deviations over seeds, with the published values."""
     lines = [
-        "# NAS-Bench-201, its published protocol",
+        "# NAS-Bench-201, published protocol",
         "",
-        f"Test accuracy in % of the best by 12-epoch CIFAR-10 validation within {LIMIT:,.0f} simulated seconds: mean ± "
-        "standard deviation over seeds.",
+        "Test accuracy in % of the cell with the best CIFAR-10 validation accuracy after 12 epochs, found within "
+        f"{TIME_LIMIT:,.0f} simulated seconds: mean ± standard deviation over seeds.",
         "",
         "| sampler | seeds | trainings | CIFAR-10 | CIFAR-100 | ImageNet16-120 |",
         "|---|---|---|---|---|---|",
@@ -145,26 +152,31 @@ def markdown(rows: pd.DataFrame) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, search what is missing, print, write."""
-    command = argparse.ArgumentParser(description="The published protocol of NAS-Bench-201.")
-    command.add_argument("--sampler", action="append", default=[], help="one or more, as in benchmarks.controllers")
+    """Run the command."""
+    command = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_argument(
+        "--sampler", action="append", default=[], help="as in benchmarks.controllers; repeatable  [surrogate]"
+    )
     command.add_argument("--seeds", type=at_least(1), default=100)
-    command.add_argument("--tables", type=Path, help="the folder of tables; or the environment's NAS_BENCH_TABLES")
-    command.add_argument("--processes", type=at_least(1), default=1, help="searches at once")
-    command.add_argument("--out", type=Path, default=RESULTS / "nasbench201.csv", help="a CSV file; its .md beside it")
+    command.add_argument("--tables", type=Path, help="folder of tables  [$NAS_BENCH_TABLES]")
+    command.add_argument("--processes", type=at_least(1), default=1, help="number of parallel searches")
+    command.add_argument(
+        "--out", type=Path, default=RESULTS / "nasbench201.csv", help="CSV file, with the .md file beside it"
+    )
     options = command.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
-        path = folder_of_tables(options.tables) / FILE
+        path = tables_folder(options.tables) / FILE
         table = load_protocol(path).table
         names = options.sampler or ["surrogate"]
         for name in names:
             make_searcher(name, table, 0)
-        there = known(options.out, COLUMNS, KEY)
+        recorded = recorded_keys(options.out, COLUMNS, KEY)
         jobs = [(name, seed, path) for seed in range(options.seeds) for name in names]
-        about = provenance("optuna", "scipy", "numpy", "fewlabel-nas", *distributions_here())
-        for row in measured(measure, [job for job in jobs if (job[0], str(job[1])) not in there], options.processes):
-            append(options.out, COLUMNS, row | about)
+        about = provenance("optuna", "scipy", "numpy", "fewlabel-nas", *installed_distributions())
+        missing = [job for job in jobs if (job[0], str(job[1])) not in recorded]
+        for row in run_jobs(measure, missing, options.processes):
+            append_row(options.out, COLUMNS, row | about)
     except UserError as error:
         command.error(str(error))
     text = markdown(pd.read_csv(options.out))

@@ -1,4 +1,4 @@
-"""What early stopping saves and what it costs: real learning curves replayed under each rule, over many seeds."""
+"""What does early stopping save, and what does it cost? Real learning curves under each rule, over many seeds."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from scipy.stats import kendalltau
 
 from benchmarks.common.arguments import at_least
 from benchmarks.common.provenance import RESULTS, provenance
-from benchmarks.sampling.tables import folder_of_tables
+from benchmarks.sampling.tables import tables_folder
 from nas.errors import UserError
-from nas.stopping import STOPPING, StoppingRule, make_rule, promoted, rungs_of
+from nas.stopping import STOPPING, StoppingRule, make_rule, next_promotion, rungs_of
 
 __all__ = ["Curves", "End", "load_curves", "main", "measure", "replay"]
 
 BUDGETS = (10, 30, 100)
-"""Training time in full trainings, after which the regret is noted."""
+"""Training times, in full trainings, after which the regret is recorded."""
 
 CANDIDATES = 100
-"""Candidates after which it is noted too, with the time they took."""
+"""Number of candidates after which regret and training time are recorded."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """One task: what each candidate scored at each rung.
+    """Learning curves of a task.
 
     Attributes:
-        family, name: of the table, and of the task in it.
-        rungs: in the table's unit of training, the last one being a full training.
-        scores: candidates x rungs, the larger the better; NaN once a training has run away.
+        family, name: names of the table and of the task.
+        rungs: in the table's unit of training; the last one is a full training.
+        scores: candidates x rungs, larger is better; NaN after divergence.
     """
 
     family: str
@@ -46,42 +46,42 @@ class Curves:
     scores: np.ndarray
 
     def regret(self, score: float) -> float:
-        """How far a final score is from the best, in units of the distance of the median."""
+        """Return the distance of a final score from the best one, in units of the median's distance."""
         final = self.scores[:, -1]
         best, median = np.nanmax(final), np.nanmedian(final)
         return float((best - score) / (best - median))
 
     def taus(self) -> list[float]:
-        """Kendall's tau of each rung before the last with the final order, over all candidates that ran through."""
-        through = self.scores[~np.isnan(self.scores).any(axis=1)]
-        return [float(kendalltau(through[:, k], through[:, -1]).statistic) for k in range(len(self.rungs) - 1)]
+        """Return Kendall's tau between each rung before the last and the final scores, without diverged candidates."""
+        finite = self.scores[~np.isnan(self.scores).any(axis=1)]
+        return [float(kendalltau(finite[:, k], finite[:, -1]).statistic) for k in range(len(self.rungs) - 1)]
 
 
 @dataclass(frozen=True)
 class End:
-    """How one candidate ended, or ended once more after it was taken up again.
+    """End of a candidate, or another end after it was resumed.
 
     Attributes:
-        number: of the candidate.
-        spent: training time of all workers until then, in full trainings.
-        score: the final one, NaN if it was stopped or has none.
-        complete: whether it was trained to its end.
+        number: number of the candidate.
+        cost: training time of all workers so far, in full trainings.
+        score: final score, NaN if it was stopped or diverged.
+        complete: whether its training is complete.
     """
 
     number: int
-    spent: float
+    cost: float
     score: float
     complete: bool
 
 
 def load_curves(folder: Path) -> Iterator[Curves]:
-    """The learning curves of the tables that are there; of an absent one, that it is not."""
+    """Yield the learning curves of the tables in a folder, and report missing tables."""
     taskset, nasbench = folder / "taskset_rnn.parquet", folder / "nasbench201.parquet"
     for path in (taskset, nasbench):
         if not path.is_file():
-            print(f"{path} is not there: left out", flush=True)
+            print(f"{path} does not exist: left out", flush=True)
     if taskset.is_file():
-        rungs = rungs_of(50)  # point 0 of 51 is before training
+        rungs = rungs_of(50)  # of 51 points; point 0 is before the training
         for task, rows in pd.read_parquet(taskset).groupby("task", observed=True):
             losses = rows[[f"valid_loss_{rung}" for rung in rungs]].to_numpy(float)
             yield Curves("taskset_rnn", str(task), rungs, -losses)
@@ -93,46 +93,51 @@ def load_curves(folder: Path) -> Iterator[Curves]:
 
 
 def replay(rule: StoppingRule, scores: np.ndarray, budget: float, workers: int = 1) -> list[End]:
-    """Train candidates in their order until the budget, in full trainings, is spent.
+    """Simulate the training of candidates, in order, within a budget.
 
-    Each worker takes the next candidate when its own has ended or was stopped, or one that was stopped and goes on
-    after all, where the rule promotes. A step takes all the same time.
+    A worker that becomes free takes the next candidate, or resumes a stopped one that the rule promotes.
+
+    Args:
+        rule: the stopping rule.
+        scores: candidates x rungs.
+        budget: training time, in full trainings.
+        workers: number of workers. All steps take the same time.
     """
     rungs, stopped = rule.rungs, {}
-    busy = [(rungs[0], number, 0) for number in range(min(workers, len(scores)))]
-    fresh, ends = len(busy), []
-    while busy:
-        clock, number, place = heapq.heappop(busy)
-        spent = clock * workers / rungs[-1]
-        if spent > budget:
+    running = [(rungs[0], number, 0) for number in range(min(workers, len(scores)))]
+    next_number, ends = len(running), []
+    while running:
+        clock, number, k = heapq.heappop(running)
+        cost = clock * workers / rungs[-1]
+        if cost > budget:
             break
-        score = float(scores[number, place])
-        goes_on, last = rule.goes_on(number, rungs[place], score), place == len(rungs) - 1
+        score = float(scores[number, k])
+        goes_on, last = rule.goes_on(number, rungs[k], score), k == len(rungs) - 1
         if goes_on and not last:
-            heapq.heappush(busy, (clock + rungs[place + 1] - rungs[place], number, place + 1))
+            heapq.heappush(running, (clock + rungs[k + 1] - rungs[k], number, k + 1))
             continue
-        ends.append(End(number, spent, score if last else math.nan, last))
+        ends.append(End(number, cost, score if last else math.nan, last))
         if not last and not math.isnan(score):
-            stopped[number] = rungs[place], score
-        again = promoted(rule, stopped) if rule.promotes else None
-        if again is not None:
-            place = rungs.index(stopped.pop(again)[0])
-            heapq.heappush(busy, (clock + rungs[place + 1] - rungs[place], again, place + 1))
-        elif fresh < len(scores):
-            heapq.heappush(busy, (clock + rungs[0], fresh, 0))
-            fresh += 1
+            stopped[number] = rungs[k], score
+        promoted = next_promotion(rule, stopped) if rule.promotes else None
+        if promoted is not None:
+            k = rungs.index(stopped.pop(promoted)[0])
+            heapq.heappush(running, (clock + rungs[k + 1] - rungs[k], promoted, k + 1))
+        elif next_number < len(scores):
+            heapq.heappush(running, (clock + rungs[0], next_number, 0))
+            next_number += 1
     return ends
 
 
 def measure(name: str, curves: Curves, seed: int, workers: int = 1) -> dict[str, float | str | int]:
-    """One row of the results: a rule on a task, in one drawn order of its candidates."""
-    # An order of its own for each task: TaskSet has the same settings in the same rows of each.
+    """Replay a rule on a task, with its candidates in random order, and return its row."""
+    # A different order for each task: TaskSet has the same settings in the same rows of all tasks.
     order = np.random.default_rng([seed, zlib.crc32(curves.name.encode())]).permutation(len(curves.scores))
     started = time.perf_counter()
     ends = replay(make_rule(name, curves.rungs, seed), curves.scores[order], max(BUDGETS), workers)
-    took = time.perf_counter() - started
+    seconds = time.perf_counter() - started
     numbers = list(dict.fromkeys(end.number for end in ends))
-    # Until the last of them has ended for the first time.
+    # Until each of the first CANDIDATES has ended at least once.
     first = ends[: 1 + next((i for i, end in enumerate(ends) if end.number == numbers[:CANDIDATES][-1]), 0)]
     return {
         "rule": name,
@@ -140,23 +145,23 @@ def measure(name: str, curves: Curves, seed: int, workers: int = 1) -> dict[str,
         "task": curves.name,
         "seed": seed,
         "workers": workers,
-        **{f"regret_{b}": _regret(curves, [end for end in ends if end.spent <= b]) for b in BUDGETS},
+        **{f"regret_{b}": _regret(curves, [end for end in ends if end.cost <= b]) for b in BUDGETS},
         "candidates": len(numbers),
         "complete": sum(end.complete for end in ends) / len(numbers),
         f"regret_{CANDIDATES}_candidates": _regret(curves, first) if len(numbers) >= CANDIDATES else math.nan,
-        f"spent_{CANDIDATES}_candidates": first[-1].spent if len(numbers) >= CANDIDATES else math.nan,
-        "ms_a_candidate": 1000 * took / len(numbers),
+        f"cost_{CANDIDATES}_candidates": first[-1].cost if len(numbers) >= CANDIDATES else math.nan,
+        "ms_per_candidate": 1000 * seconds / len(numbers),
     }
 
 
 def _regret(curves: Curves, ends: list[End]) -> float:
-    """Of the best complete one; of a middling network while there is none."""
+    """Return the regret of the best complete candidate, or 1, that of the median, if there is none."""
     scores = [end.score for end in ends if not math.isnan(end.score)]
     return curves.regret(max(scores)) if scores else 1.0
 
 
 def summary(rows: pd.DataFrame) -> str:
-    """Markdown: for each family and number of workers a row a rule, means over tasks and seeds."""
+    """Format means over tasks and seeds as Markdown: a table per family and number of workers, a row per rule."""
     about = ("rule", "family", "task", "seed", "workers")
     columns = [str(c) for c in rows if c not in about and pd.api.types.is_numeric_dtype(rows[c])]
     parts = []
@@ -177,7 +182,7 @@ def summary(rows: pd.DataFrame) -> str:
 
 
 def taus_text(tasks: Sequence[Curves]) -> str:
-    """A line a family: how truly its rungs rank, over all candidates of a task."""
+    """Format Kendall's tau of each rung, over all candidates of a task: a line per family."""
     lines = []
     for family in dict.fromkeys(c.family for c in tasks):
         of = [c for c in tasks if c.family == family]
@@ -189,21 +194,29 @@ def taus_text(tasks: Sequence[Curves]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse, replay, print, write."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stopping", description=__doc__)
-    parser.add_argument("--rule", nargs="+", default=list(STOPPING), help=f"of {', '.join(STOPPING)}  [all]")
-    parser.add_argument("--seeds", type=at_least(1), default=20)
-    parser.add_argument("--workers", type=at_least(1), nargs="+", default=[1, 8], help="simulated, asynchronous")
-    parser.add_argument("--tables", type=Path, help="the folder of tables; or the environment's NAS_BENCH_TABLES")
-    parser.add_argument("--out", type=Path, default=RESULTS / "stopping.csv", help="written anew, its .md beside it")
+    parser.add_argument("--rule", nargs="+", default=list(STOPPING), help=f"{', '.join(STOPPING)}  [all]")
+    parser.add_argument("--seeds", type=at_least(1), default=20, help="number of seeds  [20]")
+    parser.add_argument(
+        "--workers",
+        type=at_least(1),
+        nargs="+",
+        default=[1, 8],
+        help="numbers of simulated asynchronous workers  [1 8]",
+    )
+    parser.add_argument("--tables", type=Path, help="folder of tables  [$NAS_BENCH_TABLES]")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS / "stopping.csv", help="CSV file to write, with .md beside it"
+    )
     options = parser.parse_args(arguments)
     try:
         for name in options.rule:
             if name not in STOPPING:
-                raise UserError(f"--rule {name}: there is no such rule; choose from {', '.join(STOPPING)}")
-        tasks = list(load_curves(folder_of_tables(options.tables)))
+                raise UserError(f"--rule {name}: unknown rule; choose from {', '.join(STOPPING)}")
+        tasks = list(load_curves(tables_folder(options.tables)))
         if not tasks:
-            raise UserError("the folder of tables holds no learning curves: give another by --tables DIR")
+            raise UserError("the folder of tables contains no learning curves: give another one by --tables DIR")
     except UserError as error:
         parser.error(str(error))
     rows = [
@@ -214,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for seed in range(options.seeds)
     ]
     table, about = pd.DataFrame(rows), provenance("numpy", "scipy", "fewlabel-nas")
-    text = f"{summary(table)}\n\nKendall's tau of a rung with the final order:\n\n{taus_text(tasks)}\n"
+    text = f"{summary(table)}\n\nKendall's tau between the scores at a rung and the final ones:\n\n{taus_text(tasks)}\n"
     print(text)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     table.assign(**about).to_csv(options.out, index=False, float_format="%.5g")

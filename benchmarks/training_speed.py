@@ -1,6 +1,6 @@
-"""What memory layout and precision save a training on this machine, and what they cost in mIoU.
+"""How much time do memory layout and precision save on this machine, and what do they cost in mIoU?
 
-A step as PyTorch takes it unasked (planar, full precision) against a step as the trainer takes it, for each norm:
+Compares steps with PyTorch's defaults (contiguous, full precision) with steps of the trainer, for each norm:
 
     python -m benchmarks.training_speed
     python -m benchmarks.training_speed --data camvid:PATH --norm batch group    # with the mIoU of whole trainings
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from nas.training import Plan, Trained, train
 
 TABLE = RESULTS / "training_speed.csv"
 STEPS, ROUNDS = 8, 4
-UNASKED = {
+PYTORCH_DEFAULTS = {
     "nas.training.trainer.autocast": lambda device: nullcontext(),
     "nas.training.trainer.memory_layout": lambda network, device: torch.contiguous_format,
     "nas.training.evaluate.memory_layout": lambda network, device: torch.contiguous_format,
@@ -39,71 +40,71 @@ UNASKED = {
 
 @dataclass(frozen=True)
 class Data:
-    """What is trained on: noise of a size where there is no spec."""
+    """Training data: noise if there is no spec."""
 
     spec: str | None
     labels: str
     size: str
 
     def load(self) -> FewLabelData:
-        """The images."""
+        """Load the images."""
         height, width = height_and_width(self.size)
         if self.spec is None:
             return noise(height, width)
         return load_data(self.spec, labels=self.labels, size=(height, width), progress=False)
 
 
-def trained(norm: str, unasked: bool, data: FewLabelData, plan: Plan) -> Trained:
-    """The small U-Net of multitask.py trained with a norm, as PyTorch does it unasked or as the trainer does."""
+def train_unet(norm: str, defaults: bool, data: FewLabelData, plan: Plan) -> Trained:
+    """Train the small U-Net of multitask.py with a norm, with PyTorch's defaults or as the trainer does."""
     with ExitStack() as stack:
-        for name, instead in UNASKED.items() if unasked else ():
-            stack.enter_context(patch(name, instead))
+        for name, replacement in PYTORCH_DEFAULTS.items() if defaults else ():
+            stack.enter_context(patch(name, replacement))
         return train(replace(fast, norm=norm), data, plan)
 
 
-def peak(norm: str, unasked: bool, data: Data) -> float:
-    """Peak MB of a process that trains nothing else."""
+def peak(norm: str, defaults: bool, data: Data) -> float:
+    """Return the peak MB of a training; run it in a separate process."""
     torch.set_num_threads(1)
-    return trained(norm, unasked, data.load(), Plan(STEPS, (STEPS,), device=default_device())).peak_mb
+    return train_unet(norm, defaults, data.load(), Plan(STEPS, (STEPS,), device=default_device())).peak_mb
 
 
 def measure(norm: str, data: Data, steps: int, seeds: int) -> dict[str, float | str]:
-    """A row of the table; times are the least of several rounds in which the two take turns."""
+    """Measure a norm and return its row; times are minima over several rounds, in which the two alternate."""
     images, seconds = data.load(), {True: float("inf"), False: float("inf")}
     for _ in range(ROUNDS):
-        for unasked in seconds:
-            took = trained(norm, unasked, images, Plan(STEPS, (STEPS,), device=default_device())).step_seconds
-            seconds[unasked] = min(seconds[unasked], took)
+        for defaults in seconds:
+            step = train_unet(norm, defaults, images, Plan(STEPS, (STEPS,), device=default_device())).step_seconds
+            seconds[defaults] = min(seconds[defaults], step)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as pool:
-        before, after = (pool.submit(peak, norm, unasked, data).result() for unasked in (True, False))
+        default_peak, trainer_peak = (pool.submit(peak, norm, defaults, data).result() for defaults in (True, False))
     row: dict[str, float | str] = {
         "norm": norm,
-        "unasked_step_s": seconds[True],
+        "default_step_s": seconds[True],
         "step_s": seconds[False],
         "times_faster": seconds[True] / seconds[False],
-        "unasked_peak_mb": before,
-        "peak_mb": after,
+        "default_peak_mb": default_peak,
+        "peak_mb": trainer_peak,
     }
     if data.spec is not None:
         plans = [Plan(steps, (steps,), seed, default_device()) for seed in range(seeds)]
-        for name, unasked in (("unasked_miou", True), ("miou", False)):
-            scores = [trained(norm, unasked, images, plan).scores.miou for plan in plans]
+        for name, defaults in (("default_miou", True), ("miou", False)):
+            scores = [train_unet(norm, defaults, images, plan).scores.miou for plan in plans]
             row |= {name: sum(scores) / seeds, f"{name}_by_seed": " ".join(f"{score:.3f}" for score in scores)}
     return row
 
 
-def main() -> None:
-    """Parse, measure, print, write."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--norm", choices=NORMS, nargs="+", default=list(NORMS))
+    parser.add_argument("--norm", choices=NORMS, nargs="+", default=list(NORMS), help="norms  [all]")
     parser.add_argument("--size", type=size, default="96x128", help="HxW")
-    parser.add_argument("--data", help="KIND:PATH to train on; noise, and no mIoU, without it")
+    parser.add_argument("--data", help="KIND:PATH to train on  [noise, without mIoU]")
     parser.add_argument("--labels", default="1/8", help="share of labels")
-    parser.add_argument("--steps", type=int, default=345, help="of a whole training")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=TABLE)
-    options = parser.parse_args()
+    parser.add_argument("--steps", type=int, default=345, help="steps of a whole training  [345]")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds  [3]")
+    parser.add_argument("--out", type=Path, default=TABLE, help="CSV file to write")
+    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     data = Data(options.data, options.labels, options.size)
     try:

@@ -15,7 +15,7 @@ from nas.controller.images import load_images, with_sizes
 from nas.controller.timing import Clock
 from nas.errors import UserError
 from nas.files import lock
-from nas.interrupt import heeded, last_words
+from nas.interrupt import deferred, exit_message
 from nas.pool import UnguardedError, check_guard
 from nas.runs.inputs import check_images, check_space, keep_space
 from nas.runs.run import Run, check_name, new_folder
@@ -34,10 +34,10 @@ MAY_CHANGE = (
     *("budget", "max_time", "workers", "workers_per_gpu", "best", "repeats", "cache_gb", "hang_after"),
     *("final_steps", "data", "unlabelled", "labels", "weights_dir"),
 )
-"""Settings that may change on resuming. Of the data it is the place that may: the images are compared."""
+"""Settings that may change when a run is resumed. The data may move, but its images must be the same."""
 
 
-@heeded()
+@deferred()
 def search(
     space: str | Path,
     *,
@@ -74,48 +74,50 @@ def search(
     """Search a space and return the finished run.
 
     Args:
-        space: the space file, or the name of a shipped one such as "multitask.py".
-        name: of the run's folder below `runs`; None makes one up from the space's name.
-        budget: candidates to try; None is 200, and no limit where `max_time` is given.
-        data: the labelled set: "scenes", "scenes:night" or KIND:PATH such as "folder:photos"; the kinds are folder,
-            camvid, cityscapes, voc, ade20k and gta5.
-        labels: which images are labelled: "all", a share such as "1/8", a number, or a list FILE.txt. None is "all" for
-            a folder and beside `unlabelled`, else "1/8".
-        unlabelled: another set, as for `data`, to learn from without labels, and to rank and test on.
+        space: space file, or the name of a shipped one such as "multitask.py".
+        name: name of the run's folder under `runs/`. None derives one from the space's name.
+        budget: candidates to try. None is 200, or unlimited with `max_time`.
+        data: labelled set: "scenes", "scenes:night" or KIND:PATH such as "folder:photos". The kinds are folder, camvid,
+            cityscapes, voc, ade20k and gta5.
+        labels: labelled images: "all", a share such as "1/8", a number, or a list FILE.txt. None is "all" for a folder
+            or with `unlabelled`, else "1/8".
+        unlabelled: another set, written like `data`, for unlabelled images. Candidates are ranked and tested on it.
         size: height and width in pixels at which images are used: (96, 128) or "96x128", or 128 for a square. None is
-            the first image's size, or less if device and time cannot afford it; 48 x 64 for scenes.
-        search_size: the size at which candidates are compared, written like `size`, at which the winner is trained in
-            the end. None is `size`; on a CPU, where that is None too, less, so that more candidates can be tried.
+            the first image's size, reduced if device and time cannot afford it; 48 x 64 for scenes.
+        search_size: size at which candidates are compared, written like `size`. The winner is trained at `size` in the
+            end. None is `size`; on a CPU without a given `size` it is smaller, so that more candidates can be tried.
         group_classes: fewer classes made of the set's own, such as {"vehicle": ["car", "bus"], "void": ["sky"]}, or a
             JSON file of that.
         holdout: whether images are held out to rank candidates on. False is for a single closed recipe, which is
             trained on the whole training split and scored on the test split.
-        seed: of the sampler, the draw of labels and every training.
-        objectives: "miou", and then what it is weighed against: "params", "macs", "latency", "memory", "seconds".
-        latency_on: "cpu" or "cuda", where latency is measured; None is the device that trains.
-        sampler: what proposes candidates: "surrogate", "evolution", "local", "random", "tpe", "gp", "cmaes", "nsga2",
+        seed: seed of the sampler, the choice of labels and every training.
+        objectives: "miou" first, then costs: "params", "macs", "latency", "memory", "seconds".
+        latency_on: device to measure latency on, "cpu" or "cuda". None is the device that trains.
+        sampler: proposes candidates: "surrogate", "evolution", "local", "random", "tpe", "gp", "cmaes", "nsga2",
             "nni:tpe" or "nni:evolution".
-        stopping: what stops poor candidates early: "halving", "promotion", "adaptive", "curve", "hyperband" or "none".
-        warm_start: the folder of an earlier run whose best candidates are tried after the baselines.
-        screen: candidates to draw, of which the most promising tenth is tried next; None for none.
-        steps: optimizer steps of a full training in the search; None decides by the number of labelled images.
-        final_steps: optimizer steps of the best contenders' final training, 0 for none; None is three times `steps`, or
-            what is left of `max_time`.
-        folds: folds of the labelled images to score candidates on, 0 for one validation split; None is 3 where a split
+        stopping: early stopping rule: "halving", "promotion", "adaptive", "curve", "hyperband" or "none".
+        warm_start: folder of an earlier run whose best candidates are tried after the baselines.
+        screen: number of candidates to draw. The most promising tenth is tried after the baselines. None for no
+            screening.
+        steps: optimizer steps of a full training in the search. None chooses by the number of labelled images.
+        final_steps: optimizer steps of the final training of the best contenders, 0 for none. None is three times
+            `steps`, or what `max_time` leaves.
+        folds: folds of the labelled images to score candidates on, 0 for one validation split. None is 3 where a split
             would be cut from fewer than 60 labelled images, else 0.
-        best: candidates that are trained again at the end, beside the baselines.
+        best: candidates to rank at the end, beside the baselines.
         repeats: seeds that each of them is trained on.
-        workers: worker processes on a machine without a GPU; None is one a core.
+        workers: worker processes on a machine without a GPU. None is one per core.
         workers_per_gpu: worker processes on each GPU.
-        max_time: time for everything, ranking, final training and export included: seconds, or text such as "45m".
-        storage: an Optuna storage URL; None is `study.db` in the run's folder.
-        weights_dir: the folder of files of pretrained weights; None is that of the environment variable NAS_WEIGHTS.
-        cache_gb: images that take more than so many gigabytes (10^9 bytes) are kept on disk while the search runs.
-        hang_after: time without a word after which a worker is replaced: seconds, or text such as "45m".
-        unknown: a name that is no setting, which is refused.
+        max_time: limit on the time of everything, ranking, final training and export included: seconds, or text such as
+            "45m".
+        storage: Optuna storage URL. None is `study.db` in the run's folder.
+        weights_dir: folder of pretrained weight files. None is that of the environment variable NAS_WEIGHTS.
+        cache_gb: images that take more gigabytes (10^9 bytes) than this are kept on disk while the search runs.
+        hang_after: time without a message after which a worker is replaced: seconds, or text such as "45m".
+        unknown: any other name, which is refused.
 
     Raises:
-        UserError: when the input is unusable; nothing has been written then.
+        UserError: the input is unusable; nothing has been written.
         KeyboardInterrupt: on Ctrl-C, within half a second; the run can be resumed.
     """
     given = {key: value for key, value in locals().items() if key not in ("space", "name", "unknown")}
@@ -124,7 +126,7 @@ def search(
 
 
 def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Run:
-    from nas.controller.checks import check_builds, check_holdout, check_sampler, check_start, studies_there
+    from nas.controller.checks import check_builds, check_holdout, check_sampler, check_warm_start, study_names
     from nas.controller.search import Search
     from nas.controller.starting_weights import check_weights
     from nas.controller.tryout import check_constraints
@@ -137,31 +139,31 @@ def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Ru
     loaded = load_space(path)
     check_holdout(chosen, loaded)
     check_sampler(chosen, loaded)
-    check_start(chosen)
-    studies = studies_there(chosen)
+    check_warm_start(chosen)
+    studies = study_names(chosen)
     check_name(name, studies=studies)
     chosen = _with_groups(chosen)
     data = load_images(chosen, searched=is_open(loaded))
     check_weights(loaded)
     check_builds(loaded, data)
     if chosen.warm_start is None:
-        # Candidates of an earlier run may meet constraints that drawn ones hardly ever do.
+        # Random candidates may all break a constraint that those of an earlier run meet.
         check_constraints(loaded)
     open_steps = chosen.steps is None
     chosen = with_sizes(chosen, data).with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name, studies=studies)
     replace(chosen, study=folder.name).write(folder)
     run = Run(folder)
-    with _alone(folder):
+    with _locked(folder):
         keep_space(run, path)
         try:
-            return _carry_out(Search(run, data, clock, open_steps))
+            return _execute(Search(run, data, clock, open_steps))
         except UnguardedError:
             shutil.rmtree(folder)
             raise
 
 
-@heeded()
+@deferred()
 def resume(
     folder: str | Path,
     budget: int | None = None,
@@ -180,30 +182,30 @@ def resume(
     weights_dir: str | Path | None = None,
     **fixed: Any,
 ) -> Run:
-    """Go on with a run where it stopped, or extend it to a larger budget.
+    """Resume a run where it stopped, or extend it to a larger budget.
 
-    Settings that are None stay as they were, except `max_time`, which holds for this sitting alone.
+    Settings that are None stay as they were, except `max_time`, which holds for this session only.
 
     Args:
-        folder: of the run.
-        budget: candidates to try, those of earlier sittings included.
-        max_time: time for this sitting: seconds, or text such as "45m"; None for no limit.
+        folder: folder of the run.
+        budget: candidates to try, those of earlier sessions included.
+        max_time: limit on the time of this session: seconds, or text such as "45m". None for no limit.
         workers: worker processes on a machine without a GPU.
         workers_per_gpu: worker processes on each GPU.
-        best: candidates that are trained again at the end, beside the baselines.
+        best: candidates to rank at the end, beside the baselines.
         repeats: seeds that each of them is trained on.
-        final_steps: optimizer steps of the best contenders' final training, 0 for none.
-        cache_gb: images that take more than so many gigabytes (10^9 bytes) are kept on disk while the search runs.
-        hang_after: time without a word after which a worker is replaced: seconds, or text such as "45m".
+        final_steps: optimizer steps of the final training of the best contenders, 0 for none.
+        cache_gb: images that take more gigabytes (10^9 bytes) than this are kept on disk while the search runs.
+        hang_after: time without a message after which a worker is replaced: seconds, or text such as "45m".
         data: the same labelled set, KIND:PATH, where it has moved.
         unlabelled: the same unlabelled set, where it has moved.
         labels: the same list of labelled images, where it has moved.
-        weights_dir: the folder of files of pretrained weights, where it has moved.
-        fixed: settings that may not change, which are refused.
+        weights_dir: folder of pretrained weight files, where it has moved.
+        fixed: any other setting, which is refused.
 
     Raises:
-        UserError: when the folder is no run or one that is being searched, its space or images are not those it
-            began with, or a setting may not change.
+        UserError: the folder is not a run, another process searches it, its space or images have changed, or a
+            setting may not change.
         KeyboardInterrupt: as `search`.
     """
     values = locals()
@@ -211,7 +213,7 @@ def resume(
 
 
 def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) -> Run:
-    from nas.controller.checks import check_sampler, studies_there
+    from nas.controller.checks import check_sampler, study_names
     from nas.controller.search import Search
     from nas.controller.starting_weights import check_weights
 
@@ -224,37 +226,37 @@ def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) 
     given = {name: value for name, value in changes.items() if value is not None}
     run = Run(folder)
     check_space(run)
-    # A limit on time holds for one sitting.
+    # A time limit holds for one session.
     run.settings = replace(run.settings, **{"max_time": None, **given}).checked()
     check_sampler(run.settings, run.space())
-    studies_there(run.settings)
-    with _alone(run.folder):
+    study_names(run.settings)
+    with _locked(run.folder):
         data = load_images(run.settings)
         if run.storage_exists():
-            with run.written():
+            with run.fast_writes():
                 check_images(run.study(), data)
         with weights_from(run.settings.weights_dir):
             check_weights(run.space())
             run.settings.write(run.folder)
-            return _carry_out(Search(run, data, clock))
+            return _execute(Search(run, data, clock))
 
 
-def _carry_out(search: Search) -> Run:
-    """Search, and report what was found; when interrupted, say how to go on."""
+def _execute(search: Search) -> Run:
+    """Run a search and write its report. When interrupted, say how to resume it."""
     from nas.report import ranking_text, unbeaten_text, write_report
 
     run = search.run
-    stopped = f"Stopped; what was done is kept. Go on with: nas-search --resume {shlex.quote(str(run.folder))}"
+    stopped = f"Stopped; nothing is lost. Resume with: nas-search --resume {shlex.quote(str(run.folder))}"
     try:
-        with last_words(stopped):
-            table = search.through()
+        with exit_message(stopped):
+            table = search.execute()
             write_report(run)
             for line in ranking_text(table, run).splitlines():
                 log.info("%s", line)
-            # A warning, which a script sees as well.
+            # Without a handler a script sees warnings only.
             if unbeaten := unbeaten_text(table):
                 log.warning("%s", unbeaten)
-            search.tell_time()
+            search.log_duration()
     except KeyboardInterrupt:
         log.info("%s", stopped)
         raise
@@ -262,17 +264,17 @@ def _carry_out(search: Search) -> Run:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Inside it no other process searches the run.
+def _locked(folder: Path) -> Iterator[None]:
+    """Context manager that keeps other processes from searching the run.
 
     Raises:
-        UserError: one does, or the folder cannot be written.
+        UserError: another process searches it, or the folder cannot be written.
     """
     try:
         opened = (folder / "lock").open("w")
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written ({error.strerror}): copy the run to a folder of your own, or see to its rights"
+            f"{folder} cannot be written ({error.strerror}): copy the run elsewhere, or change its permissions"
         ) from error
     with opened as file:
         if not lock(file):
@@ -281,7 +283,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _with_groups(settings: Settings) -> Settings:
-    """The settings with the grouping of classes in the place of its file, which may change or go."""
+    """Replace the file of grouped classes, which may change later, by its content."""
     if settings.group_classes is None:
         return settings
     from nas.tasks.data import read_groups

@@ -1,4 +1,4 @@
-"""What defines the shipped components: a recipe is decoded once these are imported."""
+"""The modules that define the shipped components, which must be imported before a recipe is decoded."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ COMPONENTS = ("nas.models", "nas.training", "nas.tasks.shipped")
 
 
 def know_components(names: tuple[str, ...] = COMPONENTS) -> None:
-    """Import what recipes are made of."""
+    """Import the modules that define the components of recipes."""
     for name in names:
         importlib.import_module(name)
 
 
 def has_own_components(space: Recipe) -> bool:
-    """Whether a space or one of its baselines has parts that its file defines: what they train needs the file too."""
+    """Whether a space or one of its baselines uses components that its file defines.
+
+    Their checkpoints can be read only with the space file.
+    """
     from nas.space import Component, space_to_data
 
     shipped = {name.partition(".")[0] for name in COMPONENTS}
@@ -29,7 +32,7 @@ def has_own_components(space: Recipe) -> bool:
 
 
 def _types(data: Any) -> set[str]:
-    """The names of the components in a space as data."""
+    """The type names of the components in a serialized space."""
     if isinstance(data, list):
         return {name for item in data for name in _types(item)}
     if not isinstance(data, dict):

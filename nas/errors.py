@@ -1,7 +1,11 @@
-"""The errors a user can cause: each carries one line that says what, where and what to do."""
+"""The error for bad input."""
 
 __all__ = ["UserError"]
 
 
 class UserError(Exception):
-    """Bad input. The command line prints its message as one line and exits with code 2."""
+    """Bad input.
+
+    The message is one line that says what is wrong, where, and what to do. The command line prints it and exits with
+    code 2.
+    """

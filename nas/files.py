@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and files that one process holds."""
+"""Atomic writes and file locks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ __all__ = ["lock", "replacing"]
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well and removed otherwise.
+    """Context manager for an atomic write: yield a temporary path, and rename it to `path` at the end of the block.
+
+    Where the block raises, the temporary file is removed and `path` stays as it was.
 
     Raises:
         OSError: the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    interrupt.unfinished.add(temporary)
+    interrupt.temporary_files.add(temporary)
     temporary.touch()
-    # What writes the file may replace it by one that only its owner can read, as safetensors does.
+    # safetensors replaces the file by one that only its owner can read.
     mode = temporary.stat().st_mode & 0o777
     try:
         yield temporary
@@ -34,14 +36,14 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-        interrupt.unfinished.discard(temporary)
+        interrupt.temporary_files.discard(temporary)
 
 
 def lock(file: IO[Any]) -> bool:
-    """Take the lock that the system lets go when its holder dies, kill -9 included; whether it was free."""
+    """Lock a file until it is closed or this process dies, and return whether it was free."""
     try:
         import fcntl
-    except ImportError:  # Windows, where a file that is open cannot be removed anyway
+    except ImportError:  # Windows, where an open file cannot be removed anyway
         return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
-"""Ctrl-C and orderly kills: the signal is noted, and the program ends at its next safe point.
+"""Ctrl-C and SIGTERM: the signal is noted, and the program ends at its next safe point.
 
-An exception raised by a signal handler lands wherever the interpreter happens to be. In a callback of its own
-(`__del__`, weakref) it is printed and dropped, and the program runs on. Here handlers raise nothing: `check` does, and
-stands where nothing is half done.
+An exception that a signal handler raises can land anywhere. In a callback of the interpreter (`__del__`, weakref) it is
+printed and dropped, and the program runs on. These handlers raise nothing. `check` raises, and is called where nothing
+is half done.
 """
 
 from __future__ import annotations
@@ -17,29 +17,39 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["INTERRUPTED", "came", "check", "heeded", "ignore", "last_words", "leave", "unfinished", "watch"]
+__all__ = [
+    "EXIT_CODE",
+    "check",
+    "deferred",
+    "exit_interrupted",
+    "exit_message",
+    "ignore_signals",
+    "install_handlers",
+    "requested",
+    "temporary_files",
+]
 
-INTERRUPTED = 130
-"""Exit code: 128 + SIGINT, as shells count."""
+EXIT_CODE = 130
+"""128 + SIGINT, as shells count."""
 
 GRACE = 0.35
-"""Seconds that a command has to reach a safe point; then it ends where it is, as if killed."""
+"""Seconds in which a command must reach a safe point. Then it exits where it is, as if killed."""
 
 UNWINDING = 3.0
-"""Seconds that a command has from the safe point to its end."""
+"""Seconds in which a command must end after the safe point."""
 
-INSISTENCE = 1.0
+SECOND_SIGNAL = 1.0
 """Seconds without a safe point after which a second Ctrl-C raises at once, in a script or a notebook."""
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
-unfinished: set[Path] = set()
-"""Temporary files that are removed when a command is interrupted."""
+temporary_files: set[Path] = set()
+"""Files that are removed when a command is interrupted."""
 
-_last_words = ""
+_exit_message = ""
 
 _since: float | None = None
-"""When the first signal came (on the monotonic clock)."""
+"""Time of the first signal on the monotonic clock."""
 
 _raised = threading.Event()
 _safe_points = threading.Event()
@@ -47,7 +57,7 @@ _ending = threading.Lock()
 _command: str | None = None
 
 
-def came() -> bool:
+def requested() -> bool:
     """Whether a signal has asked the program to end."""
     return _since is not None
 
@@ -58,17 +68,17 @@ def check() -> None:
     Raises:
         KeyboardInterrupt: a signal has asked the program to end.
     """
-    if came():
+    if requested():
         _raised.set()
         raise KeyboardInterrupt
 
 
 @contextmanager
-def heeded() -> Iterator[None]:
-    """Inside it an interrupt waits for a safe point, of which there must be one every few tenths of a second.
+def deferred() -> Iterator[None]:
+    """Context manager that defers interrupts to the next safe point, which must come within tenths of a second.
 
-    In a script or a notebook this is for Ctrl-C alone, in the main thread, unless the program has a handler of its own.
-    In a command, `watch` has installed the handlers.
+    In a script or a notebook it defers Ctrl-C only, in the main thread, and leaves a handler of the program's own in
+    place. In a command, `install_handlers` has installed the handlers.
     """
     borrowed = _command is None
     if borrowed and not _may_borrow():
@@ -81,7 +91,7 @@ def heeded() -> Iterator[None]:
         yield
         check()
     except Exception:
-        # What went wrong may be the interrupt's own doing, such as workers that it ended as well.
+        # The interrupt may have caused the error, such as workers that it killed too.
         check()
         raise
     finally:
@@ -92,14 +102,14 @@ def heeded() -> Iterator[None]:
 
 
 @contextmanager
-def last_words(line: str) -> Iterator[None]:
-    """What a command prints on standard output if it must end inside where it is."""
-    global _last_words
-    _last_words = line
+def exit_message(line: str) -> Iterator[None]:
+    """Context manager: the line that a command prints on standard output if it exits inside without a safe point."""
+    global _exit_message
+    _exit_message = line
     try:
         yield
     finally:
-        _last_words = ""
+        _exit_message = ""
 
 
 def _may_borrow() -> bool:
@@ -117,19 +127,19 @@ def _note(number: int, frame: object) -> None:
     global _since
     if _since is None:
         _since = time.monotonic()
-    elif _command is None and not _raised.is_set() and time.monotonic() > _since + INSISTENCE:
+    elif _command is None and not _raised.is_set() and time.monotonic() > _since + SECOND_SIGNAL:
         raise KeyboardInterrupt
 
 
-def watch(command: str) -> None:
-    """Make SIGINT, SIGTERM and SIGHUP end this process with one line and exit code 130, whatever it is doing.
+def install_handlers(command: str) -> None:
+    """Make SIGINT, SIGTERM and SIGHUP end this process with one line and exit code 130.
 
-    Inside `heeded` it ends at a safe point if there is one in time, and at once otherwise. A thread sees to that: it
-    learns of a signal even while the main thread is busy outside of Python. Signals that are ignored, as SIGHUP under
-    nohup, stay so.
+    Inside `deferred` it ends at a safe point if one comes in time, otherwise at once. A thread waits for signals, since
+    the main thread may be busy outside of Python. Signals that are ignored already, as SIGHUP under nohup, stay
+    ignored.
 
     Args:
-        command: what the line begins with, such as nas-search.
+        command: name that the line begins with, such as nas-search.
     """
     global _command
     _command = command
@@ -139,26 +149,26 @@ def watch(command: str) -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _note)
-    # The tracker that frees shared memory after a process which ends where it is would speak of it.
+    # The tracker that frees the shared memory of a killed process would warn of it.
     sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     threading.Thread(target=_wait_for_signal, args=(read,), name="nas-interrupt", daemon=True).start()
 
 
-def ignore() -> None:
-    """Ignore signals from here on: the process is about to exit, and how is settled."""
+def ignore_signals() -> None:
+    """Ignore signals from here on, since the process is about to exit with a known code."""
     if _command is not None:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
 
-def leave(command: str) -> NoReturn:
-    """End with one line and exit code 130.
+def exit_interrupted(command: str) -> NoReturn:
+    """Exit with one line and exit code 130.
 
-    A command skips what the interpreter does at its end: after torch and plotly that takes a second.
+    A command skips the interpreter's own shutdown, which takes a second after torch and plotly are loaded.
     """
     if _command is None:
         print(f"{command}: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(EXIT_CODE)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
@@ -167,7 +177,7 @@ def leave(command: str) -> NoReturn:
 
 def _wait_for_signal(read: int) -> None:
     while os.read(read, 1)[0] not in SIGNALS:
-        pass  # of another handler
+        pass  # a signal of another handler
     _note(0, None)
     if _safe_points.is_set() and _raised.wait(GRACE):
         time.sleep(UNWINDING)
@@ -175,20 +185,20 @@ def _wait_for_signal(read: int) -> None:
 
 
 def _end() -> NoReturn:
-    """End the process where it is: what a search has done is kept, since it stands being killed at any moment."""
+    """End the process where it is. A search loses nothing, since it survives being killed at any moment."""
     ending = _ending.acquire(blocking=False)
     if not ending:
-        time.sleep(UNWINDING)  # another thread is at it
-    for path in list(unfinished):
+        time.sleep(UNWINDING)  # another thread is ending the process
+    for path in list(temporary_files):
         with suppress(OSError):
             path.unlink()
-    with suppress(Exception):  # the main thread may be importing the module, or at the same list
+    with suppress(Exception):  # the main thread may be importing the module or changing the list
         for worker in sys.modules["multiprocessing"].active_children():
             worker.kill()
     if ending:
-        clear = "\r\033[K" if os.isatty(2) else ""  # a progress bar may stand there
+        clear = "\r\033[K" if os.isatty(2) else ""  # removes a progress bar
         with suppress(OSError):
-            if _last_words:
-                os.write(1, f"{_last_words}\n".encode())
+            if _exit_message:
+                os.write(1, f"{_exit_message}\n".encode())
             os.write(2, f"{clear}{_command}: interrupted\n".encode())
-    os._exit(INTERRUPTED)
+    os._exit(EXIT_CODE)

@@ -1,4 +1,4 @@
-"""Where the log of a search goes: the terminal, above progress bars, and a file of the run."""
+"""Log handlers of a search: the terminal and a file of the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger("nas")
 
 
 class _AboveBars(logging.StreamHandler):
-    """Writes lines above the progress bars, not into them."""
+    """Stream handler that writes above progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if "tqdm" not in sys.modules:
@@ -27,7 +27,7 @@ class _AboveBars(logging.StreamHandler):
 
 
 def log_to_terminal(stream: Any = None) -> Callable[[], None]:
-    """Show the search's log on a terminal; returns what takes it away again."""
+    """Show the search's log on a terminal, and return a function that removes the handler."""
     handler = _AboveBars(stream or sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.addHandler(handler)
@@ -36,7 +36,7 @@ def log_to_terminal(stream: Any = None) -> Callable[[], None]:
 
 
 def log_to_file(path: Path) -> None:
-    """Append the search's log to a file, in place of the file that an earlier search in this process logged to."""
+    """Append the search's log to a file. It replaces the log file of an earlier search in this process."""
     for old in [h for h in log.handlers if isinstance(h, logging.FileHandler)]:
         log.removeHandler(old)
         old.close()

@@ -1,4 +1,4 @@
-"""Times as people write them: 90s, 45m, 2h."""
+"""Parser of durations such as 90s, 45m and 2h."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def parse_seconds(value: object) -> float:
-    """Seconds of a time such as "90s", "45m" or "2h"; a number is taken as seconds.
-
-    A bare number in text could be any of these.
+    """Parse a duration such as "90s", "45m" or "2h" into seconds. A number is seconds already.
 
     Raises:
-        UserError: it is no time.
+        UserError: `value` is no duration. Text without a unit is ambiguous and refused too, except "0".
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)

@@ -1,4 +1,4 @@
-"""Wording: how messages say how many there are."""
+"""Counts and durations as messages write them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ __all__ = ["counted", "duration"]
 
 
 def counted(count: int, thing: str) -> str:
-    """`1 worker`, `2 workers`."""
+    """Format a count with its noun: `1 worker`, `2 workers`."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as `34.1 s`, `12 min` or `3 h 20 min`."""
+    """Format seconds as `34.1 s`, `12 min` or `3 h 20 min`."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     hours, minutes = divmod(round(seconds / 60), 60)

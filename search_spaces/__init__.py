@@ -1,1 +1,1 @@
-"""The shipped search spaces: read one, copy it, change it."""
+"""The shipped search spaces, to use and to copy from."""

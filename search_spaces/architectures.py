@@ -1,4 +1,4 @@
-"""Topology and normalization only: every candidate is trained in the same supervised way."""
+"""Topology and normalization. Every candidate has the same supervised training."""
 
 from dataclasses import replace
 

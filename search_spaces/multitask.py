@@ -1,4 +1,4 @@
-"""Everything at once: topology, norm, loss, pretext tasks, semi-supervised method and optimizer."""
+"""Everything together: topology, norm, loss, pretext tasks, semi-supervised method and optimizer."""
 
 from dataclasses import replace
 
@@ -53,7 +53,7 @@ from nas import (
 
 weighting = Choice("none", "sqrt_median", "median")
 
-# Hand-made recipes, tried first: a search never ends below them.
+# Baselines, tried first, so that a search never ends below them.
 unet = Recipe(
     encoder=Encoder(stages=tuple(Stage(width=width) for width in (16, 32, 64, 128))),
     decoder=UNet(up="transposed"),

@@ -1,4 +1,4 @@
-"""A fixed U-Net; which pretext tasks it is trained on, with which weights, is open."""
+"""Pretext tasks and their weights, for a fixed U-Net."""
 
 from dataclasses import replace
 

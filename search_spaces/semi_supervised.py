@@ -1,4 +1,4 @@
-"""A small fixed network; which semi-supervised method it is trained with, and with which settings, is open."""
+"""Semi-supervised methods and their settings, for a small fixed network."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ from nas import (
 from nas.search_spaces.multitask import fast
 
 weight = Float(0.3, 3, log=True)
-# A short training from random weights is seldom as sure of itself as the papers ask for.
+# Lower than in the papers, because short trainings from random weights are rarely so confident.
 confidence = Float(0.6, 0.97)
 rampup = Float(0.1, 0.5)
 s4gan = S4GAN(

@@ -1,4 +1,4 @@
-"""One fixed recipe: training a single network is a search of one candidate."""
+"""A closed recipe. Training a single network is a search with one candidate."""
 
 from nas import Adam, Augment, CrossEntropy, Encoder, Plain, Poly, Recipe, Stage, Supervised, UNet
 

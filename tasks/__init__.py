@@ -1,6 +1,6 @@
-"""What a network is trained on: segmentation losses, pretext tasks and semi-supervised methods.
+"""Training tasks: segmentation losses, pretext tasks and semi-supervised methods.
 
-Each is loaded, and torch with it, when it is first used, since `nas.tasks.data` needs no torch.
+Each name is loaded when it is first used, because importing `nas.tasks.data` must not import torch.
 """
 
 from __future__ import annotations

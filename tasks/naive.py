@@ -1,4 +1,4 @@
-"""Naive baselines: predictions that need no training, which a trained network has to beat."""
+"""Naive baselines: predictions without training, which a trained network should beat."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ __all__ = [
 LOCATION_MAP, OTSU = "location map", "Otsu's threshold"
 
 CHANNELS = ("grey", "red", "green", "blue", "saturation")
-"""What may be thresholded; of equals the first is chosen."""
+"""Channels that Otsu's threshold may use. Of channels with equal scores, the first is chosen."""
 
 
 def naive_scores(labelled: ImageSet, split: ImageSet, classes: int) -> dict[str, float]:
-    """Fit the naive baselines to the labelled images and return the mIoU of each on a split, by name.
+    """Fit the naive baselines to the labelled images and score them on a split.
 
-    "location map" is there always, "Otsu's threshold" where there are two classes.
+    Returns:
+        The mIoU by name of the baseline: "location map", and with two classes "Otsu's threshold".
     """
     return {name: counted.scores().miou for name, counted in naive_confusions(labelled, split, classes).items()}
 
 
 def naive_confusions(labelled: ImageSet, split: ImageSet, classes: int) -> dict[str, Confusion]:
-    """The confusion matrices behind `naive_scores`."""
+    """Fit the naive baselines and return their confusion matrices on a split, by name; see `naive_scores`."""
     assert labelled.masks is not None
-    likeliest = location_map(labelled.masks, classes)
-    found = {LOCATION_MAP: _confusion([likeliest] * len(split), split, classes)}
+    most_frequent = location_map(labelled.masks, classes)
+    found = {LOCATION_MAP: _confusion([most_frequent] * len(split), split, classes)}
     if classes == 2:
         otsu = OtsuBaseline.fit(labelled.images, labelled.masks)
         found[OTSU] = _confusion(otsu.predict(split.images), split, classes)
@@ -52,14 +53,15 @@ def naive_confusions(labelled: ImageSet, split: ImageSet, classes: int) -> dict[
 
 
 def naive_baselines(data: FewLabelData, folds: int, seed: int) -> dict[str, dict[str, float]]:
-    """The mIoU of each naive baseline on the images that rank candidates and on the test split.
+    """Score the naive baselines on the images that candidates are ranked on, and on the test split.
 
     Args:
-        folds: folds of the labelled images that candidates are ranked on, 0 for the validation split.
-        seed: of the division into folds.
+        data: the data set.
+        folds: number of folds of the labelled images that candidates are ranked on; 0 for the validation split.
+        seed: seed of the split into folds.
 
     Returns:
-        By name of the baseline, its "validation" and its "test" score.
+        The mIoU by name of the baseline and by "validation" and "test".
     """
     classes = len(data.classes)
     views = [data.fold(i, folds, seed) for i in range(folds)] or [data]
@@ -72,30 +74,31 @@ def naive_baselines(data: FewLabelData, folds: int, seed: int) -> dict[str, dict
 
 
 def location_map(masks: Pixels, classes: int) -> Pixels:
-    """Return the most frequent class at each pixel of the masks, N x H x W to H x W; void does not count.
+    """Return the most frequent class at each pixel of masks N x H x W, as H x W uint8. Void is ignored.
 
-    Where no mask has a label it is the most frequent class of all pixels. Of equals the lowest class is taken.
+    Pixels that are void in all masks get the most frequent class of the data. Of equally frequent classes, the lowest
+    is chosen.
     """
     height, width = masks.shape[1:]
     counts = np.zeros(classes, np.int64)
-    likeliest = np.full((height, width), VOID, np.uint8)
-    # Row by row, as counts of every class at every pixel would fill the memory for large masks of many classes.
+    most_frequent = np.full((height, width), VOID, np.uint8)
+    # Row by row, because counts of all classes at all pixels may not fit into memory.
     for row in range(height):
         places = masks[:, row].astype(np.int64) * width + np.arange(width)
         found = np.bincount(places.ravel(), minlength=(VOID + 1) * width).reshape(VOID + 1, width)[:classes]
-        likeliest[row] = np.where(found.any(0), found.argmax(0), VOID)
+        most_frequent[row] = np.where(found.any(0), found.argmax(0), VOID)
         counts += found.sum(1)
-    likeliest[likeliest == VOID] = counts.argmax()
-    return likeliest
+    most_frequent[most_frequent == VOID] = counts.argmax()
+    return most_frequent
 
 
 @dataclass(frozen=True)
 class OtsuBaseline:
-    """Two classes told apart by a threshold on brightness, chosen image by image (Otsu 1979).
+    """Segmentation into two classes by a threshold that is chosen for each image (Otsu 1979).
 
     Attributes:
-        channel: one of CHANNELS, which is thresholded.
-        bright: the class of the pixels above the threshold, 0 or 1.
+        channel: channel to threshold, one of CHANNELS.
+        bright: class of the pixels above the threshold, 0 or 1.
     """
 
     channel: str = "grey"
@@ -103,7 +106,7 @@ class OtsuBaseline:
 
     @classmethod
     def fit(cls, images: Pixels, masks: Pixels) -> OtsuBaseline:
-        """Choose the channel and the bright class that score the highest mIoU on labelled images.
+        """Choose the channel and the bright class with the highest mIoU on labelled images.
 
         Args:
             images: RGB, N x H x W x 3 uint8.
@@ -114,7 +117,7 @@ class OtsuBaseline:
         return max(candidates, key=lambda each: _miou(each.predict(images), labelled, 2))
 
     def predict(self, images: Pixels) -> Pixels:
-        """Return the classes, N x H x W uint8, of RGB images N x H x W x 3."""
+        """Predict the classes, N x H x W uint8, of RGB images N x H x W x 3 uint8."""
         predicted = np.empty(images.shape[:3], np.uint8)
         for place, image in enumerate(images):
             _, above = cv2.threshold(_channel(image, self.channel), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
@@ -123,7 +126,7 @@ class OtsuBaseline:
 
 
 def _channel(image: Pixels, channel: str) -> Pixels:
-    """Return a channel of an RGB image, H x W x 3 to H x W."""
+    """Extract a channel of an RGB image, H x W x 3 to H x W."""
     if channel in CHANNELS[1:4]:
         return np.ascontiguousarray(image[..., CHANNELS.index(channel) - 1])
     image = np.ascontiguousarray(image)
@@ -134,12 +137,12 @@ def _channel(image: Pixels, channel: str) -> Pixels:
 
 
 def _miou(predicted: Pixels, split: ImageSet, classes: int) -> float:
-    """Return the mIoU of N predicted class maps H x W on a split with masks."""
+    """Compute the mIoU of N predicted class maps H x W on a split with masks."""
     return _confusion(predicted, split, classes).scores().miou
 
 
 def _confusion(predicted: Pixels | list[Pixels], split: ImageSet, classes: int) -> Confusion:
-    """Return the confusion matrix of N predicted class maps H x W on a split with masks."""
+    """Compute the confusion matrix of N predicted class maps H x W on a split with masks."""
     assert split.masks is not None
     confusion = Confusion(classes)
     for prediction, mask in zip(predicted, split.masks, strict=True):

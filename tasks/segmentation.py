@@ -1,4 +1,4 @@
-"""Segmentation losses: what the labelled pixels of a batch are scored by, void pixels left out."""
+"""Segmentation losses. All ignore void pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas.space.component import Component, SpaceError
+from nas.space.checks import check_one_of, check_range
+from nas.space.component import Component
 from nas.training.batch import VOID
 
 __all__ = ["OHEM", "VOID", "WEIGHTINGS", "CrossEntropy", "DiceCE", "Focal", "class_weights"]
@@ -20,17 +21,20 @@ WEIGHTINGS = ("none", "median", "sqrt_median")
 
 
 def class_weights(class_pixels: Sequence[int], weighting: str) -> Tensor | None:
-    """Weights of the classes, K float32, or None where all count alike.
+    """Compute class weights, K float32; None for equal weights.
 
-    Median frequency balancing: weight = median frequency / the class's frequency (Eigen & Fergus
-    2015, section 6.3.2), or its square root, which is gentler on very rare classes. A class
-    without a single labelled pixel has no frequency: it is left out of the median and weighs 1.
+    "median" is median frequency balancing: median frequency / frequency of the class (Eigen & Fergus 2015, section
+    6.3.2). "sqrt_median" is its square root, which limits the weights of very rare classes. A class without labelled
+    pixels is left out of the median and has weight 1.
+
+    Args:
+        class_pixels: number of labelled pixels of each class.
+        weighting: one of WEIGHTINGS.
 
     Raises:
         SpaceError: the weighting is not one of WEIGHTINGS.
     """
-    if weighting not in WEIGHTINGS:
-        raise SpaceError(f"loss: weighting {weighting!r} is unknown, use one of {', '.join(WEIGHTINGS)}")
+    check_one_of("loss.weighting", weighting, WEIGHTINGS)
     seen = [count for count in class_pixels if count > 0]
     if weighting == "none" or not seen:
         return None
@@ -41,16 +45,11 @@ def class_weights(class_pixels: Sequence[int], weighting: str) -> Tensor | None:
     return torch.tensor(weights, dtype=torch.float32)
 
 
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise SpaceError(f"loss: {name} is {value}, it must be from {low:g} to {high:g}")
-
-
 class _PixelLoss(nn.Module):
-    """Shared by the losses: per-pixel cross-entropies and their weighted mean over labelled pixels.
+    """Base class of the losses: cross-entropies per pixel and their weighted mean over labelled pixels.
 
-    Everything is in float32, whatever autocast says. The reduction is our own because that of
-    cross_entropy is 0 / 0 on a batch that is void throughout, and not reproducible on CUDA.
+    Losses are computed in float32, also under autocast. The mean is not left to `F.cross_entropy`, whose mean is 0 / 0
+    if all pixels are void, and not deterministic on CUDA.
     """
 
     weights: Tensor | None
@@ -60,39 +59,39 @@ class _PixelLoss(nn.Module):
         self.register_buffer("weights", weights)
 
     def pixel_losses(self, logits: Tensor, masks: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Weighted cross-entropies, N x H x W, 0 where void."""
+        """Compute weighted cross-entropies, N x H x W, 0 where void."""
         return F.cross_entropy(
             logits, masks, self.weights, ignore_index=VOID, reduction="none", label_smoothing=smoothing
         )
 
     def pixel_weights(self, masks: Tensor) -> Tensor:
-        """The weight of every pixel's class, N x H x W, 0 where void."""
+        """Look up the class weight of every pixel, N x H x W, 0 where void."""
         labelled = masks != VOID
         if self.weights is None:
             return labelled.float()
         return self.weights[masks.where(labelled, 0)] * labelled
 
     def mean(self, losses: Tensor, masks: Tensor) -> Tensor:
-        """The sum of the losses over the sum of the weights; 0, with a gradient of 0, where all is void."""
+        """Divide the sum of losses by the sum of weights. If all pixels are void, loss and gradient are 0."""
         total = self.pixel_weights(masks).sum()
         return losses.sum() / total.where(total > 0, 1.0)
 
 
 @dataclass(frozen=True)
 class CrossEntropy(Component):
-    """Cross-entropy, weighted by class, over the labelled pixels.
+    """Cross-entropy with class weights and label smoothing.
 
     Attributes:
         weighting: "none", "median" or "sqrt_median", see `class_weights`.
-        smoothing: share of the target spread evenly over the classes (Szegedy et al. 2016).
+        smoothing: label smoothing: share of the target that is spread evenly over the classes (Szegedy et al. 2016).
     """
 
     weighting: str = "none"
     smoothing: float = 0.0
 
     def build(self, class_pixels: Sequence[int]) -> nn.Module:
-        """The loss, given how many labelled pixels each class has."""
-        _check("smoothing", self.smoothing, 0.0, 1.0)
+        """Build the loss module from the number of labelled pixels of each class."""
+        check_range("loss.smoothing", self.smoothing, 0, 1)
         return _CrossEntropyLoss(class_weights(class_pixels, self.weighting), self.smoothing)
 
 
@@ -108,10 +107,10 @@ class _CrossEntropyLoss(_PixelLoss):
 
 @dataclass(frozen=True)
 class DiceCE(Component):
-    """(1 - dice) x cross-entropy + dice x soft Dice loss (Milletari et al. 2016), which sees overlap.
+    """(1 - dice) x cross-entropy + dice x soft Dice loss (Milletari et al. 2016).
 
-    The Dice part is the mean over the classes the batch's labels hold, each counting alike, so
-    class weights enter the cross-entropy alone.
+    The Dice loss is the unweighted mean over the classes in the labels of the batch. Class weights apply only to the
+    cross-entropy.
 
     Attributes:
         weighting: class weights of the cross-entropy, see `class_weights`.
@@ -122,12 +121,12 @@ class DiceCE(Component):
     dice: float = 0.5
 
     def canonical(self) -> DiceCE:
-        """Without cross-entropy its class weights have no effect."""
+        """Reset the class weights where there is no cross-entropy."""
         return replace(self, weighting="none") if self.dice == 1 else self
 
     def build(self, class_pixels: Sequence[int]) -> nn.Module:
-        """The loss, given how many labelled pixels each class has."""
-        _check("dice", self.dice, 0.0, 1.0)
+        """Build the loss module from the number of labelled pixels of each class."""
+        check_range("loss.dice", self.dice, 0, 1)
         return _DiceCELoss(class_weights(class_pixels, self.weighting), self.dice)
 
 
@@ -144,7 +143,7 @@ class _DiceCELoss(_PixelLoss):
 
 
 def _dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """1 - 2 |P G| / (|P| + |G|) over the labelled pixels of the batch, a mean over the classes in it."""
+    """Mean of 1 - 2 |P G| / (|P| + |G|) over the classes in the labels of the batch."""
     classes = torch.arange(logits.shape[1], device=logits.device).view(1, -1, 1, 1)
     truth = masks.unsqueeze(1) == classes
     probabilities = logits.softmax(1) * (masks != VOID).unsqueeze(1)
@@ -157,19 +156,19 @@ def _dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Focal(Component):
-    """Cross-entropy scaled by (1 - p)^gamma, p that of the true class (Lin et al. 2017, equation 5).
+    """Focal loss: cross-entropy times (1 - p)^gamma, with p the probability of the true class (Lin et al. 2017, eq. 5).
 
     Attributes:
-        gamma: how fast easy pixels fade; 0 is cross-entropy.
-        weighting: the class weights, see `class_weights`.
+        gamma: focusing parameter; larger values reduce the loss of easy pixels more, 0 is cross-entropy.
+        weighting: class weights, see `class_weights`.
     """
 
     gamma: float = 2.0
     weighting: str = "none"
 
     def build(self, class_pixels: Sequence[int]) -> nn.Module:
-        """The loss, given how many labelled pixels each class has."""
-        _check("gamma", self.gamma, 0.0, math.inf)
+        """Build the loss module from the number of labelled pixels of each class."""
+        check_range("loss.gamma", self.gamma, 0)
         return _FocalLoss(class_weights(class_pixels, self.weighting), self.gamma)
 
 
@@ -181,22 +180,22 @@ class _FocalLoss(_PixelLoss):
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
         with torch.autocast(logits.device.type, enabled=False):
             plain = F.cross_entropy(logits.float(), masks, ignore_index=VOID, reduction="none")
-            # The floor keeps the slope finite at p = 1, where gamma < 1 has an infinite one.
-            doubt = (-torch.expm1(-plain)).clamp_min(1e-7)
-            return self.mean(doubt**self.gamma * plain * self.pixel_weights(masks), masks)
+            # Clamped because the gradient at p = 1 is infinite for gamma < 1.
+            one_minus_p = (-torch.expm1(-plain)).clamp_min(1e-7)
+            return self.mean(one_minus_p**self.gamma * plain * self.pixel_weights(masks), masks)
 
 
 @dataclass(frozen=True)
 class OHEM(Component):
-    """Cross-entropy over the hard pixels alone (online hard example mining, Shrivastava et al. 2016).
+    """Online hard example mining (Shrivastava et al. 2016): cross-entropy over hard pixels only.
 
-    Kept are the pixels whose true class has a probability below the threshold, and never fewer
-    than the hardest fraction of the labelled ones; pixels as hard as the last kept are kept too.
+    Hard pixels are those whose true class has a probability below `threshold`, but at least the hardest `fraction` of
+    the labelled pixels. Ties with the last of these are kept.
 
     Attributes:
-        fraction: least share of the labelled pixels that is kept, above 0.
-        threshold: probability under which a pixel is always kept; 0 leaves the fraction alone to decide.
-        weighting: the class weights of the kept pixels, see `class_weights`.
+        fraction: minimum share of the labelled pixels to keep, above 0.
+        threshold: pixels below this probability are always kept; 0 to keep just the fraction.
+        weighting: class weights, see `class_weights`.
     """
 
     fraction: float = 0.25
@@ -204,13 +203,13 @@ class OHEM(Component):
     weighting: str = "none"
 
     def canonical(self) -> OHEM:
-        """When all are kept no threshold has an effect."""
+        """Reset the threshold where all pixels are kept."""
         return replace(self, threshold=OHEM.threshold) if self.fraction == 1 else self
 
     def build(self, class_pixels: Sequence[int]) -> nn.Module:
-        """The loss, given how many labelled pixels each class has."""
-        _check("fraction", self.fraction, 1e-6, 1.0)
-        _check("threshold", self.threshold, 0.0, 1.0)
+        """Build the loss module from the number of labelled pixels of each class."""
+        check_range("loss.fraction", self.fraction, 1e-6, 1)
+        check_range("loss.threshold", self.threshold, 0, 1)
         return _OHEMLoss(class_weights(class_pixels, self.weighting), self.fraction, self.threshold)
 
 
@@ -227,7 +226,7 @@ class _OHEMLoss(_PixelLoss):
             return self.mean(plain * self.pixel_weights(kept), kept)
 
     def _hard(self, losses: Tensor, masks: Tensor) -> Tensor:
-        """Which pixels are kept, without asking the device for a number."""
+        """Return the mask of pixels to keep, without reading a number from the device."""
         labelled = masks != VOID
         losses = losses.where(labelled, -1.0)
         ranked = losses.flatten().topk(max(1, math.ceil(self.fraction * losses.numel()))).values

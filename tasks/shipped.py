@@ -1,4 +1,4 @@
-"""Every shipped loss, pretext task and method, which recipes are decoded with."""
+"""All shipped losses, pretext tasks and methods. Importing them makes recipes that use them readable."""
 
 from nas.tasks.methods import (
     CPS,
@@ -13,11 +13,7 @@ from nas.tasks.methods import (
     Supervised,
     UniMatch,
 )
-from nas.tasks.pretext.colorization import Colorization
-from nas.tasks.pretext.denoising import Denoising
-from nas.tasks.pretext.inpainting import Inpainting
-from nas.tasks.pretext.jigsaw import Jigsaw
-from nas.tasks.pretext.rotation import Rotation
+from nas.tasks.pretext import Colorization, Denoising, Inpainting, Jigsaw, Rotation
 from nas.tasks.segmentation import OHEM, CrossEntropy, DiceCE, Focal
 
 __all__ = [

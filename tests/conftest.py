@@ -1,4 +1,4 @@
-"""Fixtures of all tests; and one math thread and little garbage collection, which make small computations quick."""
+"""Fixtures of all tests. One math thread and less garbage collection make small computations quick."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import scipy.linalg  # noqa: F401 - its BLAS must be there when the threads are limited
+import scipy.linalg  # noqa: F401 - its BLAS must be loaded when the threads are limited
 import torch
 from threadpoolctl import threadpool_limits
 
 from tests.shell import SMALL, Shell
 from tests.torchvision_operators import sitecustomize  # noqa: F401 - before anything imports torchvision
 
-# Threads would only wait for each other: on a busy machine a sampler took ten times as long.
+# More threads wait for each other: on a busy machine a sampler took ten times as long.
 threadpool_limits(1)
 torch.set_num_threads(1)
 
@@ -24,7 +24,7 @@ _modules_frozen = 0
 
 
 def pytest_runtest_setup() -> None:
-    """Keep loaded modules out of garbage collections, with one of which every training begins."""
+    """Exclude loaded modules from garbage collection, with which every training begins."""
     global _modules_frozen
     if len(sys.modules) > _modules_frozen + MANY_MODULES:
         _modules_frozen = len(sys.modules)

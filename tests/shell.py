@@ -1,4 +1,4 @@
-"""Commands typed in a folder, and a small space and data set for searches that take seconds."""
+"""Runs commands in a folder, with a small space and data set for searches that take seconds."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ space = replace(space, baselines=(first,)).where(lambda c: cost(c, (16, 24)).par
 
 SHORT = ("--data", "scenes", "--size", "16x24", "--steps", "9", "--final-steps", "0", "--best", "2", "--repeats", "2")
 ALONE = (*SHORT, "--workers", "1")
-"""A worker takes three seconds to start."""
+"""For speed, since each worker takes three seconds to start."""
 
 
-# Restored, as a process that is started in the background ignores it and passes that on.
+# A process started in the background ignores SIGINT, and its children inherit that.
 COMMAND = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -70,13 +70,13 @@ Ended = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True)
 class Shell:
-    """A folder in which commands are typed."""
+    """A folder in which commands run."""
 
     folder: Path
     space: Path
 
     def run(self, *args: str) -> Ended:
-        """Run a command in this process, which has loaded its libraries already."""
+        """Run a command in this process, where its libraries are loaded already."""
         main = importlib.import_module(f"nas.cli.{args[0]}").main
         out, err = io.StringIO(), io.StringIO()
         with (
@@ -90,7 +90,7 @@ class Shell:
         return Ended(args, ended.value.code or 0, out.getvalue(), err.getvalue())
 
     def run_process(self, *args: str, timeout: float = 240) -> Ended:
-        """Run a command in a process of its own, for seconds more than `run` takes."""
+        """Run a command in a new process, which takes seconds more than `run`."""
         process = self.start(*args)
         out, err = process.communicate(timeout=timeout)
         return Ended(args, process.returncode, out, err)
@@ -114,7 +114,7 @@ def in_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def own_log() -> Iterator[None]:
-    """Give a command a log without handlers, as a new process has, and take away afterwards those it has added."""
+    """Give a command a log without handlers, as in a new process, and remove those that it adds."""
     log = logging.getLogger("nas")
     level, log.handlers, before = log.level, [], log.handlers
     try:
@@ -127,7 +127,7 @@ def own_log() -> Iterator[None]:
 
 
 def draw_set(root: Path, names: str) -> None:
-    """A `folder:` set of small images with masks of two classes."""
+    """Write a `folder:` set of small images with masks of two classes."""
     for name in names:
         for kind in ("images", "masks"):
             (root / kind).mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def draw_set(root: Path, names: str) -> None:
 
 
 def alive_in_session(session: int) -> Iterator[int]:
-    """Processes of a session that are still there, zombies left out."""
+    """Processes of a session that are alive; zombies are left out."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -149,10 +149,10 @@ def alive_in_session(session: int) -> Iterator[int]:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Wait for something that is to happen; fails when it does not."""
+    """Wait for a condition, and fail when it does not come true."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.1)
 
 

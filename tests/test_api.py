@@ -1,4 +1,4 @@
-"""What Python sees of a search: its signature, its run, and the checks that come before any image is loaded."""
+"""The Python interface: signatures, runs, and the checks before any image is loaded."""
 
 from __future__ import annotations
 
@@ -57,24 +57,24 @@ def test_the_type_of_a_size_covers_all_ways_to_write_it() -> None:
     assert set(get_args(get_type_hints(api.search)["size"])) == {int, str, tuple[int, int], NoneType}
 
 
-def test_resuming_names_what_may_change() -> None:
+def test_resume_takes_the_settings_that_may_change() -> None:
     named = [n for n, p in inspect.signature(nas.resume).parameters.items() if p.default is None]
     assert sorted(named) == sorted(api.MAY_CHANGE)
 
 
-def test_a_run_says_what_it_is(tmp_path: Path) -> None:
+def test_the_repr_of_a_run(tmp_path: Path) -> None:
     Settings(space="/spaces/small.py", budget=40, data="scenes").write(tmp_path)
     run = Run(tmp_path)
     assert repr(run) == f"<Run {tmp_path}: small.py on scenes, 40 candidates, not finished>"
     rows = {name: [0.0, 0.0] for name in ("interval", "seeds", "search_miou", "params", "macs", "seconds", "peak_mb")}
-    told = {"name": ["trial 3", "unet"], "hash": ["a", "b"], "miou": [0.5, 0.4567], "error": ["", ""]}
-    table = pd.DataFrame({**told, **rows, "tie": [False, True], "winner": [False, True]}, index=[1, 2])
+    first = {"name": ["trial 3", "unet"], "hash": ["a", "b"], "miou": [0.5, 0.4567], "error": ["", ""]}
+    table = pd.DataFrame({**first, **rows, "tie": [False, True], "winner": [False, True]}, index=[1, 2])
     table.rename_axis("rank").to_csv(tmp_path / "ranking.csv")
     assert repr(run).endswith("40 candidates, winner unet (mIoU 0.457)>")
 
 
 class ReachedError(Exception):
-    """The search itself was reached."""
+    """Raised in place of a search."""
 
 
 def test_times_may_be_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_times_may_be_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         reached.append((searching.clock.limit, searching.run.settings.hang_after))
         raise ReachedError
 
-    monkeypatch.setattr(Search, "through", note)
+    monkeypatch.setattr(Search, "execute", note)
     with pytest.raises(ReachedError):
         nas.search("unet.py", name="one", size=16, max_time="2m", hang_after="90s")
     for given in ("3m", 180):
@@ -111,7 +111,7 @@ def refuse_to_load(settings: Settings, searched: bool = False) -> Any:
         ({"warm_start": "runs/none"}, "there is no such run"),
     ],
 )
-def test_what_needs_no_image_is_checked_before_any_is_loaded(
+def test_settings_are_checked_before_any_image_is_loaded(
     shell: Shell, settings: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(shell.folder)
@@ -121,17 +121,17 @@ def test_what_needs_no_image_is_checked_before_any_is_loaded(
         nas.search("small.py", **settings)
 
 
-def test_a_folder_that_cannot_be_written_is_said_before_any_image_is_loaded(
+def test_a_folder_that_cannot_be_written_is_refused_before_any_image_is_loaded(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(shell.folder)
     monkeypatch.setattr(api, "load_images", refuse_to_load)
     monkeypatch.setattr("nas.runs.run.os.access", lambda path, mode: False)
-    with pytest.raises(UserError, match="cannot be written, where the run is to be a folder"):
+    with pytest.raises(UserError, match="cannot be written, but the run becomes a folder in it"):
         nas.search("small.py")
 
 
-def test_a_run_that_is_being_searched_is_not_loaded_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_run_is_refused_before_any_image_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "load_images", refuse_to_load)
     Settings(space="unet.py", steps=1).write(tmp_path)
     (tmp_path / "space.py").write_text("from nas.search_spaces.unet import space")
@@ -140,12 +140,12 @@ def test_a_run_that_is_being_searched_is_not_loaded_for(tmp_path: Path, monkeypa
         with pytest.raises(UserError, match="is being searched by another process"):
             nas.resume(tmp_path)
     (tmp_path / "lock").unlink()
-    (tmp_path / "lock").mkdir()  # which nobody can open as a file
+    (tmp_path / "lock").mkdir()  # a folder cannot be opened as a file
     with pytest.raises(UserError, match=r"cannot be written \(Is a directory\): copy the run"):
         nas.resume(tmp_path)
 
 
-def test_a_line_of_the_log_never_joins_a_bar() -> None:
+def test_log_lines_are_written_above_a_progress_bar() -> None:
     stream = io.StringIO()
     stop = log_to_terminal(stream)
     try:
@@ -162,7 +162,7 @@ def test_a_line_of_the_log_never_joins_a_bar() -> None:
     assert "images" in lines[lines.index(said) + 1]  # and drawn again
 
 
-def test_own_components_are_told_from_shipped_ones(shell: Shell) -> None:
+def test_own_components_are_distinguished_from_shipped_ones(shell: Shell) -> None:
     assert not has_own_components(load_space(shell.space))
     own = """
 from dataclasses import dataclass, replace as replaced

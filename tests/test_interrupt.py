@@ -1,4 +1,4 @@
-"""An interrupt is noted wherever it lands, and raised where it is asked for."""
+"""Interrupts are noted anywhere and raised at safe points."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def press() -> None:
 
 
 class Thing:
-    """Something that a weak reference can point to."""
+    """Target of a weak reference."""
 
 
 @pytest.fixture(autouse=True)
@@ -27,12 +27,12 @@ def restored() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
     yield
     assert signal.getsignal(signal.SIGINT) is before
-    assert not interrupt.came()
+    assert not interrupt.requested()
 
 
-def test_in_a_callback_of_the_interpreter_it_is_not_lost() -> None:
+def test_an_interrupt_inside_a_callback_of_the_interpreter_is_not_lost() -> None:
     reached = []
-    with pytest.raises(KeyboardInterrupt), interrupt.heeded():
+    with pytest.raises(KeyboardInterrupt), interrupt.deferred():
         thing = Thing()
         kept = weakref.ref(thing, lambda _: (press(), [None for _ in range(10)]))
         del thing
@@ -43,28 +43,28 @@ def test_in_a_callback_of_the_interpreter_it_is_not_lost() -> None:
     assert reached == ["after the callback"]
 
 
-def test_without_a_safe_point_it_reaches_the_caller_at_the_end() -> None:
-    with pytest.raises(KeyboardInterrupt), interrupt.heeded():
+def test_without_a_safe_point_an_interrupt_is_raised_at_the_end_of_the_block() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupt.deferred():
         press()
 
 
-def test_an_error_that_it_causes_is_not_what_the_caller_sees() -> None:
-    with pytest.raises(KeyboardInterrupt), interrupt.heeded():
+def test_an_interrupt_hides_the_error_that_it_causes() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupt.deferred():
         press()
-        raise RuntimeError("the workers are gone")
-    with pytest.raises(RuntimeError, match="of its own"), interrupt.heeded():
+        raise RuntimeError("the workers have died")
+    with pytest.raises(RuntimeError, match="of its own"), interrupt.deferred():
         raise RuntimeError("of its own")
 
 
-def test_many_are_one_and_one_who_insists_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(KeyboardInterrupt), interrupt.heeded():
+def test_many_interrupts_count_as_one_until_a_late_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt), interrupt.deferred():
         for _ in range(50):
             press()
         reached = True
         interrupt.check()
     assert reached
-    monkeypatch.setattr(interrupt, "INSISTENCE", -1.0)
-    with pytest.raises(KeyboardInterrupt), interrupt.heeded():
+    monkeypatch.setattr(interrupt, "SECOND_SIGNAL", -1.0)
+    with pytest.raises(KeyboardInterrupt), interrupt.deferred():
         press()
         press()
         pytest.fail("nothing was raised")
@@ -74,7 +74,7 @@ def test_a_program_keeps_its_own_handler() -> None:
     seen: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
     try:
-        with interrupt.heeded():
+        with interrupt.deferred():
             press()
             interrupt.check()
     finally:
@@ -82,11 +82,11 @@ def test_a_program_keeps_its_own_handler() -> None:
     assert seen == [signal.SIGINT]
 
 
-def test_outside_the_main_thread_nothing_changes() -> None:
+def test_handlers_stay_in_place_outside_the_main_thread() -> None:
     handlers = []
 
     def look() -> None:
-        with interrupt.heeded():
+        with interrupt.deferred():
             handlers.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=look)
@@ -95,7 +95,7 @@ def test_outside_the_main_thread_nothing_changes() -> None:
     assert handlers == [signal.default_int_handler]
 
 
-def test_a_half_written_file_is_known_until_it_is_written(tmp_path) -> None:
+def test_a_temporary_file_is_listed_until_it_is_written(tmp_path) -> None:
     with replacing(tmp_path / "table.csv") as temporary:
-        assert temporary in interrupt.unfinished
-    assert temporary not in interrupt.unfinished
+        assert temporary in interrupt.temporary_files
+    assert temporary not in interrupt.temporary_files

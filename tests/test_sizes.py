@@ -1,4 +1,4 @@
-"""Every way to write a size means the same; what is none gets one line."""
+"""All ways to write a size, and one line for anything else."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def test_a_size_may_be_written_in_any_way(size: Any, pixels: tuple[int, int]) ->
         {96, 128},
     ],
 )
-def test_what_is_no_size_is_told_in_a_line(size: Any) -> None:
+def test_anything_else_is_refused_in_one_line(size: Any) -> None:
     with pytest.raises(UserError, match="is not a size: write height x width such as 96x128, or 128") as error:
         parse_size(size)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("size", [7, "7", (128, 7), "0x128", -128])
-def test_a_size_too_small_is_told_in_a_line(size: Any) -> None:
+def test_a_size_too_small_is_refused_in_one_line(size: Any) -> None:
     with pytest.raises(UserError, match="give 8 pixels or more each way"):
         parse_size(size)

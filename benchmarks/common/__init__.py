@@ -1,1 +1,1 @@
-"""What all benchmarks share: arguments, rows of results, provenance."""
+"""Modules that all benchmarks share: argument types, result tables, provenance."""

@@ -1,4 +1,4 @@
-"""Kinds of arguments that the benchmarks' command lines share."""
+"""Argument types of the benchmarks' command lines."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import argparse
 import re
 from collections.abc import Callable
 
-__all__ = ["at_least", "pattern"]
+__all__ = ["at_least", "regex"]
 
 
-def at_least(lowest: int) -> Callable[[str], int]:
-    """A whole number of at least that, as argparse reads it."""
+def at_least(minimum: int) -> Callable[[str], int]:
+    """Create an argument type for integers with a minimum."""
 
     def number(text: str) -> int:
-        if int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"{text}: give {lowest} or more")
+        if int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"{text}: give {minimum} or more")
         return int(text)
 
     return number
 
 
-def pattern(text: str) -> str:
-    """A regular expression, as argparse reads it."""
+def regex(text: str) -> str:
+    """Check that an argument is a regular expression."""
     try:
         re.compile(text)
     except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text} is no regular expression: {error}") from error
+        raise argparse.ArgumentTypeError(f"{text} is not a regular expression: {error}") from error
     return text

@@ -1,4 +1,4 @@
-"""Where and with what a benchmark ran: the columns that every results table carries."""
+"""Provenance of a result: machine, device, versions, date and commit, as columns of every table."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 __all__ = ["RESULTS", "default_device", "provenance"]
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 def default_device() -> str:
-    """What a benchmark trains on: the device that `provenance` names."""
+    """Return the device that benchmarks train on, as recorded by `provenance`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def provenance(*packages: str) -> dict[str, str]:
-    """Machine, device, versions of Python and of the packages, date and commit."""
+    """Return machine, device, versions of Python and the packages, date and commit."""
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
@@ -37,7 +37,8 @@ def provenance(*packages: str) -> dict[str, str]:
 
 
 def _commit() -> str:
+    """Return the short hash of the current commit, marked if files have changed since."""
     here = Path(__file__).parent
-    asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True)
+    head = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True)
     changed = subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=here, capture_output=True)
-    return (asked.stdout.strip() or "unknown") + ("+changes" if changed.returncode else "")
+    return (head.stdout.strip() or "unknown") + ("+changes" if changed.returncode else "")

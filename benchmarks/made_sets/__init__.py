@@ -1,4 +1,4 @@
-"""Small data sets drawn by program, to develop on and to measure with: no two images are alike, and none is real."""
+"""Small synthetic data sets for development and benchmarks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from nas.tasks.data import ImageSet, resize
 __all__ = ["HELD_OUT", "MAKERS", "Maker", "make"]
 
 HELD_OUT = 100_000
-"""The number of the first image that is held out: the same ones however many others are drawn."""
+"""Number of the first held-out image, so that held-out images do not depend on the number of others."""
 
 
 @dataclass(frozen=True)
 class Maker:
-    """How the images of a set are drawn.
+    """Generator of the images of a data set.
 
     Attributes:
-        classes: names of the classes; a mask holds indices into it.
-        size: height and width it is meant for, in pixels.
-        draw: from random numbers and a size (H, W) to an image and its classes.
+        classes: names of the classes; masks hold their indices.
+        size: default (height, width) in pixels.
+        draw: function from a random generator and a size (H, W) to an image and its mask.
     """
 
     classes: tuple[str, ...]
@@ -44,14 +44,14 @@ MAKERS = {
 def make(
     name: str, numbers: range, size: tuple[int, int] | None = None, seed: int = 0, shown: tuple[int, int] | None = None
 ) -> ImageSet:
-    """Draw images of a set, each known by its number: the same whatever else is drawn.
+    """Draw images of a data set. An image depends only on its number and the seed.
 
     Args:
         name: one of MAKERS.
-        numbers: which images.
-        size: height and width they are drawn at; None for the maker's own.
-        seed: of the set.
-        shown: height and width they are then brought to, as loading a folder does; None to leave them.
+        numbers: numbers of the images.
+        size: (height, width) to draw at; None for the default.
+        seed: seed of the data set.
+        shown: (height, width) to resize to afterwards, as when a folder is loaded; None to keep the size.
     """
     maker = MAKERS[name]
     drawn = [_drawn(maker, (seed, zlib.crc32(name.encode()), number), size or maker.size, shown) for number in numbers]

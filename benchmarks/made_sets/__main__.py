@@ -1,8 +1,8 @@
-"""Write a made set as folders: images/ and masks/ of the labelled ones, unlabelled/ for the others.
+"""Write a synthetic data set as a folder: images/ and masks/ of labelled images, unlabelled/ of the others.
 
     python -m benchmarks.made_sets blobs PATH --images 110 --masks 12 --size 256x320 --holdout 80
 
-PATH-holdout gets images of the same kind with all their masks, to see what a network is worth.
+PATH-holdout gets more images of the same data set, all with masks, to evaluate networks on.
 """
 
 from __future__ import annotations
@@ -22,13 +22,21 @@ from nas.errors import UserError
 
 
 def write(name: str, folder: Path, numbers: range, masks: int, size: tuple[int, int] | None, seed: int) -> None:
-    """Draw images into a folder; the first so many have masks, with 0 and 255 where there are two classes.
+    """Write images to a folder. Masks of two classes have the values 0 and 255.
+
+    Args:
+        name: one of MAKERS.
+        folder: an empty or new folder.
+        numbers: numbers of the images.
+        masks: number of images with a mask, the first ones.
+        size: (height, width); None for the default.
+        seed: seed of the data set.
 
     Raises:
-        UserError: the folder holds something already.
+        UserError: if the folder is not empty.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is not empty: give a folder that is not there yet")
+        raise UserError(f"{folder} is not empty: give a new folder")
     for part in ("images", "masks", *(("unlabelled",) if masks < len(numbers) else ())):
         (folder / part).mkdir(parents=True)
     classes = MAKERS[name].classes
@@ -47,15 +55,15 @@ def _save(file: Path, pixels: np.ndarray) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse and write."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=MAKERS)
-    parser.add_argument("path", type=Path, help="a folder that is not there yet")
-    parser.add_argument("--images", type=at_least(1), default=110)
-    parser.add_argument("--masks", type=at_least(1), help="how many of them have a mask  [all]")
-    parser.add_argument("--size", type=size, help="HxW  [the set's own]")
-    parser.add_argument("--holdout", type=at_least(0), default=0, help="images for PATH-holdout  [none]")
-    parser.add_argument("--seed", type=at_least(0), default=0)
+    parser.add_argument("name", choices=MAKERS, help="data set")
+    parser.add_argument("path", type=Path, help="new folder")
+    parser.add_argument("--images", type=at_least(1), default=110, help="number of images  [110]")
+    parser.add_argument("--masks", type=at_least(1), help="number of images with a mask  [all]")
+    parser.add_argument("--size", type=size, help="HxW  [that of the data set]")
+    parser.add_argument("--holdout", type=at_least(0), default=0, help="number of images in PATH-holdout  [0]")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the data set  [0]")
     options = parser.parse_args(arguments)
     shape = height_and_width(options.size) if options.size else None
     masks = options.images if options.masks is None else options.masks

@@ -1,4 +1,4 @@
-"""Round things on an uneven ground, as under a microscope or on a beach; some images are inverted."""
+"""Blobs on an uneven background, as under a microscope; some images are inverted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZE = (256, 320)
 
 
 def draw(rng: np.random.Generator, size: tuple[int, int]) -> Drawn:
-    """Draw 60 to 100 blobs, of a brightness and size that differ within an image and between images."""
+    """Draw 60 to 100 blobs whose brightness and size vary within and between images."""
     scale = size[0] / SIZE[0]
     mask = np.zeros(size, np.uint8)
     ground = rng.uniform(0.1, 0.35) + rng.uniform(0.05, 0.3) * clouds(rng, size, int(rng.integers(2, 6)))
@@ -24,7 +24,7 @@ def draw(rng: np.random.Generator, size: tuple[int, int]) -> Drawn:
         own = scale * radius * rng.uniform(0.5, 1.5)
         radii = own, own * rng.uniform(0.6, 1.0)
         inside = fill(mask, outline(rng, centre, radii, 0.12, rng.uniform(0, np.pi)), 1)
-        # Some are hollow, some hardly brighter than the ground is elsewhere.
+        # Some are hollow, some hardly brighter than other parts of the background.
         image[inside] = ground[inside] + contrast * rng.uniform(0.3, 1.2)
         if rng.random() < 0.3:
             core = fill(np.zeros_like(mask), outline(rng, centre, (radii[0] / 2, radii[1] / 2), 0.1), 1)

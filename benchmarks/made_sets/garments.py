@@ -1,4 +1,4 @@
-"""A large dressed figure before a cluttered ground: parts at their usual places, in any colour and pattern."""
+"""A dressed figure in front of a cluttered background: parts at their usual places, in any colour and pattern."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SIZE = (300, 200)
 
 
 def draw(rng: np.random.Generator, size: tuple[int, int]) -> Drawn:
-    """Draw one figure; coat, hat and bag are worn by some, and what is worn has no colour of its own."""
+    """Draw one figure. Coat, hat and bag are optional; colours do not depend on the class."""
     mask, image = np.zeros(size, np.uint8), _clutter(rng, size)
     tall = size[0] * rng.uniform(0.22, 0.3)
     middle = np.array([size[1] * rng.uniform(0.35, 0.65), size[0] * rng.uniform(0.44, 0.54)])
     skin = np.array([0.95, 0.75, 0.6], np.float32) * rng.uniform(0.35, 1.0)
 
     def part(name: str, x: float, y: float, wide: float, high: float, colour: np.ndarray, lean: float = 0.0) -> None:
-        """Draw an outline at a place relative to the middle, all in units of the figure's size."""
+        """Draw a part; positions, relative to the middle, and radii are in units of the figure's size."""
         place = middle + tall * (np.array([x, y]) + rng.normal(0, 0.03, 2))
         radii = tall * wide * rng.uniform(0.85, 1.2), tall * high * rng.uniform(0.9, 1.1)
         inside = fill(mask, outline(rng, (place[0], place[1]), radii, 0.05, lean), CLASSES.index(name))
@@ -48,7 +48,7 @@ def draw(rng: np.random.Generator, size: tuple[int, int]) -> Drawn:
 
 
 def _clutter(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """A ground H x W x 3 of two colours, and things of any colour lying about."""
+    """Return a background H x W x 3 of two colours with objects of any colour."""
     blend = clouds(rng, size, int(rng.integers(1, 6)))[..., None]
     image = blend * any_colour(rng) + (1 - blend) * any_colour(rng)
     for _ in range(rng.integers(0, 14)):
@@ -59,7 +59,7 @@ def _clutter(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 
 
 def _pattern(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Plain, striped or patchy cloth, H x W x 1, which a colour is multiplied by."""
+    """Return plain, striped or patchy cloth, H x W x 1, as a factor of a colour."""
     kind = rng.integers(3)
     if kind == 0:
         return np.ones((*size, 1), np.float32)

@@ -1,4 +1,4 @@
-"""Many classes of small things: a kind is a shape and a colour, and most images show a few of the kinds only."""
+"""Many classes of small objects, each with a shape and a colour; most images contain only a few of the classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZE = (240, 320)
 
 
 def draw(rng: np.random.Generator, size: tuple[int, int]) -> Drawn:
-    """Draw 8 to 24 things of four to ten kinds on a ground of any brightness."""
+    """Draw 8 to 24 objects of four to ten classes on a background of any brightness."""
     mask = np.zeros(size, np.uint8)
     ground = rng.uniform(0.1, 0.4, 3) + 0.4 * clouds(rng, size, int(rng.integers(3, 9)))[..., None]
     image = ground.astype(np.float32)
@@ -32,7 +32,7 @@ def draw(rng: np.random.Generator, size: tuple[int, int]) -> Drawn:
 
 
 def _corners(shape: str, angle: float) -> np.ndarray:
-    """The corners of a shape of radius 1 around the origin, points x 2."""
+    """Return the corners of a shape with radius 1 around the origin, N x 2."""
     if shape == "bar":
         turn = np.array([0.25, np.pi - 0.25, np.pi + 0.25, -0.25])
         radius = np.full(4, 1.3)

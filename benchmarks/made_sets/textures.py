@@ -1,4 +1,4 @@
-"""Grey regions told apart by their texture alone: every class may be as bright, and lie, as every other."""
+"""Grey regions that differ in texture only: brightness and location do not depend on the class."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ CLASSES = tuple(_TEXTURES)
 
 
 def draw(rng: np.random.Generator, size: tuple[int, int]) -> Drawn:
-    """Draw four to nine regions, the nearest of as many points, each of one texture."""
+    """Draw four to nine regions with a texture each, as bent Voronoi cells of random points."""
     rows, columns = np.indices(size)
     points = rng.uniform(0, 1, (rng.integers(4, 10), 2)) * size
     bend = 0.15 * size[0] * (clouds(rng, size, 5) - 0.5)

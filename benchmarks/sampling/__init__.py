@@ -1,1 +1,1 @@
-"""What the benchmarks of samplers share: tables of trained networks, peers, reports."""
+"""Modules that the benchmarks of samplers share: tables of trained networks, searchers, reports."""

@@ -1,4 +1,4 @@
-"""The tables and the figure of benchmarks.controllers: means, paired differences, regret over evaluations."""
+"""Tables and figure of benchmarks.controllers: means, paired differences, regret over evaluations."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from nas.errors import UserError
 __all__ = ["COMPARED", "MARKS", "RANKED", "means_table", "paired", "summary", "write_report"]
 
 MARKS = (10, 15, 25, 35, 50, 70, 100, 140, 200)
-"""Evaluations after which the regret of the best so far is noted."""
+"""Numbers of evaluations after which the regret is recorded."""
 
 RANKED = (25, 50, 100, 200)
-"""Those after which it is tabled, and the rank in the table noted."""
+"""Numbers of evaluations that are tabulated, and after which the rank is recorded."""
 
 COMPARED = (50, 100, 200)
-"""Those after which two samplers are compared."""
+"""Numbers of evaluations after which samplers are compared with the reference."""
 
 REFERENCE = "surrogate"
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a sampler, best first: means over tables and seeds, each with half its 95 % interval (`..._interval`)."""
+    """Compute means over tables and seeds, with half their 95 % intervals (`..._interval`): a row per sampler."""
     columns = [f"{what}_{mark}" for what in ("regret", "rank") for mark in RANKED] + ["to_best_0.1%"]
     found = []
     for sampler, own in rows.groupby("sampler"):
@@ -39,7 +39,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired(rows: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
-    """A row a peer: its regret less the reference's, over pairs of table and seed; positive: the reference is ahead."""
+    """Compute paired differences in regret from the reference: a row per peer; positive if the reference is better."""
     base = rows[rows["sampler"] == reference].set_index(["table", "seed"])
     found = []
     for sampler, own in rows[rows["sampler"] != reference].groupby("sampler"):
@@ -55,18 +55,25 @@ def paired(rows: pd.DataFrame, reference: str = REFERENCE) -> pd.DataFrame:
 
 
 def means_table(rows: pd.DataFrame) -> str:
-    """The regrets of the summary in Markdown."""
+    """Format the regrets of the summary as Markdown."""
     regrets, titles = [f"regret_{mark}" for mark in RANKED], [f"regret after {mark}" for mark in RANKED]
-    return _lines(summary(rows), [*regrets, "to_best_0.1%"], [*titles, "to best 0.1 %"], ["searches", "ask_seconds"])
+    return _markdown_table(
+        summary(rows), [*regrets, "to_best_0.1%"], [*titles, "to best 0.1 %"], ["searches", "ask_seconds"]
+    )
 
 
 def write_report(path: Path, evaluations: int, workers: int) -> str:
-    """Write the Markdown tables and the figure beside the CSV file; the Markdown is returned.
+    """Write the Markdown tables and the figure beside the CSV file, and return the Markdown.
 
-    They have the file's name, with that of the workers where there are several: `controllers_8_workers.md`.
+    Their names are that of the file, with the number of workers if it is not 1: `controllers_8_workers.md`.
+
+    Args:
+        path: the CSV file.
+        evaluations: number of evaluations of the searches to report.
+        workers: number of workers of the searches to report.
 
     Raises:
-        UserError: when there is no such file, or no search of that many evaluations and workers in it.
+        UserError: if the file or searches like these do not exist.
     """
     if not path.is_file():
         raise UserError(f"there are no results in {path}: run with --all first")
@@ -75,14 +82,14 @@ def write_report(path: Path, evaluations: int, workers: int) -> str:
         name for name in ("sampler", "table", "seed", "evaluations", "workers", "to_best_0.1%") if name not in rows
     ]
     if missing:
-        raise UserError(f"{path} holds no results of this benchmark: it has no column {missing[0]}")
+        raise UserError(f"{path} is not a table of this benchmark: it has no column {missing[0]}")
     rows = rows[(rows["evaluations"] == evaluations) & (rows["workers"] == workers)]
     if rows.empty:
-        raise UserError(f"{path} has no search of {evaluations} evaluations and {workers} workers")
+        raise UserError(f"{path} has no search with {evaluations} evaluations and {workers} workers")
     rows = rows.drop_duplicates(["sampler", "table", "seed"], keep="last")
-    # A file of an earlier version lacks some of the columns.
-    kept = [*(f"{w}_{m}" for w, marks in (("regret", MARKS), ("rank", RANKED)) for m in marks)]
-    rows = rows.reindex(columns=list(dict.fromkeys([*rows.columns, *kept])))
+    # A file of an earlier version may lack some columns.
+    expected = [*(f"{w}_{m}" for w, marks in (("regret", MARKS), ("rank", RANKED)) for m in marks)]
+    rows = rows.reindex(columns=list(dict.fromkeys([*rows.columns, *expected])))
     text = _markdown(rows, evaluations, workers)
     report = path if workers == 1 else path.with_stem(f"{path.stem}_{workers}_workers")
     report.with_suffix(".md").write_text(text, encoding="utf-8")
@@ -91,7 +98,7 @@ def write_report(path: Path, evaluations: int, workers: int) -> str:
 
 
 def _mean(values: pd.Series) -> tuple[float, float]:
-    """The mean of what is known, and half its 95 % interval."""
+    """Return the mean of the known values, and half its 95 % interval."""
     known = values.dropna()
     return float(known.mean()), confidence_interval(known.tolist())
 
@@ -103,28 +110,30 @@ def _markdown(rows: pd.DataFrame, evaluations: int, workers: int) -> str:
     seeds = f"{each.max()}" if each.min() == each.max() else f"{each.min()} to {each.max()}"
     by_table = [("Evaluations to the best 0.1 %", "to_best_0.1%"), ("Rank of the best found after 100", "rank_100")]
     parts = [
-        "# Evaluations that a sampler needs",
+        "# Number of evaluations that a sampler needs",
         f"Means over {tables} tables and {seeds} seeds, {evaluations} evaluations, workers: {workers}, with 95 % "
         "intervals over the searches. See ../README.md for the terms.",
         "## Regret of the best found",
         means_table(rows),
         "## Rank of the best found",
-        _lines(means, ranks, at, []),
-        "## Seconds of an ask, invalid combinations",
-        _lines(means, [], [], ["ask_seconds", "slowest_ask_seconds", "invalid"]),
-        f"## Regret above {REFERENCE}'s, same table and seed",
-        f"Positive: `{REFERENCE}` is ahead.",
-        _lines(paired(rows), [f"regret_{m}" for m in COMPARED], [f"after {m}" for m in COMPARED], ["pairs"], sign="+"),
+        _markdown_table(means, ranks, at, []),
+        "## Seconds per proposal, invalid combinations",
+        _markdown_table(means, [], [], ["ask_seconds", "slowest_ask_seconds", "invalid"]),
+        f"## Regret minus that of {REFERENCE}, same table and seed",
+        f"If positive, `{REFERENCE}` is better.",
+        _markdown_table(
+            paired(rows), [f"regret_{m}" for m in COMPARED], [f"after {m}" for m in COMPARED], ["pairs"], sign="+"
+        ),
     ]
     for title, column in by_table:
         parts += [f"## {title}, by table", _by_table(rows, column, list(means["sampler"]))]
     return "\n\n".join(parts) + "\n"
 
 
-def _lines(
+def _markdown_table(
     frame: pd.DataFrame, measured: Sequence[str], titles: Sequence[str], plain: Sequence[str], sign: str = ""
 ) -> str:
-    """A Markdown table: what is measured with its interval, then what is plain."""
+    """Format a Markdown table: columns with their intervals, then plain columns."""
     heads = ["sampler", *titles, *(name.replace("_", " ") for name in plain)]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for row in frame.to_dict("records"):

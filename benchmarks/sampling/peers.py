@@ -1,7 +1,7 @@
-"""Searchers of other packages, by their own ask-and-tell interfaces and with their own defaults.
+"""Searchers of other packages, with their ask-and-tell interfaces and default settings.
 
-All of them minimise, so each is told the score's negative. Ordered parameters are integers to them (the places of the
-values), the others are labels.
+All of them minimize, so they get negated scores. Ordered parameters are integers, the indices of their values; the
+others are categorical.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.sampling.tables import Places, Table
+from benchmarks.sampling.tables import Combination, Table
 from nas.errors import UserError
 
 __all__ = [
@@ -28,9 +28,9 @@ __all__ = [
     "NePSEvolution",
     "SMACSearcher",
     "SyneTuneSearcher",
-    "distributions_here",
+    "installed_distributions",
+    "installed_peers",
     "make_peer",
-    "peers_here",
 ]
 
 PEERS = {
@@ -40,19 +40,19 @@ PEERS = {
     "syne:bore": "syne_tune",
     "smac": "smac",
 }
-"""The names known, and the package that each needs."""
+"""Names of the peers, and the package that each needs."""
 
 
 DISTRIBUTIONS = {"neps": "neural-pipeline-search", "syne_tune": "syne-tune", "smac": "smac"}
-"""What each package is called where it is installed from."""
+"""Name of each package's distribution on PyPI."""
 
 
 class ExhaustedError(Exception):
-    """There is nothing more to propose."""
+    """The searcher has no more proposals."""
 
 
 class NePSEvolution:
-    """Regularized evolution of NePS: 20 in the population, 5 in a tournament, mutation or crossover."""
+    """Regularized evolution of NePS: population of 20, tournaments of 5, mutation or crossover."""
 
     def __init__(self, table: Table, seed: int) -> None:
         import neps
@@ -68,27 +68,29 @@ class NePSEvolution:
         self._names = list(table.values)
         self._neps = neps.AskAndTell(neps.algorithms.neps_regularized_evolution(space()))
         self._stripped = NepsCompatConverter.from_neps_config
-        self._state = _Randomness(seed)
+        self._state = _GlobalRandomState(seed)
 
-    def ask(self) -> tuple[Places, Any]:
-        with self._state.used():
+    def ask(self) -> tuple[Combination, Any]:
+        with self._state.active():
             trial = self._neps.ask()
-        # A parent is looked up by paths without the prefix that its child's paths carry. As it is handed over, none
-        # is ever found, every gene is drawn anew, and the evolution is a random search.
+        # NePS looks up a parent's genes by paths without the prefix that it stores them with, so without this it finds
+        # none, samples every gene anew, and becomes a random search.
         trial.config = self._stripped(trial.config).predefined_samplings
-        places = {path.split(".", 1)[1].split("::")[0]: int(place) for path, place in trial.config.items()}
-        return tuple(places[name] for name in self._names), trial
+        indices = {path.split(".", 1)[1].split("::")[0]: int(index) for path, index in trial.config.items()}
+        return tuple(indices[name] for name in self._names), trial
 
     def tell(self, handle: Any, score: float | None) -> None:
         self._neps.tell(handle, ValueError("not valid") if score is None else -score)
 
 
 class SyneTuneSearcher:
-    """A single-fidelity scheduler of Syne Tune.
+    """Single-fidelity scheduler of Syne Tune.
 
     Args:
         scheduler: its name in syne_tune.optimizer.baselines.
-        options: of the scheduler.
+        table: the table to search.
+        seed: seed of its random numbers.
+        options: options of the scheduler.
     """
 
     def __init__(self, scheduler: str, table: Table, seed: int, **options: Any) -> None:
@@ -100,17 +102,17 @@ class SyneTuneSearcher:
         space = {
             name: config_space.randint(0, len(values) - 1)
             if name in table.ordered
-            else config_space.choice([str(place) for place in range(len(values))])
+            else config_space.choice([str(index) for index in range(len(values))])
             for name, values in table.values.items()
         }
         self._names, self._trial, self._asked = list(table.values), Trial, 0
-        # Its evolution draws the first population from NumPy's global random numbers.
-        self._state = _Randomness(seed)
-        with self._state.used():
+        # Its evolution draws the first population from NumPy's global random state.
+        self._state = _GlobalRandomState(seed)
+        with self._state.active():
             self._scheduler = getattr(baselines, scheduler)(space, metric="cost", random_seed=seed, **options)
 
-    def ask(self) -> tuple[Places, Any]:
-        with self._state.used():
+    def ask(self) -> tuple[Combination, Any]:
+        with self._state.active():
             proposed = self._scheduler.suggest()
         if proposed is None:
             raise ExhaustedError
@@ -119,7 +121,7 @@ class SyneTuneSearcher:
         return tuple(int(proposed.config[name]) for name in self._names), trial
 
     def tell(self, handle: Any, score: float | None) -> None:
-        with self._state.used():
+        with self._state.active():
             if score is None:
                 self._scheduler.on_trial_error(handle)
             else:
@@ -127,7 +129,7 @@ class SyneTuneSearcher:
 
 
 class SMACSearcher:
-    """SMAC3's facade for hyper-parameters: a Sobol design of up to a quarter of the evaluations, then its forest."""
+    """SMAC3's hyperparameter facade: a Sobol design of up to a quarter of the evaluations, then a random forest."""
 
     def __init__(self, table: Table, seed: int, evaluations: int) -> None:
         import ConfigSpace
@@ -140,7 +142,7 @@ class SMACSearcher:
             if name in table.ordered:
                 space.add(ConfigSpace.Integer(name, (0, len(values) - 1)))
             else:
-                space.add(ConfigSpace.Categorical(name, [str(place) for place in range(len(values))]))
+                space.add(ConfigSpace.Categorical(name, [str(index) for index in range(len(values))]))
         self._names, self._value, self._status = list(table.values), TrialValue, StatusType
         self._folder = TemporaryDirectory()
         scenario = Scenario(
@@ -150,7 +152,7 @@ class SMACSearcher:
         self._smac = HyperparameterOptimizationFacade(scenario, _never_called, logging_level=False, overwrite=True)
         self._costs: list[float] = []
 
-    def ask(self) -> tuple[Places, Any]:
+    def ask(self) -> tuple[Combination, Any]:
         try:
             trial = self._smac.ask()
         except StopIteration:
@@ -159,7 +161,7 @@ class SMACSearcher:
 
     def tell(self, handle: Any, score: float | None) -> None:
         if score is None:
-            # Its forest is shown failures as well, and wants a finite cost.
+            # Its forest also learns from failures and needs a finite cost.
             value = self._value(cost=max(self._costs, default=0.0), status=self._status.CRASHED)
         else:
             value = self._value(cost=-score)
@@ -168,24 +170,30 @@ class SMACSearcher:
 
 
 def _never_called(config: Any, seed: int = 0) -> float:
-    raise AssertionError("told, not called")
+    raise AssertionError("SMAC called the target function in spite of ask and tell")
 
 
-def peers_here() -> list[str]:
-    """Those of PEERS whose package is installed."""
+def installed_peers() -> list[str]:
+    """Return the names of PEERS whose package is installed."""
     return [name for name, package in PEERS.items() if importlib.util.find_spec(package) is not None]
 
 
-def distributions_here() -> list[str]:
-    """What the packages of the peers that are here are installed from, for the record of versions."""
-    return list(dict.fromkeys(DISTRIBUTIONS[PEERS[name]] for name in peers_here()))
+def installed_distributions() -> list[str]:
+    """Return the distributions of the installed peers, for their versions in the provenance."""
+    return list(dict.fromkeys(DISTRIBUTIONS[PEERS[name]] for name in installed_peers()))
 
 
 def make_peer(name: str, table: Table, seed: int, evaluations: int) -> NePSEvolution | SyneTuneSearcher | SMACSearcher:
-    """The peer of that name.
+    """Create a peer by name.
+
+    Args:
+        name: one of PEERS.
+        table: the table to search.
+        seed: seed of its random numbers.
+        evaluations: number of evaluations of the search, for the initial design of SMAC.
 
     Raises:
-        UserError: when its package is not installed.
+        UserError: if its package is not installed.
     """
     makers: dict[str, Callable[[], NePSEvolution | SyneTuneSearcher | SMACSearcher]] = {
         "neps:evolution": lambda: NePSEvolution(table, seed),
@@ -202,15 +210,15 @@ def make_peer(name: str, table: Table, seed: int, evaluations: int) -> NePSEvolu
         ) from error
 
 
-class _Randomness:
-    """The global random numbers of Python and NumPy, which some peers draw from, kept apart by seed."""
+class _GlobalRandomState:
+    """Global random states of Python and NumPy, which some peers use, separate for each searcher."""
 
     def __init__(self, seed: int) -> None:
         self._python = random.Random(seed).getstate()
         self._numpy = np.random.RandomState(seed).get_state()
 
     @contextmanager
-    def used(self) -> Iterator[None]:
+    def active(self) -> Iterator[None]:
         python, numpy = random.getstate(), np.random.get_state()
         random.setstate(self._python)
         np.random.set_state(self._numpy)

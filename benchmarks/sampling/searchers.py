@@ -1,4 +1,4 @@
-"""Whatever proposes combinations and is told their scores: every sampler of a benchmark in one shape."""
+"""Searchers of tables: our samplers, Optuna's and other packages' behind one ask-and-tell interface."""
 
 from __future__ import annotations
 
@@ -6,44 +6,45 @@ from typing import Any, Protocol
 
 import optuna
 
-from benchmarks.sampling.peers import PEERS, make_peer, peers_here
-from benchmarks.sampling.tables import Places, Table
+from benchmarks.sampling.peers import PEERS, installed_peers, make_peer
+from benchmarks.sampling.tables import Combination, Table
 from nas.errors import UserError
-from nas.samplers import OPTUNAS, SAMPLERS, make_sampler
+from nas.samplers import OPTUNA_SAMPLERS, SAMPLERS, make_sampler
 
-__all__ = ["OURS", "OptunaSearcher", "Searcher", "default_samplers", "make_searcher", "sampler_as_shipped"]
+__all__ = ["OURS", "OptunaSearcher", "Searcher", "benchmark_sampler", "default_samplers", "make_searcher"]
 
 OURS = ("surrogate", "local", "evolution")
 
-AS_SHIPPED = ("tpe", "gp", "random")
+OPTUNA_BASELINES = ("tpe", "gp", "random")
+"""Optuna's samplers, used as in Optuna."""
 
-NNIS = ("nni:tpe", "nni:evolution")
+NNI_TUNERS = ("nni:tpe", "nni:evolution")
 
 
 class Searcher(Protocol):
-    """Asked for combinations, several at once if need be, and told of each how good it was."""
+    """Proposes combinations, also several before the first score."""
 
-    def ask(self) -> tuple[Places, Any]:
-        """The places of the values to try, and a handle to tell their score by.
+    def ask(self) -> tuple[Combination, Any]:
+        """Return a combination to evaluate, and a handle for `tell`.
 
         Raises:
-            ExhaustedError: when it has nothing more to propose.
+            ExhaustedError: if it has no more proposals.
         """
 
     def tell(self, handle: Any, score: float | None) -> None:
-        """The score, larger is better; None of a combination that is not valid."""
+        """Report a score, larger is better, or None for an invalid combination."""
 
 
 class OptunaSearcher:
-    """An Optuna sampler on a table."""
+    """Optuna sampler that searches a table."""
 
     def __init__(self, sampler: optuna.samplers.BaseSampler, table: Table) -> None:
         self._study = optuna.create_study(sampler=sampler, direction="maximize")
         self._table = table
 
-    def ask(self) -> tuple[Places, optuna.Trial]:
+    def ask(self) -> tuple[Combination, optuna.Trial]:
         trial = self._study.ask()
-        return self._table.ask(trial), trial
+        return self._table.suggest(trial), trial
 
     def tell(self, handle: optuna.Trial, score: float | None) -> None:
         if score is None:
@@ -53,39 +54,40 @@ class OptunaSearcher:
 
 
 def make_searcher(name: str, table: Table, seed: int, evaluations: int = 200) -> Searcher:
-    """The searcher of that name: one of nas.samplers.SAMPLERS or of benchmarks.sampling.peers.PEERS.
+    """Create a searcher by name.
 
     Args:
-        evaluations: how many there will be; of use to peers whose initial design depends on it.
+        name: one of nas.samplers.SAMPLERS or of benchmarks.sampling.peers.PEERS.
+        table: the table to search.
+        seed: seed of its random numbers.
+        evaluations: number of evaluations of the search, for peers whose initial design depends on it.
 
     Raises:
-        UserError: when there is none, or it needs what is not installed.
+        UserError: if the name is unknown or a package is not installed.
     """
     if name in PEERS:
         return make_peer(name, table, seed, evaluations)
     if name not in SAMPLERS and not name.startswith("nni:"):
-        raise UserError(
-            f"--sampler {name}: there is no such sampler; choose from {', '.join(SAMPLERS)}, {', '.join(PEERS)}"
-        )
-    return OptunaSearcher(sampler_as_shipped(name, seed), table)
+        raise UserError(f"--sampler {name}: unknown sampler; choose from {', '.join(SAMPLERS)}, {', '.join(PEERS)}")
+    return OptunaSearcher(benchmark_sampler(name, seed), table)
 
 
-def sampler_as_shipped(name: str, seed: int) -> optuna.samplers.BaseSampler:
-    """Optuna's for a whole search, which nas-search makes anew for each trial so that it can go on; the others as ever.
+def benchmark_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    """Create a sampler by name; Optuna's baselines as in Optuna, not reseeded for each trial as in `nas-search`.
 
     Raises:
-        UserError: when there is none, or it needs what is not installed.
+        UserError: if the name is unknown or a package is not installed.
     """
-    return OPTUNAS[name](seed=seed) if name in AS_SHIPPED else make_sampler(name, seed)
+    return OPTUNA_SAMPLERS[name](seed=seed) if name in OPTUNA_BASELINES else make_sampler(name, seed)
 
 
 def default_samplers() -> list[str]:
-    """Ours, and every peer whose package is there."""
-    found = [*OURS, *AS_SHIPPED]
-    for name in NNIS:
+    """Return the names of our samplers, of Optuna's baselines and of the installed peers."""
+    found = [*OURS, *OPTUNA_BASELINES]
+    for name in NNI_TUNERS:
         try:
             make_sampler(name, 0)
         except UserError:
             continue
         found.append(name)
-    return found + peers_here()
+    return found + installed_peers()

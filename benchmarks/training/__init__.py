@@ -1,1 +1,1 @@
-"""What the benchmarks of trainings share: recipes, costs, reports."""
+"""Modules that the benchmarks of trainings share: recipes, costs, reports."""

@@ -1,4 +1,4 @@
-"""The table of benchmarks.learning_floor: what is learnt after how many steps, by set and number of labels."""
+"""Table of benchmarks.learning_floor: mIoU by number of steps, data set and number of labels."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from nas.errors import UserError
 __all__ = ["lengths", "write_table"]
 
 NEAR = 0.95
-"""The share of the best mIoU with which a training counts as long enough."""
+"""Share of the best mIoU that a training of sufficient length reaches."""
 
 GROUP = ["data", "labels", "recipe"]
-LOOKS = ("varied", "above")
+FIRST_STEPS = ("varied", "above")
 
 INTRODUCTION = """\
-# How many steps must a training with few labels have?
+# How many steps does a training with few labels need?
 
-Mean mIoU on held-out images after trainings of 40, 80, ... steps, 8 images a step, each with a schedule of its own.
+Mean mIoU on held-out images after trainings of 40, 80, ... steps with batches of 8, each with its own schedule.
 
-- `location`, `Otsu`: the naive baselines on the same images, the most frequent class by location and Otsu's threshold.
-- `varied`: the first look (after 5, 10, 20, 40, ... steps of the longest training) from which on the prediction is not
-  of one class, with every seed; `above`: the first at which it is above the location map, with every seed.
-- `learns`: the shortest length from which on the mean mIoU is above the naive baselines.
-- `near`: the shortest length with 95 % of the best mean mIoU of the row, which says little where a row ends early.
+- `location`, `Otsu`: naive baselines on the same images, the most frequent class by location and Otsu's threshold.
+- `varied`: first validation step (of 5, 10, 20, 40, ...) of the longest training from which on the prediction has more
+  than one class, for all seeds. `above`: first one with a higher mIoU than the location map, for all seeds.
+- `learns`: shortest length from which on the mean mIoU is higher than those of the naive baselines.
+- `near`: shortest length with 95 % of the best mean mIoU of the row; of little meaning if a row ends early.
 """
 
 
 def lengths(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a set, number of labels and recipe, with the columns of INTRODUCTION and the mean mIoU by length.
+    """Return a row per data set, number of labels and recipe: mean mIoU by length and the columns of INTRODUCTION.
 
-    What was not reached is missing.
+    Steps and lengths that were not reached are missing.
     """
     found = []
     for key, cell in rows.groupby(GROUP, sort=True):
@@ -49,7 +49,7 @@ def lengths(rows: pd.DataFrame) -> pd.DataFrame:
                 "seeds": cell["seed"].nunique(),
                 **naive,
                 **{str(steps): miou for steps, miou in means.items()},
-                **_looks(cell[cell["steps"] == cell["steps"].max()]),
+                **_first_steps(cell[cell["steps"] == cell["steps"].max()]),
                 "learns": min(learns, default=None),
                 "near": means.index[means >= NEAR * means.max()].min(),
                 "step_core_s": cell["step_core_s"].median(),
@@ -58,28 +58,28 @@ def lengths(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _looks(longest: pd.DataFrame) -> dict[str, int | None]:
-    """Return what the looks at the longest trainings of a cell say."""
-    looks = sorted({int(step) for curve in longest["curve"] for step in json.loads(curve)})
-    last = longest["one_class_until"].max()
+def _first_steps(longest: pd.DataFrame) -> dict[str, int | None]:
+    """Return `varied` and `above` of the longest trainings of a cell."""
+    steps = sorted({int(step) for curve in longest["curve"] for step in json.loads(curve)})
+    last_constant = longest["one_class_until"].max()
     above = longest["above_location_at"]
     return {
-        "varied": next((step for step in looks if step > last), None),
+        "varied": next((step for step in steps if step > last_constant), None),
         "above": None if above.isna().any() else int(above.max()),
     }
 
 
 def write_table(path: Path) -> str:
-    """Write the table beside the rows, as Markdown, and return it.
+    """Write the Markdown table beside the CSV file, and return it.
 
     Raises:
-        UserError: there are no rows.
+        UserError: if the CSV file does not exist.
     """
     if not path.exists():
-        raise UserError(f"{path} is not there: train some cells first")
+        raise UserError(f"there are no results in {path}: run without --report first")
     table = lengths(read_rows(path))
     steps = sorted((str(name) for name in table if str(name).isdigit()), key=int)
-    order = [*GROUP, "seeds", "location", "otsu", *steps, *LOOKS, "learns", "near", "step_core_s"]
+    order = [*GROUP, "seeds", "location", "otsu", *steps, *FIRST_STEPS, "learns", "near", "step_core_s"]
     names = ["set", *order[1:5], "Otsu", *order[6:-1], "core s a step"]
     cells = [[_text(name, row[name]) for name in order] for _, row in table.iterrows()]
     lines = [" | ".join(row) for row in (names, ["---"] * len(names), *cells)]
@@ -91,6 +91,6 @@ def write_table(path: Path) -> str:
 def _text(name: str, value: Any) -> str:
     if pd.isna(value):
         return "-"
-    if name in (*LOOKS, "learns", "near", "labels", "seeds"):
+    if name in (*FIRST_STEPS, "learns", "near", "labels", "seeds"):
         return str(int(value))
     return f"{value:.3f}".removeprefix("0") if isinstance(value, float) else str(value)

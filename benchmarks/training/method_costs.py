@@ -1,4 +1,4 @@
-"""What a step of each method and pretext task takes in time and memory, beside a supervised step of as many images."""
+"""Time and memory of a step of each method and pretext task, relative to a supervised step of as many images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LONGER = "all pretext tasks, 4 times the steps"
 
 
 def print_costs(methods: Sequence[str], size: str, out: Path | None) -> None:
-    """Measure, print, and write to a CSV file in place of what it holds: unless told, of all methods only."""
+    """Measure and print the costs, and overwrite a CSV file: by default, only if all methods are measured."""
     table = measure(methods, size)
     print(table.to_string(index=False, float_format="{:.2f}".format))
     out = out or (COSTS if set(methods) >= set(METHODS) else None)
@@ -42,12 +42,12 @@ def print_costs(methods: Sequence[str], size: str, out: Path | None) -> None:
 
 
 def measure(methods: Sequence[str], size: str) -> pd.DataFrame:
-    """A row a method: seconds a step and its ratio to supervised training, peak MB and its ratio.
+    """Measure seconds per step and peak MB of each method, and their ratios to supervised training.
 
-    The network is that of search_spaces/unet.py. Every step sees 16 images, 8 of them labelled, or all of them in
-    the supervised step that the ratios are to; the row "supervised" sees its 8 labelled ones alone.
-    Times are the least of several rounds, in each of which every method has its turn: the machine's other work then
-    strikes them alike. Memory is that of a process which trains nothing else.
+    The network is that of search_spaces/unet.py. A step has 16 images, 8 of which are labelled. In the reference step,
+    all 16 are labelled; the row "supervised" has 8 labelled images only. Times are minima over several rounds, each of
+    which runs all methods, so that other load on the machine affects them equally. Memory is measured in a separate
+    process per method.
     """
     torch.set_num_threads(1)
     height, width = height_and_width(size)
@@ -68,7 +68,7 @@ def measure(methods: Sequence[str], size: str) -> pd.DataFrame:
 
 
 def _recipe(name: str) -> Recipe:
-    """The plain U-Net at full resolution, trained as the name says with 16 images a step."""
+    """Return the recipe of a row: the U-Net at full resolution, trained with 16 images per step."""
     if name == BASE:
         return replace(unet, labelled_batch=16)
     tasks = [recipe(task).pretext[0] for task in METHODS if recipe(task).pretext]
@@ -88,7 +88,7 @@ def _peak(name: str, height: int, width: int) -> float:
 
 
 def noise(height: int, width: int) -> FewLabelData:
-    """Images and labels of noise: what a step costs does not hang on what is in the picture."""
+    """Create images and labels of noise: the cost of a step does not depend on the content."""
     rng = np.random.default_rng(0)
 
     def split(count: int, labelled: bool) -> ImageSet:

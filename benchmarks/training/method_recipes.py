@@ -1,4 +1,4 @@
-"""The recipes that benchmarks.methods compares: one small U-Net, trained with each method or pretext task."""
+"""Recipes that benchmarks.methods compares: a small U-Net, trained with each method or pretext task."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ from nas.search_spaces.multitask import fast
 
 __all__ = ["METHODS", "recipe"]
 
-# Small enough for some hundred trainings on a CPU: 0.4 M parameters, its finest features at half the resolution.
-# Supervised training on few labels gains little in the last thousand of 4,000 steps. Colours are jittered by the
-# methods alone.
+# Small enough for some hundred trainings on a CPU: 0.4 M parameters, finest features at half the resolution. With few
+# labels, supervised training gains little in the last thousand of 4,000 steps. Only the methods jitter colours.
 SMALL_UNET = replace(fast, augment=Augment(scale=(0.75, 1.5)), labelled_batch=4, unlabelled_batch=4)
 
 _METHODS: dict[str, Component] = {
@@ -58,7 +57,7 @@ METHODS = (*_METHODS, *_TASKS)
 
 
 def recipe(name: str) -> Recipe:
-    """The small U-Net trained with the method or, jointly, the pretext task of that name."""
+    """Return the recipe of the small U-Net with a method, or jointly with a pretext task."""
     if name in _TASKS:
         return replace(SMALL_UNET, pretext=(replace(_TASKS[name], weight=0.1),))
     return replace(SMALL_UNET, method=_METHODS[name])

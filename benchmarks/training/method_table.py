@@ -1,4 +1,4 @@
-"""The tables and the figure of benchmarks.methods: paired differences from supervised training."""
+"""Table and figure of benchmarks.methods: paired differences from supervised training."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ SPLITS = ("search_val", "test")
 
 
 def paired(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a share of labels and method: mean scores, and their differences from supervised, seed by seed.
+    """Compute mean scores and paired differences from supervised training: a row per share of labels and method.
 
-    Scores and differences are in points (100 x mIoU); an interval is half the 95 % interval of the mean difference.
+    Scores and differences are in points (100 x mIoU). Intervals are half the 95 % interval of the mean difference.
     """
     rows = []
     for labels, share in table.groupby("labels"):
@@ -52,7 +52,7 @@ def paired(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_tables(cells: Path, steps: int, size: str, kind: str = "camvid") -> str:
-    """Write the Markdown table and the figure beside the table of cells; the Markdown is returned."""
+    """Write the Markdown table and the figure beside the table of cells, and return the Markdown."""
     table = pd.read_csv(cells)
     found = paired(table[(table["steps"] == steps) & (table["size"] == size)])
     name = "CamVid" if kind == "camvid" else kind
@@ -66,7 +66,7 @@ def _markdown(found: pd.DataFrame, about: str) -> str:
     lines = [
         f"# Methods on {about}",
         "",
-        "mIoU in %, and its difference from supervised training, paired by seed, with the 95 % interval.",
+        "mIoU in %, and its difference from supervised training, paired by seed, with its 95 % interval.",
         "",
         "| labels | method | seeds | search-val | difference | test | difference | seconds | peak MB |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""The command lines, a file a command; none imports anything heavy before it has read its arguments."""
+"""The command line, one file per command. A command imports nothing heavy before its arguments are parsed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from nas import interrupt
 
 
 def _command() -> str | None:
-    """What the command is called that this process was started as; None for a process of another program."""
-    # Past the options of the interpreter come the script, "-m nas.cli.search", or the code after -c.
+    """Name of the command that this process runs, None for a process of another program."""
+    # After the interpreter's options comes the script, "-m nas.cli.search", or the code of -c.
     for word in sys.orig_argv[:6]:
         found = re.search(r"(?:^|[/\\])nas-([a-z]+)(?:\.exe)?$|\bnas\.cli\.([a-z]+)\b", word)
         if found:
@@ -18,6 +18,6 @@ def _command() -> str | None:
     return None
 
 
-# The imports of a command take seconds, in which Ctrl-C is to end it as it does later.
+# Ctrl-C must work during the imports, which take seconds.
 if (name := _command()) is not None:
-    interrupt.watch(name)
+    interrupt.install_handlers(name)

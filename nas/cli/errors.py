@@ -1,4 +1,4 @@
-"""Runs a command so that whatever a user can cause ends in one line on stderr, never in a traceback."""
+"""Runs a command so that bad input ends with one line on stderr and never with a traceback."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ from nas.errors import UserError
 
 __all__ = ["run"]
 
-FAULT = 2
+BAD_INPUT = 2
+"""Exit code."""
 
 
 def run(command: click.Command, args: Sequence[str] | None = None) -> NoReturn:
-    """Run a click command, which is given a --version, and leave the process with its exit code.
+    """Run a click command with a --version option added, and exit with its exit code.
 
-    0 when it ended well, or the number it returned; 2 for a UserError, a wrong option and a file that
-    the system refuses, each told in one line; 130 when interrupted. Any other exception is a bug and
-    keeps its traceback.
+    The code is 0, or the number that the command returned; 2 with one line for a UserError, a wrong option or an error
+    of the file system; 130 when interrupted. Any other exception is a bug and keeps its traceback.
 
     Args:
-        command: the command; the name of its file begins every message.
-        args: what to parse, by default what was typed.
+        command: the command. Its messages begin with the name of its file.
+        args: arguments to parse, by default `sys.argv[1:]`.
     """
     name = _name(command)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # names in letters that the terminal's encoding lacks
+            stream.reconfigure(errors="replace")  # of letters that the terminal's encoding lacks
     try:
-        code = _called(command, name, args)
+        code = _invoke(command, name, args)
     except click.UsageError as error:
         _fail(name, f"{error.format_message().rstrip('.')} (see {name} --help)")
     except (UserError, click.ClickException) as error:
         _fail(name, str(error) if isinstance(error, UserError) else error.format_message())
     except (KeyboardInterrupt, click.Abort):
-        interrupt.leave(name)
+        interrupt.exit_interrupted(name)
     except OSError as error:
         if error.errno == errno.EPIPE:
-            # Whoever read our output has gone. What is still buffered would fail again at exit.
+            # The reader of the output is gone, and flushing the buffer at exit would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         if error.filename is None and error.errno != errno.ENOSPC:
             raise
         where = f"{error.filename}: " if error.filename is not None else ""
         _fail(name, f"{where}{error.strerror}")
-    interrupt.ignore()
+    interrupt.ignore_signals()
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _called(command: click.Command, name: str, args: Sequence[str] | None) -> object:
-    """What the command returns. Unlike `command.main`, this prints no line of its own when interrupted."""
+def _invoke(command: click.Command, name: str, args: Sequence[str] | None) -> object:
+    """Return what the command returns. Unlike `command.main`, this prints nothing when interrupted."""
     if not any(option.name == "version" for option in command.params):
         click.version_option(__version__, message="%(prog)s %(version)s")(command)
     try:
@@ -69,11 +69,11 @@ def _called(command: click.Command, name: str, args: Sequence[str] | None) -> ob
 
 
 def _name(command: click.Command) -> str:
-    """What the command is called, however it was started: nas-search for the one in search.py."""
+    """Name of the command, however it was started: nas-search for the one in search.py."""
     assert command.callback is not None
     return f"nas-{Path(inspect.getfile(inspect.unwrap(command.callback))).stem}"
 
 
 def _fail(name: str, message: str) -> NoReturn:
     print(f"{name}: error: {' '.join(message.splitlines())}", file=sys.stderr)
-    sys.exit(FAULT)
+    sys.exit(BAD_INPUT)

@@ -1,4 +1,4 @@
-"""What a default search of a set would take here, from a few real steps of its baselines on noise."""
+"""Time that a default search would take on this machine, from a few training steps of its baselines on noise."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 __all__ = ["expected_time"]
 
-MEASURED = 3
-"""Steps that are timed, after one that is not."""
+STEPS = 3
+"""Steps that are timed, after one warm-up step."""
 
 IMAGES = 8
-"""Images of noise that they are timed on."""
+"""Images of noise that the steps are timed on."""
 
 
 def expected_time(
     size: tuple[int, int], search_size: tuple[int, int] | None, classes: int, labelled: int, ranked: int, folds: int
 ) -> str:
-    """Say how long a default search would take, in the words of the search itself.
+    """Describe how long a default search would take, as the search itself does.
 
     Args:
         size: height and width at which the winner is trained.
-        search_size: those at which candidates are compared, None for the same.
-        classes: how many.
-        labelled: images with labels, which decide the steps.
-        ranked: images that each candidate is validated on.
-        folds: of the labelled images, 0 for none.
+        search_size: height and width at which candidates are compared, None for `size`.
+        classes: number of classes.
+        labelled: number of labelled images, which decides the steps.
+        ranked: number of images that each candidate is validated on.
+        folds: folds of the labelled images, 0 for one validation split.
     """
     import torch
 
@@ -62,12 +62,12 @@ def _noise(size: tuple[int, int], classes: int) -> FewLabelData:
     images = rng.integers(0, 256, (IMAGES, *size, 3), np.uint8)
     masks = rng.integers(0, classes, (IMAGES, *size), np.uint8)
     names, known = (tuple(map(str, range(count))) for count in (IMAGES, classes))
-    some = ImageSet(images, masks, names)
-    return FewLabelData("noise", known, ((0, 0, 0),) * classes, some, ImageSet(images, None, names), some, some)
+    labelled, unlabelled = ImageSet(images, masks, names), ImageSet(images, None, names)
+    return FewLabelData("noise", known, ((0, 0, 0),) * classes, labelled, unlabelled, labelled, labelled)
 
 
 def _pace(candidate: Recipe, data: FewLabelData, evaluated: float, device: str) -> Pace:
-    """The pace of a candidate where an evaluation is of so many images."""
+    """Measure the pace of a candidate; `evaluated` is the number of images of an evaluation."""
     import torch
 
     from nas.controller.timing import Pace
@@ -77,8 +77,8 @@ def _pace(candidate: Recipe, data: FewLabelData, evaluated: float, device: str) 
     torch.set_num_threads(1)  # as in a worker
     try:
         train(candidate, data, Plan(1, (), device=device))
-        trained = train(candidate, data, Plan(MEASURED, (MEASURED,), device=device))
+        trained = train(candidate, data, Plan(STEPS, (STEPS,), device=device))
     finally:
         torch.set_num_threads(threads)
-    evaluation = trained.seconds - MEASURED * trained.step_seconds
+    evaluation = trained.seconds - STEPS * trained.step_seconds
     return Pace(trained.step_seconds, evaluation / len(data.validation) * evaluated, trained.peak_mb)

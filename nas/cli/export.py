@@ -1,4 +1,4 @@
-"""nas-export: a checkpoint, or a run's best one, as safetensors, ONNX or torch.export, with a model card."""
+"""nas-export: export a checkpoint as safetensors, ONNX or torch.export, with a model card."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ from pathlib import Path
 import click
 
 from nas.cli.errors import run
+from nas.cli.options import CONTEXT, space_option
 
 __all__ = ["command", "main"]
 
 
-@click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
+@click.command(context_settings=CONTEXT)
 @click.argument("checkpoint", metavar="RUN_OR_CHECKPOINT", type=click.Path(path_type=Path))
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["safetensors", "onnx", "pt2"]),
-    help="What to write; by default what --out is named like, or safetensors.",
+    help="Format to write; by default that of --out's suffix, or safetensors.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="File or folder to write; by default beside the checkpoint.",
 )
-@click.option("--space", type=click.Path(path_type=Path), help="The space file, if it defines components of its own.")
+@space_option
 def command(checkpoint: Path, format_: str | None, out: Path | None, space: Path | None) -> None:
     """Export a checkpoint, or the best one of a run's folder, and write a model card beside it.
 
-    safetensors is read back by nas.load and takes images of any size. onnx is checked with
-    onnxruntime where that is installed. pt2 is torch.export's: it runs without this toolkit.
+    A safetensors file is read by nas.load and takes images of any size. An onnx file is
+    checked with onnxruntime if that is installed. A pt2 file, of torch.export, runs without
+    this toolkit.
     """
     from nas.export import export
 

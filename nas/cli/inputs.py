@@ -1,4 +1,4 @@
-"""What nas-predict is given: the photos and videos among and inside its arguments."""
+"""The inputs of nas-predict: photos and videos, from files and folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Input:
 
     Attributes:
         path: the file.
-        name: what its pictures are called, a path below the output folder without a suffix; unique.
+        name: unique name of its outputs, a path relative to the output folder without a suffix.
         video: whether it is a video.
     """
 
@@ -27,71 +27,75 @@ class Input:
 
 
 def find_inputs(arguments: Sequence[Path], out: Path) -> tuple[list[Input], dict[str, int]]:
-    """The files among the arguments and the photos inside folders, each once; and lines on those left out, with counts.
+    """Find the files among the arguments and the photos inside folders, each once.
 
-    Videos inside folders are not read: they take long, so they are to be named.
+    Videos inside folders are ignored, since they take long; they must be named.
 
     Args:
         arguments: files and folders.
-        out: the output folder; what an earlier call wrote there is not read.
+        out: output folder. Files that an earlier call wrote there are ignored.
+
+    Returns:
+        The inputs, and a message about each input that is skipped, with the number of files that it stands for.
 
     Raises:
-        UserError: the only argument is not there, or is a folder without photos; or the output folder is among them.
+        UserError: the output folder is among the arguments; or the only argument is missing, or a folder without
+            photos.
     """
     from nas.export.video import VIDEO_SUFFIXES
 
     if any(argument.is_dir() and argument.resolve() == out.resolve() for argument in arguments):
         raise UserError(f"--out is {out}, which is also read from: choose another folder")
     found: dict[Path, tuple[Path, Path]] = {}
-    left_out: dict[str, int] = {}
+    skipped: dict[str, int] = {}
     for argument in arguments:
         try:
-            photos = _photos(argument, out, left_out)
+            photos = _photos(argument, out, skipped)
         except UserError as error:
             if len(arguments) == 1:
                 raise
-            left_out[str(error)] = 1
+            skipped[str(error)] = 1
             continue
-        for path, kept in photos:
+        for path, relative in photos:
             if path.is_file():
-                found.setdefault(path.resolve(), (path, kept))
+                found.setdefault(path.resolve(), (path, relative))
             else:
-                left_out[f"{path} is not a regular file"] = 1
-    names = _names([kept.with_suffix("") for _, kept in found.values()])
+                skipped[f"{path} is not a regular file"] = 1
+    names = _unique_names([relative.with_suffix("") for _, relative in found.values()])
     paths = [path for path, _ in found.values()]
     inputs = [Input(p, name, p.suffix.lower() in VIDEO_SUFFIXES) for p, name in zip(paths, names, strict=True)]
-    return inputs, left_out
+    return inputs, skipped
 
 
-def _photos(argument: Path, out: Path, left_out: dict[str, int]) -> list[tuple[Path, Path]]:
-    """The files that an argument stands for, with their paths below it."""
+def _photos(argument: Path, out: Path, skipped: dict[str, int]) -> list[tuple[Path, Path]]:
+    """Files of an argument, with their paths relative to it."""
     if argument.is_dir():
-        return _inside(argument, out, left_out)
+        return _photos_inside(argument, out, skipped)
     if not argument.exists():
         raise UserError(f"{argument}: there is no such file or folder")
     return [(argument, Path(argument.name))]
 
 
-def _inside(folder: Path, out: Path, left_out: dict[str, int]) -> list[tuple[Path, Path]]:
-    """The photos inside a folder, with their paths below it; what is not read is added to `left_out`."""
-    from nas.tasks.data.files import IMAGE_SUFFIXES, describe_unread, unread_images, walk_images
+def _photos_inside(folder: Path, out: Path, skipped: dict[str, int]) -> list[tuple[Path, Path]]:
+    """Photos inside a folder, with their paths relative to it. Images in other formats are added to `skipped`."""
+    from nas.tasks.data.files import IMAGE_SUFFIXES, describe_unsupported, unsupported_images, walk_images
 
     target = out.resolve()
-    # What an earlier call wrote below the folder is none of its photos.
+    # The outputs of an earlier call are no photos.
     written = target if target.is_relative_to(folder.resolve()) else None
     photos = [path for path in walk_images(folder) if written not in path.resolve().parents]
-    unread = unread_images(folder)
-    if unread:
-        left_out[describe_unread(unread)] = len(unread)
-    if not photos and not unread:
+    unsupported = unsupported_images(folder)
+    if unsupported:
+        skipped[describe_unsupported(unsupported)] = len(unsupported)
+    if not photos and not unsupported:
         raise UserError(f"{folder} holds no images: known are {', '.join(IMAGE_SUFFIXES)}")
     return [(path, path.relative_to(folder)) for path in photos]
 
 
-def _names(wanted: Sequence[Path]) -> Iterator[str]:
-    """The names, numbered where two are the same."""
+def _unique_names(paths: Sequence[Path]) -> Iterator[str]:
+    """Names of the paths, numbered where two are the same."""
     taken: set[str] = set()
-    for path in wanted:
+    for path in paths:
         name, copies = str(path), 1
         while name in taken:
             copies += 1

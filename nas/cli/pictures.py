@@ -1,4 +1,4 @@
-"""What nas-predict writes: overlays and masks in a folder, over no file that it has not written itself."""
+"""The outputs of nas-predict: overlays and masks in a folder. No file that it did not write is overwritten."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["KINDS", "Pictures"]
 KINDS = ("both", "overlays", "masks")
 
 LEGEND = "legend.png"
-"""It is written first, and tells a folder of predictions from others."""
+"""Written first; it marks a folder of predictions."""
 
 
 @dataclass
 class Pictures:
-    """The pictures of a folder, with a legend that is written before the first of them.
+    """Writes the pictures of a folder, and a legend before the first one.
 
     Attributes:
-        folder: where they go.
+        folder: output folder.
         kind: one of `KINDS`.
-        opacity: of the classes' colours over the photo.
-        classes: one name a class.
-        palette: one RGB colour a class.
-        bare: the classes that overlays show without a colour.
+        opacity: opacity of the classes' colours over the photo.
+        classes: names of the classes.
+        palette: RGB colours of the classes.
+        bare: classes that overlays show without a colour.
     """
 
     folder: Path
@@ -41,32 +41,32 @@ class Pictures:
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     bare: Collection[int]
-    _begun: bool = field(default=False, init=False)
+    _has_legend: bool = field(default=False, init=False)
 
     def prepare(self, inputs: Sequence[Input], others: Iterable[Path] = ()) -> None:
-        """Make the folder, and see that no picture would go where something else is.
+        """Make the folder, and check that no picture would overwrite another file.
 
         Raises:
-            UserError: one would go over an input or one of the `others`, through a link, or over a file that was there
-                before.
+            UserError: a picture would overwrite an input, one of the `others` or any file of somebody else, or be
+                written through a link.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise UserError(f"--out {self.folder} is a file: choose a folder") from None
-        kept = {path.resolve() for path in (*others, *(each.path for each in inputs))}
+        read = {path.resolve() for path in (*others, *(each.path for each in inputs))}
         own = (self.folder / LEGEND).is_file()
         for target in (self.folder / LEGEND, *(target for each in inputs for target in self.targets(each))):
             link = next((p for p in target.parents if self.folder in p.parents and p.is_symlink()), None)
             if link is not None:
                 raise UserError(f"{link} is a link to another folder: choose another --out")
-            if target.resolve() in kept:
+            if target.resolve() in read:
                 raise UserError(f"{target} is one of the files that are read: choose another --out")
             if target.exists() and not own:
                 raise UserError(f"{target} is there already and is no prediction: choose another --out")
 
     def targets(self, source: Input) -> list[Path]:
-        """The files that an input leads to; of a video's masks, their folder."""
+        """Output files of an input; for the masks of a video, their folder."""
         stem = self.folder / source.name
         if source.video:
             ends = ["_masks"] if self.kind == "masks" else ["_overlay.mp4", "_overlay.avi"]
@@ -77,17 +77,17 @@ class Pictures:
         return [stem.with_name(f"{stem.name}{end}") for end in ends]
 
     def write_photo(self, source: Input, image: np.ndarray, mask: np.ndarray) -> None:
-        """Write the pictures of a photo, RGB H x W x 3 uint8, with its class indices H x W uint8."""
+        """Write the pictures of a photo (RGB, H x W x 3 uint8) with its class indices (H x W uint8)."""
         pictures = [] if self.kind == "masks" else [self._overlay(image, mask, _counts(mask))]
-        self._begin()
+        self._write_legend()
         for target, picture in zip(self.targets(source), [*pictures, mask], strict=False):
             _write(target, picture)
 
     def write_video(self, source: Input, frames: Iterator[tuple[np.ndarray, np.ndarray]], rate: float) -> None:
-        """Write the overlays of a video's frames, each with its class indices, as a video; or its masks as files."""
+        """Write the overlays of a video as a video, or its masks as files, from frames and their class indices."""
         from nas.export.video import VideoWriter
 
-        self._begin()
+        self._write_legend()
         target = self.targets(source)[0]
         if self.kind == "masks":
             for number, (_, mask) in enumerate(frames):
@@ -95,18 +95,18 @@ class Pictures:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         with VideoWriter(target.with_suffix(""), rate) as writer:
-            seen = None
+            seen: np.ndarray | None = None
             for image, mask in frames:
-                # A legend of all that has been seen so far stays still from frame to frame.
+                # A legend of all classes so far changes less from frame to frame.
                 seen = _counts(mask) if seen is None else seen + _counts(mask)
                 writer.write(self._overlay(image, mask, seen))
 
-    def _begin(self) -> None:
+    def _write_legend(self) -> None:
         from nas.export import legend
 
-        if not self._begun:
+        if not self._has_legend:
             _write(self.folder / LEGEND, legend(self.classes, self.palette, self.bare))
-            self._begun = True
+            self._has_legend = True
 
     def _overlay(self, image: np.ndarray, mask: np.ndarray, counts: np.ndarray) -> np.ndarray:
         from nas.export import overlay, with_legend
@@ -117,7 +117,7 @@ class Pictures:
 
 
 def _counts(mask: np.ndarray) -> np.ndarray:
-    """Pixels by class, 256 of them."""
+    """Pixels of each class, as an array of length 256."""
     import cv2
     import numpy as np
 
@@ -125,9 +125,9 @@ def _counts(mask: np.ndarray) -> np.ndarray:
 
 
 def _write(path: Path, picture: np.ndarray) -> None:
-    """Write class indices H x W or RGB H x W x 3."""
+    """Write class indices (H x W) or an RGB image (H x W x 3)."""
     import cv2
 
     _, data = cv2.imencode(path.suffix, picture if picture.ndim == 2 else picture[..., ::-1])
-    with replacing(path) as temporary:  # not through a link of that name
+    with replacing(path) as temporary:  # replaces a link instead of following it
         temporary.write_bytes(data.tobytes())

@@ -1,4 +1,4 @@
-"""nas-predict: class maps of photos and videos, as overlays and index masks at their own size."""
+"""nas-predict: segment photos and videos, and write overlays and index masks at their own size."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 from nas import interrupt
 from nas.cli.errors import run
 from nas.cli.inputs import Input, find_inputs
+from nas.cli.options import CONTEXT, device_option, pick_device, space_option
 from nas.cli.pictures import KINDS, Pictures
 from nas.errors import UserError
 from nas.wording import counted
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "main"]
 
-SOME, NOTHING = 1, 2
-"""Exit codes where some inputs, or all, were skipped."""
+SOME_SKIPPED, ALL_SKIPPED = 1, 2
+"""Exit codes."""
 
-SQUEEZED = 1.25
-"""How much wider or narrower than the first training image a photo may be before that is said."""
+MAX_ASPECT_CHANGE = 1.25
+"""Ratio of the aspect ratios of a photo and the first training image above which the photo counts as distorted."""
 
 
-@click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
+@click.command(context_settings=CONTEXT)
 @click.argument("checkpoint", metavar="CHECKPOINT", type=click.Path(path_type=Path))
 @click.argument(
     "arguments", metavar="PHOTO_VIDEO_OR_FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path)
@@ -57,8 +58,8 @@ SQUEEZED = 1.25
     type=click.IntRange(min=8),
     help="With --window: height in pixels to which each photo is scaled; by default that of the training images.",
 )
-@click.option("--device", help="cpu or cuda; by default cuda where there is one.")
-@click.option("--space", type=click.Path(path_type=Path), help="The space file, if it defines components of its own.")
+@device_option
+@space_option
 def command(
     checkpoint: Path,
     arguments: tuple[Path, ...],
@@ -75,16 +76,15 @@ def command(
     Writes NAME_overlay (JPEG for JPEG photos, else PNG), NAME_mask.png and legend.png. The value of a pixel of a mask
     is the number of its class: 0, 1, ... in the order of the legend. A viewer shows such a mask as nearly black.
 
-    Folders are read with those inside them, which are found again in the output. Of a video, NAME_overlay.mp4 is
+    Folders are read with their subfolders, and the output has the same subfolders. For a video, NAME_overlay.mp4 is
     written, without sound, or with --write masks a folder NAME_masks of the frames' masks.
 
-    What is missing or cannot be read is skipped and named at the end. Exit code: 0 if everything was segmented, 1 if
-    something was skipped, 2 if nothing was segmented.
+    Inputs that are missing or cannot be read are skipped and named at the end. Exit code: 0 if everything was
+    segmented, 1 if something was skipped, 2 if nothing was segmented.
     """
     if height is not None and not window:
         raise UserError("--height is for --window: without it each photo is resized to the training size")
-    inputs, left_out = find_inputs(arguments, out)
-    from nas.cli.evaluate import pick_device
+    inputs, skipped = find_inputs(arguments, out)
     from nas.export import Predictor, WindowPredictor, background_classes, load_checkpoint
 
     place = pick_device(device)
@@ -93,22 +93,27 @@ def command(
     bare = background_classes(loaded.classes, loaded.palette)
     pictures = Pictures(out, kind, opacity, loaded.classes, loaded.palette, bare)
     pictures.prepare(inputs, [checkpoint] if space is None else [checkpoint, space])
-    with interrupt.heeded():
-        done, shapes = _segment(inputs, predictor, pictures, left_out)
-    skipped = sum(left_out.values())
-    click.echo(f"{out}: {_counted(done)} segmented" + (f", {skipped} skipped" if skipped else ""))
+    with interrupt.deferred():
+        done, shapes = _segment(inputs, predictor, pictures, skipped)
+    count = sum(skipped.values())
+    click.echo(f"{out}: {_counted(done)} segmented" + (f", {count} skipped" if count else ""))
     if done:
-        click.echo(f"  {_way(predictor)}")
-        _advise(shapes, loaded, window)
-    for line in left_out:
+        click.echo(f"  {_preprocessing_text(predictor)}")
+        if not window:
+            _log_distorted(shapes, loaded)
+    for line in skipped:
         click.echo(f"skipped: {line}", err=True)
-    return NOTHING if not done else SOME if skipped else 0
+    return ALL_SKIPPED if not done else SOME_SKIPPED if count else 0
 
 
 def _segment(
-    inputs: Sequence[Input], predictor: Predictor, pictures: Pictures, left_out: dict[str, int]
+    inputs: Sequence[Input], predictor: Predictor, pictures: Pictures, skipped: dict[str, int]
 ) -> tuple[list[Input], list[tuple[int, ...]]]:
-    """Predict and write; those done, and the shape of each photo among them. Lines on the others go to `left_out`."""
+    """Segment inputs and write their pictures; messages about inputs that cannot be read are added to `skipped`.
+
+    Returns:
+        The inputs that were segmented, and the shapes of the photos among them.
+    """
     from tqdm import tqdm
 
     from nas.export.video import VideoReader
@@ -118,7 +123,7 @@ def _segment(
     remedy = _remedy(predictor, pictures.kind)
     for source in tqdm(inputs, unit="photo", leave=False, disable=None):
         interrupt.check()
-        with _skipping(source, left_out, remedy):
+        with _skipping(source, skipped, remedy):
             if source.video:
                 film = VideoReader.open(source.path)
                 pictures.write_video(source, _frames(film, predictor), film.rate)
@@ -131,11 +136,11 @@ def _segment(
 
 
 @contextmanager
-def _skipping(source: Input, left_out: dict[str, int], remedy: str) -> Iterator[None]:
-    """Go on after an input that cannot be read or is too large for the memory, and add a line on it to those left out.
+def _skipping(source: Input, skipped: dict[str, int], remedy: str) -> Iterator[None]:
+    """Context manager that skips an input that cannot be read or needs too much memory, with a message in `skipped`.
 
     Args:
-        remedy: what to do where memory did not suffice.
+        remedy: what to do about too little memory.
     """
     from nas.pool.worker import is_out_of_memory
 
@@ -149,11 +154,11 @@ def _skipping(source: Input, left_out: dict[str, int], remedy: str) -> Iterator[
         line = f"{source.path} needs more memory than there is: {remedy}"
     else:
         return
-    left_out[line] = left_out.get(line, 0) + 1
+    skipped[line] = skipped.get(line, 0) + 1
 
 
 def _remedy(predictor: Predictor, kind: str) -> str:
-    """What to do where memory does not suffice for a photo."""
+    """What to do about too little memory for a photo."""
     from nas.export import WindowPredictor
 
     ways = ["use --device cpu"] if predictor.network.mean.device.type == "cuda" else []
@@ -165,7 +170,7 @@ def _remedy(predictor: Predictor, kind: str) -> str:
 
 
 def _frames(film: VideoReader, predictor: Predictor) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """A video's frames and their class indices."""
+    """Yield the frames of a video and their class indices."""
     from tqdm import tqdm
 
     count = 0
@@ -174,7 +179,7 @@ def _frames(film: VideoReader, predictor: Predictor) -> Iterator[tuple[np.ndarra
         yield image, predictor.predict(image)
         count += 1
     if film.frames and count < 0.9 * film.frames:
-        tqdm.write(f"{film.path} breaks off after {count} of {film.frames} frames", file=sys.stderr)
+        tqdm.write(f"{film.path} ends after {count} of {film.frames} frames", file=sys.stderr)
 
 
 def _counted(done: Sequence[Input]) -> str:
@@ -183,27 +188,27 @@ def _counted(done: Sequence[Input]) -> str:
     return " and ".join([*kinds, counted(videos, "video")] if videos else kinds)
 
 
-def _way(predictor: Predictor) -> str:
-    """How photos were brought to the network, in words."""
+def _preprocessing_text(predictor: Predictor) -> str:
+    """Describe how photos were resized for the network."""
     from nas.export import WindowPredictor
 
-    high, wide = predictor.preprocessing.size
+    height, width = predictor.preprocessing.size
     if isinstance(predictor, WindowPredictor):
-        return f"each scaled to a height of {predictor.height} and seen in windows of {high}x{wide} that overlap"
-    return f"each resized to {high}x{wide} (height x width), as the training images were"
+        return f"each scaled to a height of {predictor.height} and seen in windows of {height}x{width} that overlap"
+    return f"each resized to {height}x{width} (height x width), as the training images were"
 
 
-def _advise(shapes: Sequence[tuple[int, ...]], checkpoint: Checkpoint, window: bool) -> None:
-    """Say how many photos have other proportions than the first training image, since they were squeezed."""
+def _log_distorted(shapes: Sequence[tuple[int, ...]], checkpoint: Checkpoint) -> None:
+    """Print how many photos were distorted, having another aspect ratio than the first training image."""
     data: Any = checkpoint.provenance.get("data")
     native = data.get("native") if isinstance(data, dict) else None
-    if window or not native:
+    if not native:
         return
     ratios = [(shape[1] / shape[0]) / (native[1] / native[0]) for shape in shapes]
-    squeezed = sum(max(ratio, 1 / ratio) > SQUEEZED for ratio in ratios)
-    if squeezed:
+    distorted = sum(max(ratio, 1 / ratio) > MAX_ASPECT_CHANGE for ratio in ratios)
+    if distorted:
         click.echo(
-            f"  {counted(squeezed, 'photo')} of other proportions than the first training image "
+            f"  {counted(distorted, 'photo')} of other proportions than the first training image "
             f"({native[0]}x{native[1]}): --window keeps them"
         )
 

@@ -8,95 +8,65 @@ from typing import Any
 import click
 
 from nas.cli.errors import run
-from nas.sizes import parse_size
-from nas.times import parse_seconds
+from nas.cli.options import CONTEXT, ImageSize, Names, Seconds
 
 __all__ = ["main"]
 
 
-class Seconds(click.ParamType):
-    """A time such as 90s, 45m, 2h; a bare number other than 0 could be any of these, and is refused."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        return parse_seconds(value)
-
-
-class ImageSize(click.ParamType):
-    """Height x width such as 96x128, or one number for a square."""
-
-    name = "HxW"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        return parse_size(value)
-
-
-class Names(click.ParamType):
-    """Several names, such as miou,params."""
-
-    name = "names"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else tuple(value)
-
-
-@click.command(context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]})
+@click.command(context_settings=CONTEXT)
 @click.option("--space", help="Space file, or a shipped one such as multitask.py.")
 @click.option("--budget", type=int, help="Candidates to try.  [200]")
 @click.option(
     "--data", help="scenes, scenes:night or KIND:PATH: camvid, cityscapes, voc, ade20k, gta5, folder.  [scenes]"
 )
 @click.option("--labels", help="Labelled images: all, 1/8, 46 or FILE.txt.  [1/8; folder, or with --unlabelled: all]")
-@click.option("--unlabelled", help="KIND:PATH of another set to learn from without labels.")
+@click.option("--unlabelled", help="KIND:PATH of another set of unlabelled images.")
 @click.option(
-    "--size", type=ImageSize(), help="Working size HxW or N, a square.  [that of the first image; scenes: 48x64]"
+    "--size", type=ImageSize(), help="Image size HxW, or N for a square.  [that of the first image; scenes: 48x64]"
 )
 @click.option(
-    "--search-size", type=ImageSize(), help="Size at which candidates are compared.  [--size; open too: by the time]"
+    "--search-size", type=ImageSize(), help="Size at which candidates are compared.  [--size, or smaller on a CPU]"
 )
-@click.option("--group-classes", metavar="FILE", help="JSON that makes fewer classes: {name: [classes], ...}.")
+@click.option("--group-classes", metavar="FILE", help="JSON file that groups classes: {name: [classes], ...}.")
 @click.option(
     "--no-holdout",
     "holdout",
     is_flag=True,
     flag_value=False,
     default=None,
-    help="For one closed recipe: learn from the whole training split, score on the test split.",
+    help="For one closed recipe: train on the whole training split, score on the test split.",
 )
 @click.option("--objectives", type=Names(), help="miou, and params, macs, latency, memory, seconds.  [miou]")
-@click.option("--latency-on", metavar="DEVICE", help="cpu or cuda, where latency is measured.  [as trained]")
+@click.option("--latency-on", metavar="DEVICE", help="Measure latency on cpu or cuda.  [the training's device]")
 @click.option(
     "--sampler", help="surrogate, evolution, local, random, tpe, gp, cmaes, nsga2, nni:tpe, nni:evolution.  [surrogate]"
 )
 @click.option("--stopping", help="halving, promotion, adaptive, curve, hyperband, none.  [halving]")
 @click.option("--warm-start", metavar="RUN", help="Try the best candidates of an earlier run after the baselines.")
-@click.option(
-    "--screen", type=int, metavar="N", help="Draw N candidates, and try the most promising tenth after those."
-)
+@click.option("--screen", type=int, metavar="N", help="Draw N candidates, and try the most promising tenth first.")
 @click.option("--steps", type=int, help="Optimizer steps of a full training in the search.  [by the number of labels]")
-@click.option("--final-steps", type=int, help="Steps of the best contenders' final training, 0 for none.  [3 x steps]")
-@click.option("--folds", type=int, help="Folds of the labelled images to score on.  [3 below 60 labels; else 0: none]")
-@click.option("--best", type=int, help="Candidates trained again over seeds at the end.  [3]")
-@click.option("--repeats", type=int, help="Seeds each of them is trained on.  [3]")
-@click.option("--seed", type=int, help="Seed of sampler, labels and trainings.  [0]")
-@click.option("--workers", type=int, help="Worker processes without a GPU.  [one a core]")
+@click.option("--final-steps", type=int, help="Steps of the final training, 0 for none.  [3 x --steps]")
+@click.option("--folds", type=int, help="Cross-validation folds, 0 for one validation split.  [3 below 60 labels]")
+@click.option("--best", type=int, help="Candidates to rank over seeds at the end.  [3]")
+@click.option("--repeats", type=int, help="Seeds that each of them is trained on.  [3]")
+@click.option("--seed", type=int, help="Random seed of sampler, labels and trainings.  [0]")
+@click.option("--workers", type=int, help="Worker processes without a GPU.  [one per core]")
 @click.option("--workers-per-gpu", type=int, help="Worker processes on each GPU.  [2]")
-@click.option("--hang-after", type=Seconds(), help="A worker silent for 90s, 45m or 2h is replaced.  [60m]")
+@click.option("--hang-after", type=Seconds(), help="Replace a worker without a message for 90s, 45m or 2h.  [60m]")
 @click.option(
-    "--max-time", type=Seconds(), help="Time for everything: 90s, 45m or 2h.  [none; given alone, no --budget]"
+    "--max-time", type=Seconds(), help="Time limit for everything: 90s, 45m or 2h.  [none; alone, it replaces --budget]"
 )
 @click.option("--name", help="Name of the run's folder under runs/.")
 @click.option("--storage", help="Optuna storage URL.  [study.db in the run's folder]")
 @click.option("--weights-dir", metavar="DIR", help="Folder of pretrained weight files.  [$NAS_WEIGHTS]")
-@click.option("--cache-gb", type=float, help="Images above this live on disk.  [4]")
-@click.option("--resume", metavar="RUN", help="Go on with a run; --budget then extends it.")
+@click.option("--cache-gb", type=float, help="Gigabytes of images above which they are cached on disk.  [4]")
+@click.option("--resume", metavar="RUN", help="Resume a run; --budget then extends it.")
 @click.option("--describe", is_flag=True, help="Print the space and stop.")
 @click.option("--format", type=click.Choice(["text", "nni"]), help="What --describe prints.  [text]")
 def command(
     space: str | None, resume: str | None, describe: bool, format: str | None, name: str | None, **settings: Any
 ) -> None:
-    """Search an architecture, its pretext tasks, method and settings together.
+    """Search an architecture together with its pretext tasks, method and settings.
 
     \b
     nas-search --space multitask.py --budget 200
@@ -105,15 +75,15 @@ def command(
     """
     given = {key: value for key, value in settings.items() if value is not None}
     if describe and resume is not None:
-        raise click.UsageError("--describe is of a --space, not of a run: give RUN/space.py")
+        raise click.UsageError("--describe takes a --space, not a run: give RUN/space.py")
     if format is not None and not describe:
         raise click.UsageError("--format says what --describe prints: add --describe")
     if resume is not None:
-        from nas.api import resume as go_on
+        from nas.api import resume as resume_run
         from nas.logs import log_to_terminal
 
         log_to_terminal()
-        go_on(resume, space=space, name=name, **given)
+        resume_run(resume, space=space, name=name, **given)
     elif space is None:
         raise click.UsageError("give --space FILE, such as --space multitask.py, or --resume RUN")
     elif describe:
@@ -136,7 +106,7 @@ def _describe(space: str, format: str | None) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """The console command."""
+    """The entry point of `nas-search`."""
     run(command, args)
 
 

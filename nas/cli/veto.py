@@ -1,4 +1,4 @@
-"""What a checkpoint's veto changed on a split, counted and as a table."""
+"""Pixels that the veto of a checkpoint changed on a split, counted and as a table."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["count_vetoes", "veto_table"]
 
 
 def count_vetoes(checkpoint: Checkpoint, images: ImageSet, device: torch.device) -> VetoCounts | None:
-    """What the checkpoint's veto changed in the predictions, or None where it has none."""
+    """Count the pixels that the checkpoint's veto changed, or return None where it has no veto."""
     import torch
 
     from nas.tasks.methods.veto import VetoCounts, Vetoed
-    from nas.training.compute import likeliest
+    from nas.training.compute import predicted_classes
     from nas.training.evaluate import in_batches
     from nas.training.images import Images
 
@@ -31,14 +31,14 @@ def count_vetoes(checkpoint: Checkpoint, images: ImageSet, device: torch.device)
     counts = VetoCounts.none(len(checkpoint.classes))
     with torch.no_grad():
         for pixels, masks in in_batches(Images(images, device)):
-            counts.add(likeliest(network.segment(pixels)), masks, network.permitted(pixels))
+            counts.add(predicted_classes(network.segment(pixels)), masks, network.permitted(pixels))
     return counts
 
 
 def veto_table(classes: Sequence[str], counts: VetoCounts | None) -> str:
-    """In how many images each class was vetoed and the pixels that changed, at most 80 columns wide.
+    """Format how often each class was vetoed and the pixels that changed, at most 80 columns wide.
 
-    Classes never vetoed are left out. One line says where nothing was, or where there is no veto (None).
+    Classes that were never vetoed are left out. Without any, or without a veto (None), the text is one line.
     """
     if counts is None:
         return "no veto: the checkpoint has no trained classification branch (MLMT, Fusion)"

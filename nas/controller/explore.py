@@ -1,68 +1,68 @@
-"""The search itself: ask, close, check, run, tell, until the budget is spent."""
+"""The search loop: ask the sampler, check and train candidates, and tell the results, until the budget is used."""
 
 from __future__ import annotations
 
 import logging
 import random
 import traceback
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from nas import record
-from nas.controller.enqueue import BASELINE, OUTSIDE
+from nas.controller.constraints import broken_constraint
+from nas.controller.contenders import best_of_front
 from nas.controller.progress import Progress
-from nas.controller.ranking import best_of_front
 from nas.controller.work import Task
 from nas.errors import UserError
 from nas.interrupt import check
 from nas.pool import Done, Failed, Infeasible, Job, Lost, Message, Pool, Requeued, Rung
+from nas.record import TrialRecord, by_hash, end, report, requeue, unfinished, used_budget, write
 from nas.runs.objectives import costs, estimated_costs
 from nas.runs.settings import UNLIMITED, Settings
 from nas.space import Recipe, candidate_hash, close, draw, from_trial, genes_of, is_open, to_json
 from nas.stopping import StoppingRule
 from nas.stopping.promotion import promotable
 
-__all__ = ["FRUITLESS", "Exploration", "broken_constraint", "outside_constraints", "return_unfinished"]
+__all__ = ["MAX_FRUITLESS", "Exploration", "return_unfinished"]
 
 log = logging.getLogger("nas")
 
-INHERITED = (BASELINE, OUTSIDE, record.NAME, record.CONTINUES)
-"""Attributes that a trial passes on to one that is queued in its place."""
+MEASURED = ("steps", "seconds", "step_seconds", "peak_mb", "latency_ms", "logs")
+"""Results of a training that are stored in the trial's record."""
 
-FRUITLESS = 100
-"""Draws in a row that give nothing to train, after which the space is taken to be exhausted."""
+MAX_FRUITLESS = 100
+"""Proposals in a row without a new candidate, after which the space counts as exhausted."""
 
-LOST_LIMIT = 10
-"""Candidates in a row that took their worker down twice, after which something else is wrong."""
+MAX_LOST = 10
+"""Candidates in a row that were lost with their workers, after which the search stops."""
 
 
 def return_unfinished(study: optuna.Study, reason: str = "the search stopped while it was being trained") -> int:
-    """End the trials that nothing trains any more as lost, and queue their candidates again."""
-    left = record.unfinished(study)
-    for trial in left:
-        kept = {name: trial.user_attrs[name] for name in INHERITED if name in trial.user_attrs}
-        record.end(study, trial, "lost", reason=reason)
-        study.enqueue_trial(trial.params, user_attrs=kept)
-    return len(left)
+    """End unfinished trials as lost and queue their candidates again; return how many."""
+    trials = unfinished(study)
+    for trial in trials:
+        record = TrialRecord.of(trial)
+        end(study, trial, "lost", reason=reason)
+        requeue(study, record)
+    return len(trials)
 
 
 @dataclass
 class Exploration:
-    """One stretch of a search: the study, the pool, and the trials being trained.
+    """The search loop of one session: the study, the pool, and the trials that are being trained.
 
     Attributes:
-        cost_of: parameters and multiply-adds of a candidate, as attributes; raises when it cannot be built.
-        checkpoint: where a candidate's weights go when it is trained in full.
-        in_time: whether there is time left for candidates. Once there is not, those that are being trained are given
-            up, unless none has been trained in full yet.
-        folds: folds that candidates are scored on, 0 for one validation split; no weights are kept of them.
-        provenance: what a checkpoint is to say of the run.
-        warned: warnings that need not be given again, by their templates.
+        cost_of: parameters and multiply-adds of a candidate, by these names; raises if it cannot be built.
+        checkpoint: path of the weights of a candidate that was trained in full.
+        in_time: whether there is time left for candidates. Once there is not, running trials are cancelled, unless
+            no candidate has been trained in full yet.
+        folds: folds that candidates are scored on, 0 for one validation split. With folds no weights are kept.
+        provenance: what a checkpoint says of the run.
+        warned: warnings that were given already, by their templates.
     """
 
     study: optuna.Study
@@ -80,73 +80,73 @@ class Exploration:
     _running: dict[int, optuna.Trial] = field(default_factory=dict)
     _reported: set[tuple[int, int]] = field(default_factory=set)
     _stopped: dict[int, int] = field(default_factory=dict)
-    """By number, the step at which a trial was told to stop."""
+    """By trial number, the step at which a trial was told to stop."""
     _fruitless: int = 0
     _lost: int = 0
 
     def run(self) -> None:
-        """Spend the budget.
+        """Try candidates until the budget or the time is used.
 
         Raises:
-            UserError: when nothing in the space passes its constraints, or workers die on everything.
+            UserError: no candidate meets the constraints, or workers die on every candidate.
         """
-        self._remember()
+        self._restore()
         while True:
             in_time = self.in_time()
-            # Without a single network there is nothing to export.
-            while (in_time or self._nothing_yet()) and self.pool.idle() and self._wanted() and not self._exhausted():
+            # Without a trained network there is nothing to export.
+            while (in_time or self._has_nothing()) and self.pool.idle() and self._wants_more():
                 check()
-                self._next()
+                self._start_next()
             if not self._running:
                 break
             if not in_time and self.progress.best is not None:
-                self._give_up()
+                self._cancel_running()
                 break
             for message in self.pool.messages(timeout=0.5):
-                self._hear(message)
+                self._handle(message)
             running = len(self._running)
-            self.progress.show(record.spent(self.study), running, self.stopping.describe(), self._underway())
-        self._say_why_it_ended(in_time)
+            self.progress.show(used_budget(self.study), running, self.stopping.describe(), self._running_fraction())
+        self._log_end(in_time)
 
-    def _nothing_yet(self) -> bool:
+    def _restore(self) -> None:
+        """Pass the trials of earlier sessions to the stopping rule and the progress line."""
+        for record in by_hash(self.study).values():
+            for rung, value in record.rungs.items():
+                self.stopping.record(record.first_number, rung, value)
+            self.progress.note(record.outcome or "", record.score if record.outcome == "complete" else None)
+
+    def _has_nothing(self) -> bool:
         """Whether no candidate has been trained in full, and none is being trained."""
         return self.progress.best is None and not self._running
 
-    def _give_up(self) -> None:
-        """End what is being trained; it is queued again, for when the run is resumed."""
+    def _wants_more(self) -> bool:
+        """Whether the budget is not used yet, and the space not exhausted."""
+        new = sum(TrialRecord.of(trial).continues is None for trial in self._running.values())
+        return used_budget(self.study) + new < self.settings.budget and not self._exhausted()
+
+    def _exhausted(self) -> bool:
+        """Whether proposals give no new candidate any more; a single recipe is proposed once."""
+        if self._fruitless >= (MAX_FRUITLESS if is_open(self.space) else 1):
+            return is_open(self.space) or not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        return False
+
+    def _running_fraction(self) -> float:
+        """How much of the running trials is done by their last rungs, each counting from 0 to 1."""
+        reached = dict(sorted(self._reported))
+        return sum(reached.get(number, 0) for number in self._running) / self.settings.full_steps
+
+    def _cancel_running(self) -> None:
+        """Cancel running trials, and queue them for when the run is resumed."""
         for number in self._running:
             self.pool.cancel(number)
         self._running.clear()
         return_unfinished(self.study, "the time for trying candidates was used up")
 
-    def _wanted(self) -> bool:
-        begun = sum(record.CONTINUES not in trial.user_attrs for trial in self._running.values())
-        return record.spent(self.study) + begun < self.settings.budget
-
-    def _exhausted(self) -> bool:
-        """Whether draws give nothing new any more; those of a single recipe cannot."""
-        if self._fruitless >= (FRUITLESS if is_open(self.space) else 1):
-            return is_open(self.space) or not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        return False
-
-    def _underway(self) -> float:
-        """How much of the running trials is done, each counting from 0 to 1, by their last rungs."""
-        reached = dict(sorted(self._reported))
-        return sum(reached.get(number, 0) for number in self._running) / self.settings.full_steps
-
-    def _remember(self) -> None:
-        """Take up where an earlier session of the run stopped."""
-        for trial in record.by_hash(self.study).values():
-            for rung, value in record.rungs(trial).items():
-                self.stopping.record(record.first_number(trial), rung, value)
-            how = record.outcome(trial) or ""
-            self.progress.note(how, record.score(trial) if how == "complete" else None)
-
-    def _say_why_it_ended(self, in_time: bool) -> None:
-        tried = record.spent(self.study)
+    def _log_end(self, in_time: bool) -> None:
+        tried = used_budget(self.study)
         if tried == 0 and in_time:
             raise UserError(
-                f"no candidate passed the space's constraints in {FRUITLESS} draws: loosen them, or widen the space"
+                f"no candidate passed the space's constraints in {MAX_FRUITLESS} draws: loosen them, or widen the space"
             )
         if not in_time and tried < self.settings.budget:
             of = "" if self.settings.budget == UNLIMITED else f" of {self.settings.budget}"
@@ -154,199 +154,190 @@ class Exploration:
         elif tried < self.settings.budget:
             log.info("The space holds nothing new: %d of %d candidates were tried.", tried, self.settings.budget)
 
-    def _next(self) -> None:
-        """Ask for one trial, and give it to a worker unless it is answered without one."""
+    def _start_next(self) -> None:
+        """Ask for a trial, and submit it unless it ends without a training."""
         if self.stopping.promotes:
             self._promote()
-        if self._fruitless >= FRUITLESS // 2:
-            self._queue_drawn()
+        if self._fruitless >= MAX_FRUITLESS // 2:
+            self._queue_random()
         trial = self.study.ask()
-        baseline = trial.user_attrs.get(BASELINE)
-        outside = trial.user_attrs.get(OUTSIDE, False)
-        candidate: Recipe = self.space.baselines[baseline or 0] if outside else close(self.space, from_trial(trial))
+        queued = TrialRecord.of(trial)
+        if queued.outside_space:
+            candidate: Recipe = self.space.baselines[queued.baseline or 0]
+        else:
+            candidate = close(self.space, from_trial(trial))
         candidate = candidate.candidate()
         digest = candidate_hash(candidate)
-        trial.set_user_attr("hash", digest)
-        trial.set_user_attr(record.CANDIDATE, to_json(candidate))
-        if record.CONTINUES in trial.user_attrs:
-            self._continue(trial, record.by_hash(self.study)[digest])
-        elif self._answered(trial, digest, candidate, is_baseline=baseline is not None):
+        write(trial, hash=digest, candidate=to_json(candidate))
+        if queued.continues is not None:
+            self._copy_reports(trial, by_hash(self.study)[digest])
+        elif self._ends_untrained(trial, digest, candidate, is_baseline=queued.baseline is not None):
             self._fruitless += 1
             return
         self._fruitless = 0
         self._running[trial.number] = trial
-        task = Task(
-            to_json(candidate),
+        self.pool.submit(Job(trial.number, self._task(trial.number, digest, to_json(candidate))))
+
+    def _task(self, number: int, digest: str, candidate: str) -> Task:
+        return Task(
+            candidate,
             self.stopping.rungs[-1],
             self.stopping.rungs,
             self.settings.seed,
             save=None if self.folds else str(self.checkpoint(digest)),
-            provenance={**self.provenance, "trial": trial.number},
+            provenance={**self.provenance, "trial": number},
             timed=self.settings.timed,
-            paused=str(self._kept(digest)) if self.stopping.promotes else None,
+            paused=str(self._state_file(digest)) if self.stopping.promotes else None,
             folds=self.folds,
         )
-        self.pool.submit(Job(trial.number, task))
 
-    def _kept(self, digest: str) -> Path:
-        """Where the training of a candidate that was stopped is kept."""
+    def _state_file(self, digest: str) -> Path:
+        """Path of the state of a stopped training."""
         return self.checkpoint(digest).with_suffix(".state")
 
-    def _forget(self, digest: str) -> None:
-        """Remove the kept training of a candidate, that of each fold where there are folds."""
-        kept = self._kept(digest)
-        for file in kept.parent.glob(f"{kept.name}*"):
-            file.unlink(missing_ok=True)
+    def _remove_state(self, digest: str) -> None:
+        """Remove the state of a candidate's training; there is one per fold."""
+        file = self._state_file(digest)
+        for path in file.parent.glob(f"{file.name}*"):
+            path.unlink(missing_ok=True)
 
     def _promote(self) -> None:
-        """Queue the candidate that goes on after it was stopped, where there is one and nothing else is queued."""
+        """Queue the stopped candidate that the rule promotes, unless something is queued already."""
         if self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             return
-        busy = {trial.user_attrs["hash"] for trial in self._running.values()}
-        trial = promotable(self.study, self.stopping, self._kept, busy)
-        if trial is not None:
-            kept = {name: trial.user_attrs[name] for name in INHERITED if name in trial.user_attrs}
-            attrs = {**kept, record.CONTINUES: record.first_number(trial)}
-            self.study.enqueue_trial(trial.params, user_attrs=attrs)
-            self.progress.taken_up()
+        record = promotable(self.study, self.stopping, self._state_file, self._running_hashes())
+        if record is not None:
+            requeue(self.study, record, continues=record.first_number)
+            self.progress.resumed()
 
-    def _queue_drawn(self) -> None:
-        """Queue a drawn candidate: some samplers repeat themselves while much of a small space is left."""
+    def _running_hashes(self) -> set[str]:
+        return {TrialRecord.of(trial).hash for trial in self._running.values()}
+
+    def _queue_random(self) -> None:
+        """Queue a random candidate: some samplers repeat themselves although a small space has others left."""
         rng = random.Random(f"{self.settings.seed} {len(self.study.get_trials(deepcopy=False))}")
         self.study.enqueue_trial(genes_of(self.space, draw(rng))[1])
 
-    def _continue(self, trial: optuna.Trial, earlier: FrozenTrial) -> None:
-        """Give a trial what is known of the one that it continues."""
-        for rung, value in record.rungs(earlier).items():
-            record.report(self.study, trial, rung, value)
+    def _copy_reports(self, trial: optuna.Trial, earlier: TrialRecord) -> None:
+        """Copy the reports and the costs of the continued trial."""
+        for rung, value in earlier.rungs.items():
+            report(self.study, trial, rung, value)
             self._reported.add((trial.number, rung))
-        for name in ("params", "macs"):
-            trial.set_user_attr(name, earlier.user_attrs[name])
+        write(trial, params=earlier.params, macs=earlier.macs)
 
-    def _answered(self, trial: optuna.Trial, digest: str, candidate: Recipe, is_baseline: bool) -> bool:
-        """Whether a trial ends without a worker: known already, outside the constraints, or not to be built."""
-        if digest in {t.user_attrs["hash"] for t in self._running.values()}:
-            record.end(self.study, trial, "duplicate", reason="the same candidate is being trained")
+    def _ends_untrained(self, trial: optuna.Trial, digest: str, candidate: Recipe, is_baseline: bool) -> bool:
+        """End a trial whose candidate is known, breaks a constraint or cannot be built; return whether it ended."""
+        if digest in self._running_hashes():
+            end(self.study, trial, "duplicate", reason="the same candidate is being trained")
             return True
-        known = record.by_hash(self.study).get(digest)
+        known = by_hash(self.study).get(digest)
         if known is not None:
-            for rung, value in record.rungs(known).items():
-                record.report(self.study, trial, rung, value)
-            same = {record.PARTIAL: known.user_attrs[record.PARTIAL]} if record.PARTIAL in known.user_attrs else {}
-            of = {"duplicate_of": known.number, **same}
-            record.end(self.study, trial, "duplicate", known.values, known.state, **of)
+            self._end_duplicate(trial, known)
             return True
         try:
             broken = None if is_baseline else broken_constraint(self.space, candidate)
             if broken is not None:
-                record.end(self.study, trial, "infeasible", reason=f"constraint {broken} is not met", free=True)
+                end(self.study, trial, "infeasible", reason=f"constraint {broken} is not met", free=True)
                 return True
-            for name, value in self.cost_of(candidate).items():
-                trial.set_user_attr(name, value)
-        except (Exception, SystemExit) as error:  # a space may hold parts of anyone's making
-            self._failed(trial, f"it cannot be built: {error}", traceback.format_exc())
+            write(trial, **self.cost_of(candidate))
+        except (Exception, SystemExit) as error:  # spaces hold user code
+            self._fail(trial, f"it cannot be built: {error}", traceback.format_exc())
             return True
         return False
 
-    def _hear(self, message: Message) -> None:
-        number = message.job.id
-        trial = self._running.get(number)
+    def _end_duplicate(self, trial: optuna.Trial, known: TrialRecord) -> None:
+        """End a trial with the result of an earlier one."""
+        for rung, value in known.rungs.items():
+            report(self.study, trial, rung, value)
+        if known.partial is not None:
+            write(trial, partial=known.partial)
+        end(self.study, trial, "duplicate", known.values, known.trial.state, duplicate_of=known.number)
+
+    def _handle(self, message: Message) -> None:
+        trial = self._running.get(message.job.id)
         if trial is None:
             return
         if isinstance(message, Rung):
-            self._rung(trial, message)
+            self._handle_rung(trial, message)
         elif isinstance(message, Requeued):
-            log.warning("%s: %s; it is run again.", _known_as(trial), message.reason)
+            log.warning("%s: %s; it is trained again.", _log_name(trial), message.reason)
         elif isinstance(message, Done | Failed | Infeasible | Lost):
-            del self._running[number]
-            self._lost = self._lost + 1 if isinstance(message, Lost) else 0
-            if isinstance(message, Done):
-                self._done(trial, message.result)
-            elif isinstance(message, Failed):
-                self._failed(trial, message.reason, message.traceback)
-            elif isinstance(message, Infeasible):
-                record.end(self.study, trial, "infeasible", reason=message.reason)
-                self.progress.note("infeasible", None)
-            else:
-                record.end(self.study, trial, "lost", reason=message.reason)
-            if not isinstance(message, Done):
-                self._forget(trial.user_attrs["hash"])
-            if isinstance(message, Lost) and self._lost >= LOST_LIMIT:
-                raise UserError(f"{LOST_LIMIT} candidates in a row took their worker down: {message.reason}")
+            self._handle_end(trial, message)
 
-    def _rung(self, trial: optuna.Trial, message: Rung) -> None:
+    def _handle_rung(self, trial: optuna.Trial, message: Rung) -> None:
+        """Report a score, and tell the worker whether the training goes on."""
         rung = (trial.number, message.step)
-        if rung in self._reported:  # a job that is run again reports its rungs again
+        if rung in self._reported:  # a job that runs again reports its rungs again
             self.pool.answer(trial.number, self._stopped.get(trial.number) != message.step)
             return
         self._reported.add(rung)
-        # Run again from where it was kept, a training that was stopped goes on to its next rung.
+        # A stopped training that runs again from its stored state goes on to its next rung.
         self._stopped.pop(trial.number, None)
-        record.report(self.study, trial, message.step, message.value)
-        passes = self.stopping.goes_on(record.first_number(trial), message.step, message.value)
+        report(self.study, trial, message.step, message.value)
+        record = TrialRecord.of(trial)
+        passes = self.stopping.goes_on(record.first_number, message.step, message.value)
         # A baseline is trained in full for the final table anyway, unless time is short.
-        goes_on = passes or (BASELINE in trial.user_attrs and self.settings.max_time is None)
+        goes_on = passes or (record.baseline is not None and self.settings.max_time is None)
         if not goes_on:
             self._stopped[trial.number] = message.step
-            others = estimated_costs(self.settings.objectives, trial.user_attrs)
+            others = estimated_costs(self.settings.objectives, record)
             if others:
-                trial.set_user_attr(record.PARTIAL, [message.step, message.value, *others])
+                write(trial, partial=[message.step, message.value, *others])
         self.pool.answer(trial.number, goes_on)
 
-    def _done(self, trial: optuna.Trial, result: dict[str, Any]) -> None:
-        how = "pruned" if trial.number in self._stopped else "complete"
+    def _handle_end(self, trial: optuna.Trial, message: Done | Failed | Infeasible | Lost) -> None:
+        del self._running[trial.number]
+        self._lost = self._lost + 1 if isinstance(message, Lost) else 0
+        if isinstance(message, Done):
+            self._finish(trial, message.result)
+            return
+        if isinstance(message, Failed):
+            self._fail(trial, message.reason, message.traceback)
+        elif isinstance(message, Infeasible):
+            end(self.study, trial, "infeasible", reason=message.reason)
+            self.progress.note("infeasible", None)
+        else:
+            end(self.study, trial, "lost", reason=message.reason)
+        self._remove_state(TrialRecord.of(trial).hash)
+        if self._lost >= MAX_LOST:
+            raise UserError(f"{MAX_LOST} candidates in a row were lost with their workers: {message.reason}")
+
+    def _finish(self, trial: optuna.Trial, result: dict[str, Any]) -> None:
+        """End a trial that was trained in full or stopped early."""
+        outcome = "pruned" if trial.number in self._stopped else "complete"
         self._stopped.pop(trial.number, None)
-        attrs = {name: result[name] for name in ("steps", "seconds", "step_seconds", "peak_mb", "latency_ms", "logs")}
+        record = TrialRecord.of(trial)
+        measured = {name: result[name] for name in MEASURED}
         if result["warnings"]:
-            attrs["warnings"] = list(result["warnings"].values())
-        if record.CONTINUES in trial.user_attrs:
-            attrs["seconds"] += record.by_hash(self.study)[trial.user_attrs["hash"]].user_attrs["seconds"]
-        values = (result["miou"], *costs(self.settings.objectives, {**trial.user_attrs, **attrs}))
-        record.end(self.study, trial, how, values, **attrs)
-        if how == "complete":
-            self._forget(trial.user_attrs["hash"])
+            measured["warnings"] = list(result["warnings"].values())
+        if record.continues is not None:
+            measured["seconds"] += by_hash(self.study)[record.hash].seconds or 0.0
+        values = (result["miou"], *costs(self.settings.objectives, replace(record, **measured)))
+        end(self.study, trial, outcome, values, **measured)
+        if outcome == "complete":
+            self._remove_state(record.hash)
         for template, text in result["warnings"].items():
             if template not in self.warned:
                 self.warned.add(template)
-                log.warning("%s: %s", _known_as(trial), text)
-        self.progress.note(how, result["miou"] if how == "complete" else None)
-        self._drop_checkpoints()
+                log.warning("%s: %s", _log_name(trial), text)
+        self.progress.note(outcome, result["miou"] if outcome == "complete" else None)
+        self._remove_checkpoints()
 
-    def _failed(self, trial: optuna.Trial, reason: str, trace: str) -> None:
-        log.warning("%s failed: %s", _known_as(trial), reason.splitlines()[0][:200] if reason else "no reason given")
-        record.end(self.study, trial, "failed", reason=reason, traceback=trace)
+    def _fail(self, trial: optuna.Trial, reason: str, trace: str) -> None:
+        log.warning("%s failed: %s", _log_name(trial), reason.splitlines()[0][:200] if reason else "no reason given")
+        end(self.study, trial, "failed", reason=reason, traceback=trace)
         self.progress.note("failed", None)
 
-    def _drop_checkpoints(self) -> None:
-        """Keep the weights of the best few and of the baselines only."""
-        complete = [t for t in record.by_hash(self.study).values() if record.outcome(t) == "complete"]
-        kept = {trial.number for trial in best_of_front(complete, self.settings.best)}
-        for trial in (t for t in complete if t.number not in kept):
-            if BASELINE not in trial.user_attrs:
-                self.checkpoint(trial.user_attrs["hash"]).unlink(missing_ok=True)
+    def _remove_checkpoints(self) -> None:
+        """Keep the weights of the baselines and of the best few candidates only."""
+        complete = [record for record in by_hash(self.study).values() if record.outcome == "complete"]
+        best = {record.number for record in best_of_front(complete, self.settings.best)}
+        for record in complete:
+            if record.number not in best and record.baseline is None:
+                self.checkpoint(record.hash).unlink(missing_ok=True)
 
 
-def _known_as(trial: optuna.Trial) -> str:
-    """What a line of the log begins with."""
-    return record.name(trial) if BASELINE in trial.user_attrs else record.name(trial).capitalize()
-
-
-def outside_constraints(space: Recipe) -> list[str]:
-    """A line about each baseline that breaks a constraint of its own space, since it is trained all the same."""
-    lines = []
-    for i, baseline in enumerate(space.baselines):
-        name = space.baseline_name(i)
-        try:
-            broken = broken_constraint(space, baseline.candidate())
-        except Exception as error:  # a constraint is anyone's making
-            lines.append(f"{name}: a constraint of the space fails on it ({error}); it is trained anyway")
-            continue
-        if broken is not None:
-            lines.append(f"{name} does not meet constraint {broken} of the space; it is trained anyway")
-    return lines
-
-
-def broken_constraint(space: Recipe, candidate: Recipe) -> int | None:
-    """The number of the first constraint that a candidate does not meet."""
-    tests: Iterable[tuple[int, Callable[[Recipe], bool]]] = enumerate(space.constraints)
-    return next((i for i, test in tests if not test(candidate)), None)
+def _log_name(trial: optuna.Trial) -> str:
+    """Name of a trial at the beginning of a sentence."""
+    record = TrialRecord.of(trial)
+    return record.name.capitalize() if record.baseline is None else record.name

@@ -1,7 +1,7 @@
 """The final training: the best contenders are trained for longer, and the best of them is exported.
 
-The length of a search's trainings decides who wins, not what people take home. Where candidates were compared on
-folds, the winner is trained once more on all labelled images, for the steps that served it best on the folds.
+Trainings of the search are long enough to compare candidates, but not to get the best out of the winner. With folds,
+the winner is trained once more on all labelled images, for the number of steps that was best on the folds.
 """
 
 from __future__ import annotations
@@ -17,47 +17,45 @@ import numpy as np
 import optuna
 import pandas as pd
 
+from nas.controller.contenders import Contender
 from nas.controller.progress import Progress
-from nas.controller.ranking import Contender
-from nas.controller.timing import LAST, Clock
+from nas.controller.timing import FINISHING, Clock
 from nas.controller.work import FinalTest, Task
 from nas.errors import UserError
 from nas.pool import Done, Ended, Failed, Infeasible, Job, Lost, Pool, Rung
 from nas.runs.settings import Settings
 from nas.wording import counted, duration
 
-__all__ = ["FINALISTS", "FinalTraining", "Outcome", "finalists", "longer", "score_on_test", "with_final"]
+__all__ = ["FINALISTS", "Exported", "FinalTraining", "final_steps", "finalists", "score_on_test", "with_final"]
 
 log = logging.getLogger("nas")
 
 FINALISTS = 3
-"""Contenders that are trained for longer."""
+"""Maximum number of contenders in the final training."""
 
-LONGER, LONGEST = 3, 10
-"""How many times the search's steps they are trained for unless told, and at most where a limited time allows more."""
+DEFAULT_FACTOR, MIN_FACTOR, MAX_FACTOR = 3, 1.3, 10
+"""Steps of the final training, as a multiple of the search's: by default, and the limits where time is limited."""
 
 MARGIN = 1.25
-"""How much longer than expected a training may take before it would miss the limit of time."""
-
-WORTHWHILE = 1.3
-"""How many times the search's steps a longer training takes at least."""
+"""Factor between the expected duration of a training and the time that it must fit into."""
 
 FINAL = "final"
-"""Study attribute: validation mIoU of each finalist by step, by hash."""
+"""Study attribute: validation mIoU of each finalist, by hash and step."""
 
 ON_ALL = "trained on all labels"
-"""Study attribute: the hash, schedule and last step of the training on all labelled images."""
+"""Study attribute: hash, steps of the schedule and last step of the training on all labelled images."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What is exported.
+class Exported:
+    """The network to export.
 
     Attributes:
-        digest: the candidate's hash.
+        digest: hash of the candidate.
         checkpoint: its weights.
-        steps: how many steps they were trained for.
-        miou: its validation mIoU at that length; None where it was trained on all labelled images at another size.
+        steps: steps that they were trained for.
+        miou: validation mIoU after these steps; None where there is none, after a training on all labelled images at
+            another size.
     """
 
     digest: str
@@ -66,16 +64,16 @@ class Outcome:
     miou: float | None
 
 
-def longer(settings: Settings) -> int:
-    """Steps that finalists are trained for; 0 where none is trained for longer."""
-    return LONGER * settings.full_steps if settings.final_steps is None else settings.final_steps
+def final_steps(settings: Settings) -> int:
+    """Steps of the final training, 0 for none."""
+    return DEFAULT_FACTOR * settings.full_steps if settings.final_steps is None else settings.final_steps
 
 
 def finalists(table: pd.DataFrame) -> list[str]:
-    """Hashes of the contenders to train for longer: the winner, those that tie with the first, and the best baseline.
+    """Hashes of the contenders to train for longer: the winner, the first, the best baseline, and ties with the first.
 
     Args:
-        table: as `nas.controller.ranking.rank` gives it.
+        table: the table of `nas.controller.ranking.rank`.
     """
     done = table[table["miou"].notna()]
     wanted = [
@@ -89,14 +87,14 @@ def finalists(table: pd.DataFrame) -> list[str]:
 
 @dataclass
 class FinalTraining:
-    """Trains the finalists and says which checkpoint is exported.
+    """Trains the finalists and chooses the checkpoint to export.
 
     Attributes:
         folds: folds that candidates are compared on, 0 for one validation split.
-        checkpoint: where the weights of a candidate trained with a seed in the search are.
-        longest: where those of its final training go.
+        checkpoint: path of the weights of a candidate in the ranking, by hash and seed.
+        final_checkpoint: path of the weights of its final training, by hash.
         provenance: what a checkpoint says of the run.
-        clock: of this sitting.
+        clock: clock of this session.
     """
 
     study: optuna.Study
@@ -106,48 +104,48 @@ class FinalTraining:
     entrants: list[Contender]
     table: pd.DataFrame
     checkpoint: Callable[[str, int], Path]
-    longest: Callable[[str], Path]
+    final_checkpoint: Callable[[str], Path]
     provenance: dict[str, Any]
     clock: Clock
 
     def __post_init__(self) -> None:
-        # None of the seeds that ranked the contenders.
+        # A seed that the ranking has not used.
         self.seed = self.settings.seed + self.settings.repeats
         self.candidates = {contender.digest: contender.candidate for contender in self.entrants}
 
-    def run(self) -> Outcome:
-        """Train what is to be trained, and return what is exported.
+    def run(self) -> Exported:
+        """Run the final training, and return the network to export.
 
         Raises:
-            UserError: the final training of the winner failed.
+            UserError: the training of the winner on all labelled images failed.
         """
         winner = self.table[self.table["winner"]].iloc[0]
         digest, steps, stop, miou = winner["hash"], self.settings.full_steps, self.settings.full_steps, winner["miou"]
         curves = self._curves()
         for finalist, curve in curves.items():
-            # Where the network is trained anew it may end at any rung, otherwise it is there at its end only.
+            # With folds the network is trained again, and may end at any rung. Else weights exist for the end only.
             for step in curve if self.folds else [max(curve)]:
                 if curve[step] > miou:
                     digest, steps, stop, miou = finalist, max(curve), step, curve[step]
         if self.folds:
-            return self._on_all_labels(digest, steps, stop, miou)
+            return self._train_on_all_labels(digest, steps, stop, miou)
         if steps > self.settings.full_steps:
-            return Outcome(digest, self.longest(digest), steps, miou)
+            return Exported(digest, self.final_checkpoint(digest), steps, miou)
         scores = winner["values"]
-        # Without a split to choose by, the first seed is as good as any.
+        # Without a validation split there is no score to choose by.
         seed = max(scores, key=lambda s: scores[s]) if self.settings.holdout else min(scores, key=int)
-        return Outcome(digest, self.checkpoint(digest, int(seed)), steps, miou)
+        return Exported(digest, self.checkpoint(digest, int(seed)), steps, miou)
 
     def _curves(self) -> dict[str, dict[int, float]]:
         """Validation mIoU by step of each finalist that was trained for longer."""
-        steps = longer(self.settings)
+        steps = final_steps(self.settings)
         if not steps or not self.settings.holdout:
             return {}
         kept: dict[str, dict[str, float]] = self.study.user_attrs.get(FINAL, {})
         wanted = finalists(self.table)
         if self.settings.final_steps is None and self.clock.limit is not None:
-            steps = LONGEST * self.settings.full_steps
-        steps = self._fitted(wanted, steps)
+            steps = MAX_FACTOR * self.settings.full_steps
+        steps = self._fit_time_limit(wanted, steps)
         if not steps:
             log.info("No time is left to train the best contenders for longer.")
             return {}
@@ -158,36 +156,36 @@ class FinalTraining:
             self._train(missing, steps, kept)
         return {d: {int(s): v for s, v in kept[d].items()} for d in wanted if _length(kept.get(d, {})) >= steps}
 
-    def _fitted(self, digests: list[str], steps: int) -> int:
-        """As many steps as the time left allows, 0 where that is hardly more than in the search."""
+    def _fit_time_limit(self, digests: list[str], steps: int) -> int:
+        """Reduce steps to the remaining time; return 0 where little more than the search's own steps remain."""
         expected = self._seconds(digests, steps) + self._seconds_on_all_labels(digests, steps)
-        share = (self.clock.left() - LAST) / (MARGIN * expected)
+        share = (self.clock.remaining() - FINISHING) / (MARGIN * expected)
         fitting = steps if share >= 1 else int(max(share, 0.0) * steps)
-        return fitting if fitting >= WORTHWHILE * self.settings.full_steps else 0
+        return fitting if fitting >= MIN_FACTOR * self.settings.full_steps else 0
 
     def _lacks_weights(self, digest: str) -> bool:
-        return not self.folds and not self.longest(digest).exists()
+        return not self.folds and not self.final_checkpoint(digest).exists()
 
     def _seconds(self, digests: list[str], steps: int) -> float:
-        """Seconds of training these candidates for so many steps, on all workers."""
-        of_search = self.table.set_index("hash")["seconds"]
-        each = [float(np.nan_to_num(of_search[d])) * steps / self.settings.full_steps for d in digests]
-        # The folds of a candidate are trained apart.
+        """Expected seconds of training these candidates for so many steps, on all workers."""
+        in_search = self.table.set_index("hash")["seconds"]
+        each = [float(np.nan_to_num(in_search[d])) * steps / self.settings.full_steps for d in digests]
+        # The folds of a candidate are trained in parallel.
         return max(sum(each) / self.pool.slots, max(each, default=0.0) / max(self.folds, 1))
 
     def _seconds_on_all_labels(self, digests: list[str], steps: int) -> float:
-        """Seconds of the training on all labelled images that follows where there are folds, of whichever is chosen."""
+        """Maximum expected seconds of the training on all labelled images, which follows with folds only."""
         return max(self._seconds([digest], steps) / self.folds for digest in digests) if self.folds else 0.0
 
     def _train(self, digests: list[str], steps: int, kept: dict[str, dict[str, float]]) -> None:
-        """Train candidates for longer, each fold by itself; their scores go into `kept` and the study."""
+        """Train candidates for longer, each fold as a job of its own; store their scores in `kept` and the study."""
         parts = [(digest, fold) for digest in digests for fold in (range(self.folds) if self.folds else [None])]
         for number, (digest, fold) in enumerate(parts):
-            save = None if self.folds else str(self.longest(digest))
+            save = None if self.folds else str(self.final_checkpoint(digest))
             task = Task(self.candidates[digest], steps, self._rungs(steps), self.seed, save, self.provenance)
             self.pool.submit(Job(number, replace(task, folds=self.folds, fold=fold)))
-        after = self._seconds_on_all_labels(digests, steps) + LAST
-        progress = Progress(len(parts), "Final training", self._seconds(digests, steps), after, self.clock.left)
+        after = self._seconds_on_all_labels(digests, steps) + FINISHING
+        progress = Progress(len(parts), "Final training", self._seconds(digests, steps), after, self.clock.remaining)
         reached = dict.fromkeys(range(len(parts)), 0)
         curves: dict[int, dict[str, float]] = {number: {} for number in reached}
         ended: dict[int, Ended] = {}
@@ -201,14 +199,14 @@ class FinalTraining:
                     elif isinstance(message, Ended):
                         ended[number] = message
                         progress.note("trained" if isinstance(message, Done) else "failed", None)
-                        self._keep(parts, ended, curves, steps, kept)
+                        self._store(parts, ended, curves, steps, kept)
                 running = [number for number in reached if number not in ended]
                 underway = sum(reached[number] for number in running) / steps
                 progress.show(len(ended), min(len(running), self.pool.slots), underway=underway)
         finally:
             progress.close()
 
-    def _keep(
+    def _store(
         self,
         parts: list[tuple[str, int | None]],
         ended: dict[int, Ended],
@@ -216,7 +214,7 @@ class FinalTraining:
         steps: int,
         kept: dict[str, dict[str, float]],
     ) -> None:
-        """Note the scores of the candidates of which every part has been trained."""
+        """Store the scores of candidates of which every fold has been trained."""
         for digest in dict(parts):
             numbers = [number for number, (of, _) in enumerate(parts) if of == digest]
             done = [message for number in numbers if isinstance(message := ended.get(number), Done)]
@@ -229,15 +227,15 @@ class FinalTraining:
             self.study.set_user_attr(FINAL, kept)
 
     def _rungs(self, steps: int) -> tuple[int, ...]:
-        """Steps at which a longer training is scored: some tenths of it."""
+        """Steps at which a longer training is scored."""
         return tuple(sorted({max(round(share * steps), 1) for share in (0.2, 0.4, 0.6, 0.8, 1.0)}))
 
-    def _on_all_labels(self, digest: str, steps: int, stop: int, miou: float) -> Outcome:
-        """Train a candidate on every labelled image."""
-        target = self.longest(digest)
+    def _train_on_all_labels(self, digest: str, steps: int, stop: int, miou: float) -> Exported:
+        """Train a candidate on all labelled images, unless an earlier session did."""
+        target = self.final_checkpoint(digest)
         plan = [digest, steps, stop]
         if self.study.user_attrs.get(ON_ALL) == plan and target.exists():
-            return Outcome(digest, target, stop, miou)
+            return Exported(digest, target, stop, miou)
         metrics = {"validation_miou": miou}
         provenance = {**self.provenance, "scored on": f"{self.folds} folds of the labelled images"}
         log.info("The winner is trained on all labelled images, %d steps.", stop)
@@ -249,16 +247,16 @@ class FinalTraining:
                     self.pool.answer(0, True)
                 elif isinstance(message, Done):
                     self.study.set_user_attr(ON_ALL, plan)
-                    return Outcome(digest, target, stop, miou)
+                    return Exported(digest, target, stop, miou)
                 elif isinstance(message, Failed | Infeasible | Lost):
                     raise UserError(f"the winner could not be trained on all labelled images: {message.reason}")
 
 
 def score_on_test(pool: Pool, checkpoint: Path, out: Path) -> float:
-    """Score a checkpoint on the test split, once, and write it to `out` with that score; return the mIoU.
+    """Score a checkpoint on the test split, write it to `out` with that score, and return the mIoU.
 
     Raises:
-        UserError: it cannot be scored.
+        UserError: the checkpoint cannot be scored.
     """
     pool.submit(Job(0, FinalTest(str(checkpoint), str(out))))
     while True:
@@ -269,11 +267,11 @@ def score_on_test(pool: Pool, checkpoint: Path, out: Path) -> float:
                 raise UserError(f"the winner could not be tested: {message.reason}")
 
 
-def with_final(table: pd.DataFrame, study: optuna.Study, exported: Outcome, steps: int) -> pd.DataFrame:
-    """The table with the score of each longer training, the steps it took, and what is exported as the winner.
+def with_final(table: pd.DataFrame, study: optuna.Study, exported: Exported, steps: int) -> pd.DataFrame:
+    """Add the scores and steps of the final training to the table, and mark the exported candidate as the winner.
 
     Args:
-        steps: of a training of the search, which is no longer training.
+        steps: steps of a training in the search.
     """
     curves: dict[str, dict[str, float]] = study.user_attrs.get(FINAL, {})
     last = {digest: max((int(step), miou) for step, miou in curve.items()) for digest, curve in curves.items()}
@@ -287,12 +285,12 @@ def with_final(table: pd.DataFrame, study: optuna.Study, exported: Outcome, step
 
 
 def _length(curve: dict[str, float]) -> int:
-    """Steps of the longer training that gave a curve, 0 where there was none."""
+    """Last step of a curve, 0 for an empty one."""
     return max(map(int, curve), default=0)
 
 
 def _pooled(folds: list[dict[int, list[int]]]) -> dict[str, float]:
-    """The mIoU of all folds together by step."""
+    """mIoU by step, from the confusion counts of all folds together."""
     from nas.training import pooled_miou
 
     return {str(step): pooled_miou([counts[step] for counts in folds]) for step in folds[0]}

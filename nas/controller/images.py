@@ -1,4 +1,4 @@
-"""The images of a run: small while candidates are compared, larger for the network that is exported."""
+"""Loads the images of a run: small ones to compare candidates, larger ones for the exported network."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ def load_images(settings: Settings, searched: bool = False) -> FewLabelData:
     """Load the images at the size at which candidates are compared.
 
     Args:
-        searched: whether there is something to compare. Where the sizes are open, smaller images then allow more
-            candidates in the same time on a CPU.
+        searched: whether the space holds more than one candidate. On a CPU, where no size is given, candidates are then
+            compared on smaller images, so that more of them can be tried.
 
     Raises:
         UserError: as `nas.tasks.data.load_data`.
     """
-    searched_at, exported_at = _affordable(settings)
+    search_pixels, export_pixels = _affordable_pixels(settings)
     small = searched and settings.holdout and settings.unlabelled is None
-    return _load(settings, settings.search_size or settings.size, searched_at if small else exported_at)
+    return _load(settings, settings.search_size or settings.size, search_pixels if small else export_pixels)
 
 
 def with_sizes(settings: Settings, data: FewLabelData) -> Settings:
-    """Settings with both sizes decided, for the images that `load_images` gave."""
+    """Decide both sizes, from the images that `load_images` returned."""
     from nas.tasks.data.working_size import affordable
 
-    size = settings.size or affordable(data.native or data.size, _affordable(settings)[1])
+    size = settings.size or affordable(data.native or data.size, _affordable_pixels(settings)[1])
     if size[0] * size[1] <= data.size[0] * data.size[1]:
         return replace(settings, size=data.size, search_size=None)
     return replace(settings, size=size, search_size=data.size)
 
 
 def load_full_size(settings: Settings, data: FewLabelData) -> FewLabelData:
-    """Load the images once more, at the size that the exported network is trained at.
+    """Load the images again, at the size that the exported network is trained at.
 
     Args:
-        data: the images as candidates were compared on them.
+        data: the images at the size at which candidates were compared.
 
     Raises:
         UserError: as `nas.tasks.data.load_data`, or the images are no longer the same.
     """
-    with _said_before():
+    with _without_warnings():
         full = _load(settings, settings.size, None)
     for part in ("labelled", "unlabelled", "validation", "test"):
         if getattr(full, part).names != getattr(data, part).names:
@@ -60,8 +60,8 @@ def load_full_size(settings: Settings, data: FewLabelData) -> FewLabelData:
 
 
 @contextmanager
-def _said_before() -> Iterator[None]:
-    """Keep warnings about the images quiet, which were given when they were loaded first."""
+def _without_warnings() -> Iterator[None]:
+    """Context manager that silences warnings about the images, which were given when they were first loaded."""
     logger = logging.getLogger("nas.tasks.data")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -71,8 +71,8 @@ def _said_before() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _affordable(settings: Settings) -> tuple[int, int]:
-    """Pixels an image that the time allows: while candidates are compared, and for the exported network."""
+def _affordable_pixels(settings: Settings) -> tuple[int, int]:
+    """Pixels per image that the time allows: to compare candidates, and for the exported network."""
     from nas.pool.devices import visible_gpus
     from nas.tasks.data.working_size import affordable_pixels, searched_pixels
 

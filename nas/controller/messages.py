@@ -1,4 +1,4 @@
-"""What a search tells its user about data, settings and methods."""
+"""Messages of a search about data, settings and methods."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 import optuna
 
-from nas import record
+from nas.record import records
 from nas.runs.run import Run
-from nas.runs.settings import FEWEST_STEPS, Settings
+from nas.runs.settings import BASE_STEPS, Settings
 from nas.space import Choice, Recipe
 from nas.wording import counted
 
-__all__ = ["advise", "headline", "log_refused", "warn_of_few_steps", "warn_of_findings"]
+__all__ = ["headline", "log_method_advice", "log_refused", "warn_of_few_steps", "warn_of_findings"]
 
 log = logging.getLogger("nas")
 
 
 def headline(run: Run, data: Any, slots: int) -> str:
-    """One sentence: which space is searched, on which images, by how many workers."""
+    """The first line of a search: the space, the images and the number of workers."""
     settings = run.settings
     unlabelled, validation = len(data.unlabelled.images), len(data.validation.images)
     scored = "ranked on" if settings.holdout else "scored on the test split's"
@@ -37,42 +37,42 @@ def headline(run: Run, data: Any, slots: int) -> str:
 
 
 def warn_of_findings(data: Any) -> None:
-    """Log what the quick check of the data finds beside the warnings of its summary."""
+    """Log the findings of the quick data check that the summary does not warn of already."""
     from nas.tasks.data.doctor import quick_check
 
-    told = () if data.summary is None else data.summary.warnings
+    known = () if data.summary is None else data.summary.warnings
     for finding in quick_check(data):
-        if finding.what not in told:
-            log.warning("%s: %s. %s", finding.what, ", ".join(finding.where[:3]), finding.mend)
+        if finding.what not in known:
+            log.warning("%s: %s. %s", finding.what, ", ".join(finding.where[:3]), finding.fix)
 
 
 def warn_of_few_steps(settings: Settings, limited: bool) -> None:
-    """Log a warning when trainings are too short for few labels.
+    """Log a warning if trainings are too short for few labels.
 
     Args:
-        limited: whether a limit on time made them short.
+        limited: whether there is a time limit.
     """
     steps = settings.full_steps
-    # Where time is limited, candidates are compared after fewer steps than the winner is trained for in the end.
-    if steps < (FEWEST_STEPS // 2 if limited else FEWEST_STEPS):
+    # With a time limit candidates are compared after fewer steps, but the winner is trained for longer.
+    if steps < (BASE_STEPS // 2 if limited else BASE_STEPS):
         more = "time (--max-time)" if limited else "--steps"
         log.warning(
-            "A training of %d steps is short: with few labels scores settle at some %d. Give more %s, or a smaller "
-            "--size.",
+            "A training of %d steps is short: with few labels, scores settle after about %d. Give more %s, or a "
+            "smaller --size.",
             steps,
-            FEWEST_STEPS,
+            BASE_STEPS,
             more,
         )
 
 
-def advise(space: Recipe, data: Any) -> set[str]:
-    """Log each method's warnings about the data, once; return them."""
+def log_method_advice(space: Recipe, data: Any) -> set[str]:
+    """Log each method's warnings about the data once, and return them."""
     labelled, unlabelled = len(data.labelled.images), len(data.unlabelled.images)
     methods = space.method.options if isinstance(space.method, Choice) else (space.method,)
     advice = {type(method).__name__: method.advice(labelled, unlabelled) for method in methods}
     given = {name: text for name, text in advice.items() if text}
     if given and not unlabelled:
-        log.warning("No unlabelled images: supervised training stands in for %s.", ", ".join(given))
+        log.warning("No unlabelled images: %s will train on the labelled images only.", ", ".join(given))
     else:
         for text in dict.fromkeys(given.values()):
             log.warning("%s.", text)
@@ -80,8 +80,8 @@ def advise(space: Recipe, data: Any) -> set[str]:
 
 
 def log_refused(study: optuna.Study) -> None:
-    """Log how many draws broke a constraint of the space."""
-    refused = record.refused(study)
+    """Log how many proposals broke a constraint of the space."""
+    refused = [record for record in records(study) if record.outcome == "infeasible" and record.free]
     if refused:
-        draws, last = counted(len(refused), "draw"), refused[-1].user_attrs["reason"]
-        log.info("Besides these, %s not trained, the last because %s.", draws, last)
+        proposals, last = counted(len(refused), "proposal"), refused[-1].reason
+        log.info("Not trained: %s, the last one because %s.", proposals, last)

@@ -1,4 +1,4 @@
-"""A few steps of the baselines and of drawn candidates, to say how long a search takes before it begins."""
+"""Measures the pace of candidates by a few training steps, before a search begins."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
 
 __all__ = ["probe", "slowest"]
 
-BASELINES, DRAWS = 4, 6
-"""How many of each are measured at the most."""
+BASELINES, DRAWN = 4, 6
+"""Maximum numbers of baselines and of random candidates that are measured."""
 
-TRIES = 100
-"""Draws that are looked at for candidates that meet the constraints."""
+MAX_DRAWS = 100
+"""Draws in search of candidates that meet the constraints."""
 
-LONGEST = 30.0
+MAX_SECONDS = 30.0
 """Seconds after which no further candidate is measured."""
 
-SHARE = 0.05
-"""The part of a limited time that is spent on measuring."""
+MAX_SHARE = 0.05
+"""Share of a limited time after which no further candidate is measured."""
 
 
 def probe(
     pool: Pool, space: Recipe, seed: int, folds: int, allowed: Callable[[Recipe], bool], clock: Clock
 ) -> Paces | None:
-    """Measure the paces of the space's candidates on all workers at once, as they will train; None where all fail.
+    """Measure the paces of candidates on all workers at once, as they will train; None if all of them fail.
 
     Args:
-        seed: of the draws and of the short trainings.
-        folds: folds that candidates will be trained on, 0 for the data's own validation split.
+        seed: seed of the draws and of the short trainings.
+        folds: folds that candidates will be trained on, 0 for one validation split.
         allowed: whether a candidate meets the constraints and can be built.
-        clock: of this sitting, whose limit leaves little time for measuring.
+        clock: clock of this session, whose limit leaves less time for measuring.
     """
     baselines = [baseline.candidate() for baseline in space.baselines][:BASELINES]
-    drawn = _drawn(space, seed, allowed)
+    drawn = _draw(space, seed, allowed)
     found: dict[str, Pace] = {}
-    waiting = [to_json(candidate) for candidate in _in_turn(baselines, drawn)]
-    ends = time.monotonic() + min(LONGEST, SHARE * (clock.limit or math.inf))
+    waiting = [to_json(candidate) for candidate in _interleaved(baselines, drawn)]
+    ends = time.monotonic() + min(MAX_SECONDS, MAX_SHARE * (clock.limit or math.inf))
     running = 0
     while running or waiting:
         while waiting and pool.idle() and (time.monotonic() < ends or not found):
@@ -64,18 +64,20 @@ def probe(
             running -= isinstance(message, Ended)
     if not found:
         return None
-    first, last = ([found[key] for key in map(to_json, some) if key in found] for some in (baselines, drawn))
-    return Paces(tuple(first), tuple(last))
+    measured = [
+        tuple(found[key] for key in map(to_json, candidates) if key in found) for candidates in (baselines, drawn)
+    ]
+    return Paces(*measured)
 
 
 def slowest(pool: Pool, candidates: Sequence[str], seed: int) -> Pace:
-    """Measure candidates at once, on a pool that has nothing else to do; return the pace of the slowest.
+    """Measure candidates at once on an idle pool, and return the pace of the slowest.
 
     Args:
         candidates: their JSON, no more than the pool has workers.
 
     Raises:
-        UserError: one cannot be trained.
+        UserError: a candidate cannot be trained.
     """
     for number, candidate in enumerate(candidates):
         pool.submit(Job(number, Probe(candidate, seed)))
@@ -91,20 +93,20 @@ def slowest(pool: Pool, candidates: Sequence[str], seed: int) -> Pace:
     return max(found, key=lambda pace: pace.step)
 
 
-def _in_turn(some: Sequence[Recipe], others: Sequence[Recipe]) -> list[Recipe]:
-    """Both lists, one of each in turn: whichever time is left measures some of both."""
-    return [candidate for pair in zip_longest(some, others) for candidate in pair if candidate is not None]
+def _interleaved(first: Sequence[Recipe], second: Sequence[Recipe]) -> list[Recipe]:
+    """Take one candidate of each list in turn, so that a short time measures some of both."""
+    return [candidate for pair in zip_longest(first, second) for candidate in pair if candidate is not None]
 
 
-def _drawn(space: Recipe, seed: int, allowed: Callable[[Recipe], bool]) -> list[Recipe]:
-    """Different candidates drawn from the space that meet its constraints."""
+def _draw(space: Recipe, seed: int, allowed: Callable[[Recipe], bool]) -> list[Recipe]:
+    """Draw different candidates of the space that meet its constraints."""
     rng = random.Random(f"probe {seed}")
     found: dict[str, Recipe] = {}
-    for _ in range(TRIES):
+    for _ in range(MAX_DRAWS):
         candidate = genes_of(space, draw(rng))[0].candidate()
         stored = to_json(candidate)
         if stored not in found and allowed(candidate):
             found[stored] = candidate
-        if len(found) == DRAWS:
+        if len(found) == DRAWN:
             break
     return list(found.values())

@@ -1,4 +1,4 @@
-"""One calm line that says how far a search is: a live bar on a terminal, a line now and then in a log."""
+"""The progress of a search: a live bar on a terminal, or a line in the log every half minute."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ __all__ = ["Progress"]
 log = logging.getLogger("nas")
 
 LOG_EVERY = 30.0
+"""Seconds."""
 
-FULL_TRUST = 3.0
-"""The observed pace alone counts once a third of everything is done: 1 / FULL_TRUST."""
+OBSERVED_WEIGHT = 3.0
+"""The weight of the observed pace is this many times the share that is done, and 1 at most. The expected pace has the
+rest."""
 
 
 class Progress:
-    """Counts how trials ended and shows the best score and the time left, on standard error."""
+    """Counts ended trials, and shows the best score and the time left on standard error."""
 
     def __init__(
         self,
@@ -30,14 +32,14 @@ class Progress:
         after: float = 0.0,
         limit: Callable[[], float] = lambda: float("inf"),
     ) -> None:
-        """Start to count.
+        """Start the clock.
 
         Args:
-            total: how many are to end.
-            what: what is counted.
-            expected: seconds that all of them were expected to take, if that is known.
-            after: seconds that what follows is expected to take.
-            limit: seconds until the search has to end.
+            total: number of trials.
+            what: first word of the line.
+            expected: expected seconds of all trials, if known.
+            after: expected seconds of the parts of the search that follow.
+            limit: returns the seconds until the search must end.
         """
         from tqdm import tqdm
 
@@ -48,28 +50,28 @@ class Progress:
         self._started = self._moved = self._logged = time.monotonic()
         self._first: int | None = None
         self._reached = 0.0
-        shape = "{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
+        bar_format = "{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
         live = sys.stderr.isatty()
-        self._bar: Any = tqdm(total=total, desc=what, bar_format=shape, ncols=80, leave=False) if live else None
+        self._bar: Any = tqdm(total=total, desc=what, bar_format=bar_format, ncols=80, leave=False) if live else None
 
-    def note(self, how: str, value: float | None) -> None:
-        """A trial ended."""
-        self.ended[how] += 1
+    def note(self, outcome: str, value: float | None) -> None:
+        """Count a trial that ended; `value` is its score, None where it has none to compare."""
+        self.ended[outcome] += 1
         if value is not None and (self.best is None or value > self.best):
             self.best = value
 
-    def taken_up(self) -> None:
-        """A trial that had been pruned goes on."""
+    def resumed(self) -> None:
+        """Take back the count of a pruned trial that continues."""
         self.ended["pruned"] -= 1
 
     def show(self, done: int, running: int, note: str = "", underway: float = 0.0) -> None:
-        """Bring the line up to date.
+        """Update the line.
 
         Args:
-            done: trials that ended since the start of the run, earlier sessions included.
+            done: trials that have ended, earlier sessions included.
             running: trials that are being trained.
-            note: what else is to be said.
-            underway: how much of the running ones is done, each counting from 0 to 1.
+            note: text to append.
+            underway: how much of the running trials is done, each counting from 0 to 1.
         """
         note = f", {note}" if note else ""
         self.total = max(self.total, done)
@@ -87,36 +89,36 @@ class Progress:
             log.info("%s, %s, %s left%s", far, self._best(), self._left(), note)
 
     def close(self) -> None:
-        """Leave the line."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
 
     def summary(self) -> str:
-        """How the trials ended."""
-        return ", ".join(f"{count} {how}" for how, count in sorted(self.ended.items()) if count)
+        """Numbers of trials by outcome."""
+        return ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.ended.items()) if count)
 
     def _best(self) -> str:
         return "no score yet" if self.best is None else f"best {self.best:.3f}"
 
     def _left(self) -> str:
-        """The time left until the search ends, `?` while nothing tells it."""
+        """The time left until the search ends, `?` while it is unknown."""
         from tqdm import tqdm
 
         seconds = min(self._seconds_left(), self._limit())
         return "?" if seconds == float("inf") else tqdm.format_interval(max(seconds, 0.0))
 
     def _seconds_left(self) -> float:
-        """The seconds left as they looked when something last moved on, less the time since.
+        """The seconds left, estimated at the last progress, minus the time since.
 
-        What was expected gives way to what is observed, since the first trials are no sample of all.
+        The observed pace replaces the expected one gradually, since the first trials are not representative.
         """
         done, span = self._reached - (self._first or 0), self._moved - self._started
         whole = self.total - (self._first or 0)
         observed = span / done * (self.total - self._reached) if done > 0 else None
         if self._expected is not None:
             planned = max(self._expected - span, 0.0)
-            seen = min(FULL_TRUST * done / whole, 1.0) if whole > 0 else 1.0
-            observed = planned if observed is None else seen * observed + (1 - seen) * planned
+            weight = min(OBSERVED_WEIGHT * done / whole, 1.0) if whole > 0 else 1.0
+            observed = planned if observed is None else weight * observed + (1 - weight) * planned
         if observed is None:
             return float("inf")
         return max(observed - (time.monotonic() - self._moved), 0.0) + self._after

@@ -1,4 +1,4 @@
-"""How long a search takes: measured before its first candidate, and divided up where its time is limited."""
+"""Estimates how long a search takes, and fits it into a time limit."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from nas.stopping import StoppingRule
 
 __all__ = [
-    "LAST",
-    "NOTHING",
+    "FINISHING",
+    "UNMEASURED",
     "Clock",
     "Estimate",
     "Pace",
@@ -26,45 +26,48 @@ __all__ = [
     "estimate",
     "expected_share",
     "final_seconds",
-    "fitted",
+    "fit_time_limit",
     "plan_text",
 ]
 
-EXPLORING, RANKING = 0.4, 0.25
-"""Least shares of a limited time for trying candidates and for the ranking over seeds."""
+EXPLORING_SHARE, RANKING_SHARE = 0.4, 0.25
+"""Minimum shares of a limited time for trying candidates and for the ranking over seeds."""
 
-AT_LEAST = 3
-"""Full trainings of the cheapest candidate that the time for trying candidates should suffice for."""
+MIN_TRAININGS = 3
+"""Full trainings of the cheapest candidate that must fit into the time for trying candidates."""
 
-TRIED, STOPPED = 12, 0.25
-"""Candidates beside the baselines that a search should try, and the share of a full training that they take with early
-stopping."""
+TARGET_CANDIDATES = 12
+"""Candidates, baselines not included, that a search with a time limit should try."""
 
-FEWEST_FOLDS, FEWEST_STEPS = 2, 60
-"""What folds and steps are never reduced below."""
+STOPPED_SHARE = 0.25
+"""Share of a full training that a candidate takes with early stopping."""
 
-LOOKED_AHEAD = 100
-"""Candidates that a simulation of the stopping rule looks at."""
+MIN_FOLDS, MIN_STEPS = 2, 60
+"""Folds and steps are never reduced below these."""
+
+SIMULATED = 100
+"""Maximum number of candidates in a simulation of a stopping rule."""
 
 EVALUATIONS = 3
-"""Evaluations of a training, one a rung."""
+"""Evaluations of a training, one per rung."""
 
-LAST = 5.0
+FINISHING = 5.0
 """Seconds for the test, the report and the export."""
 
 OVERHEAD = 0.3
-"""Seconds a candidate beside its training: to propose it, to build it, to write it down."""
+"""Seconds per candidate in addition to its training: to propose, build and store it."""
 
 NOISE, HAND_MADE = 0.5, 1.5
-"""Of simulated scores, in standard deviations among drawn ones: the noise at a rung, and the mean of baselines."""
+"""Simulated scores: standard deviation of the noise at a rung, and mean of baselines. Final scores of drawn candidates
+have mean 0 and standard deviation 1."""
 
 SIMULATIONS = 20
-"""Simulations of the stopping rule, whose mean counts."""
+"""Simulations of a stopping rule, which are averaged."""
 
 
 @dataclass
 class Clock:
-    """The time of one sitting at a search, which begins when the clock is made.
+    """The time of one session of a search, which begins when the clock is made.
 
     Attributes:
         limit: seconds for everything, ranking, final training and export included; None for no limit.
@@ -73,43 +76,43 @@ class Clock:
     limit: float | None = None
     started: float = field(default_factory=time.monotonic)
 
-    def spent(self) -> float:
+    def elapsed(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self.started
 
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Seconds until the limit, infinity without one."""
-        return float("inf") if self.limit is None else self.limit - self.spent()
+        return float("inf") if self.limit is None else self.limit - self.elapsed()
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What a probe measured of one candidate: seconds a step and an evaluation, and the peak memory in MB."""
+    """Measurements of one candidate: seconds per step, seconds per evaluation, and peak memory in megabytes."""
 
     step: float
     validation: float
     peak_mb: float
 
     def training(self, steps: int, evaluations: int, folds: int) -> float:
-        """Seconds of a full training; of all folds together where there are any."""
+        """Seconds of a full training; with folds, of all folds together."""
         return max(folds, 1) * (steps * self.step + evaluations * self.validation)
 
 
 @dataclass(frozen=True)
 class Paces:
-    """Paces of the baselines and of candidates drawn from the space."""
+    """Paces of the baselines and of random candidates of the space."""
 
     baselines: tuple[Pace, ...]
     drawn: tuple[Pace, ...]
 
     @property
     def all(self) -> tuple[Pace, ...]:
-        """Both."""
+        """Paces of baselines and random candidates."""
         return self.baselines + self.drawn
 
     @property
     def candidate(self) -> Pace:
-        """The mean pace of candidates that a search tries."""
+        """The mean pace of a candidate that the search proposes."""
         paces = self.drawn or self.baselines
         return Pace(
             statistics.fmean(p.step for p in paces),
@@ -120,7 +123,7 @@ class Paces:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds that each part of a search is expected to take on all its workers, and the candidates it will try."""
+    """Expected seconds of each part of a search on all its workers, and the number of candidates it will try."""
 
     exploring: float
     ranking: float
@@ -129,24 +132,24 @@ class Estimate:
 
     @property
     def total(self) -> float:
-        """Seconds of the whole search from here on."""
-        return self.exploring + self.ranking + self.final + LAST
+        """Seconds of the whole search."""
+        return self.exploring + self.ranking + self.final + FINISHING
 
-    def exploring_ends(self, clock: Clock) -> float:
-        """Seconds of the clock at which the last candidate is to have ended."""
+    def exploring_deadline(self, clock: Clock) -> float:
+        """Elapsed seconds at which the last candidate must have ended."""
         if clock.limit is None:
             return float("inf")
-        return max(EXPLORING * clock.limit, clock.limit - self.ranking - self.final - LAST)
+        return max(EXPLORING_SHARE * clock.limit, clock.limit - self.ranking - self.final - FINISHING)
 
-    def ranking_ends(self, clock: Clock) -> float:
-        """Seconds of the clock at which the ranking over seeds is to have ended."""
+    def ranking_deadline(self, clock: Clock) -> float:
+        """Elapsed seconds at which the ranking over seeds must have ended."""
         if clock.limit is None:
             return float("inf")
-        return max((EXPLORING + RANKING) * clock.limit, clock.limit - self.final - LAST)
+        return max((EXPLORING_SHARE + RANKING_SHARE) * clock.limit, clock.limit - self.final - FINISHING)
 
 
-NOTHING = Estimate(0.0, 0.0, 0.0, 0)
-"""Of a search whose pace was not measured."""
+UNMEASURED = Estimate(0.0, 0.0, 0.0, 0)
+"""Estimate of a search whose paces were not measured."""
 
 
 def estimate(
@@ -159,75 +162,75 @@ def estimate(
     closed: bool,
     clock: Clock,
 ) -> Estimate:
-    """Estimate the seconds of a search from the paces that a probe measured.
+    """Estimate the seconds of a search from measured paces.
 
     Args:
         slots: workers.
-        make_rule: makes a fresh stopping rule of the search.
+        make_rule: makes a new stopping rule of the search.
         folds: folds that each candidate is trained on, 0 for one validation split.
         budget: candidates still to be tried, baselines included.
-        closed: whether the space holds one candidate only.
-        clock: of this sitting, whose limit may allow fewer candidates.
+        closed: whether the space holds a single candidate.
+        clock: clock of this session, whose limit may allow fewer candidates.
     """
     rungs = make_rule().rungs
     steps, evaluations = rungs[-1], len(rungs)
-    known = [pace.training(steps, evaluations, folds) for pace in paces.baselines[:budget]]
-    each = paces.candidate.training(steps, evaluations, folds)
-    usual = statistics.median(pace.training(steps, evaluations, folds) for pace in paces.all)
-    others = min(budget - len(known), 1 - len(known) if closed else LOOKED_AHEAD)
-    share = expected_share(make_rule, max(others, 1), len(known), settings.seed)
+    baselines = [pace.training(steps, evaluations, folds) for pace in paces.baselines[:budget]]
+    mean = paces.candidate.training(steps, evaluations, folds)
+    median = statistics.median(pace.training(steps, evaluations, folds) for pace in paces.all)
+    simulated = min(budget - len(baselines), 1 - len(baselines) if closed else SIMULATED)
+    share = expected_share(make_rule, max(simulated, 1), len(baselines), settings.seed)
 
-    # Baselines are stopped early where time is limited, but for the first.
-    first = sum(known) if clock.limit is None else max(min(known, default=0.0), share * sum(known))
+    # With a time limit, all baselines but the first may be stopped early.
+    first = sum(baselines) if clock.limit is None else max(min(baselines, default=0.0), share * sum(baselines))
 
-    def parts(others: int) -> Estimate:
-        exploring = (first + others * each * share) / slots + (len(known) + others) * OVERHEAD
-        # The few costly candidates of a space are seldom among its best, and baselines often are.
-        finals = [*known, *[usual] * min(others, settings.best)]
-        again = [seconds for seconds in finals for _ in range(settings.repeats - 1)]
-        final = final_seconds(settings, statistics.median(finals), slots, folds, len(finals))
-        return Estimate(exploring, _in_parallel(again, slots), final, len(known) + others)
+    def with_candidates(proposed: int) -> Estimate:
+        exploring = (first + proposed * mean * share) / slots + (len(baselines) + proposed) * OVERHEAD
+        # The best candidates are seldom among the few costly ones, and often among the baselines.
+        ranked = [*baselines, *[median] * min(proposed, settings.best)]
+        repeats = [seconds for seconds in ranked for _ in range(settings.repeats - 1)]
+        final = final_seconds(settings, statistics.median(ranked), slots, folds, len(ranked))
+        return Estimate(exploring, _in_parallel(repeats, slots), final, len(baselines) + proposed)
 
-    found = parts(max(budget - len(known), 0) if not closed else max(others, 0))
-    there = found.exploring_ends(clock) - clock.spent()
-    if found.exploring <= there:
-        return found
-    fit = parts(max(int((there - first / slots) / (each * share / slots + OVERHEAD)), 0))
-    ranking = min(fit.ranking, max(fit.ranking_ends(clock) - fit.exploring_ends(clock), 0.0))
-    final = min(fit.final, max(clock.left() - there - ranking - LAST, 0.0))
+    whole = with_candidates(max(simulated if closed else budget - len(baselines), 0))
+    available = whole.exploring_deadline(clock) - clock.elapsed()
+    if whole.exploring <= available:
+        return whole
+    fit = with_candidates(max(int((available - first / slots) / (mean * share / slots + OVERHEAD)), 0))
+    ranking = min(fit.ranking, max(fit.ranking_deadline(clock) - fit.exploring_deadline(clock), 0.0))
+    final = min(fit.final, max(clock.remaining() - available - ranking - FINISHING, 0.0))
     # One candidate is trained in any case.
-    return replace(fit, exploring=max(there, min([*known, each]) / slots), ranking=ranking, final=final)
+    return replace(fit, exploring=max(available, min([*baselines, mean]) / slots), ranking=ranking, final=final)
 
 
 def final_seconds(settings: Settings, training: float, slots: int, folds: int, contenders: int) -> float:
-    """Seconds of the final training, where a full training of the search takes `training` seconds."""
-    from nas.controller.final_training import FINALISTS, longer
+    """Expected seconds of the final training, where a full training of the search takes `training` seconds."""
+    from nas.controller.final_training import FINALISTS, final_steps
 
-    longest = longer(settings) / settings.full_steps
+    factor = final_steps(settings) / settings.full_steps
     parts = max(folds, 1)
     if settings.search_size and settings.size:
         # At full size each contender is trained once, on a worker of its own.
-        return (longest or 1.0) * training / parts * math.prod(settings.size) / math.prod(settings.search_size)
-    whole = longest * training
-    ladder = _in_parallel([whole / parts] * min(contenders, FINALISTS) * parts, slots) if longest else 0.0
-    # With folds the chosen candidate is trained once more, on all labelled images.
-    return ladder + (max(longest, 1.0) * training / folds if folds else 0.0)
+        return (factor or 1.0) * training / parts * math.prod(settings.size) / math.prod(settings.search_size)
+    jobs = [factor * training / parts] * min(contenders, FINALISTS) * parts
+    finalists = _in_parallel(jobs, slots) if factor else 0.0
+    # With folds the winner is trained once more, on all labelled images.
+    return finalists + (max(factor, 1.0) * training / folds if folds else 0.0)
 
 
 def _in_parallel(seconds: Sequence[float], slots: int) -> float:
-    """Seconds until jobs of these lengths have ended on so many workers."""
+    """Seconds that jobs of these durations take on so many workers."""
     return max(sum(seconds) / slots, max(seconds, default=0.0))
 
 
 def expected_share(make_rule: Callable[[], StoppingRule], count: int, baselines: int, seed: int) -> float:
-    """Simulate a stopping rule; return the mean share of a full training that a drawn candidate is trained for.
+    """Simulate a stopping rule, and return the mean share of a full training that a drawn candidate is trained for.
 
-    Baselines go first and are trained in full. Made by hand, they are better than most of what is drawn.
+    The baselines come first and are trained in full. Made by hand, they are better than most drawn candidates.
 
     Args:
-        make_rule: makes a fresh rule.
+        make_rule: makes a new stopping rule.
         count: drawn candidates.
-        seed: of their scores, which are normal, with noise at each rung.
+        seed: seed of the scores, which are normal, with noise at each rung.
     """
     rng = random.Random(seed)
     shares = []
@@ -249,36 +252,39 @@ def _simulated_share(rule: StoppingRule, number: int, rng: random.Random) -> flo
     return 1.0
 
 
-def fitted(
+def fit_time_limit(
     settings: Settings, paces: Paces, slots: int, folds: int, clock: Clock, open_steps: bool, searched: bool = True
 ) -> tuple[Settings, int]:
-    """Settings and folds with which a limited time suffices for a search, or at least for a few full trainings.
+    """Reduce folds and steps so that a search, or at least a few full trainings, fits into the time limit.
 
-    Only what the user left open changes: first the folds, then the steps of a training, down to half of them for the
-    sake of more candidates. What is exported is trained for longer in the end.
+    Settings that the user gave stay as they are. Folds are reduced first. Then steps are halved at most for the sake of
+    more candidates, and reduced further for the first few. The final training is longer anyway.
 
     Args:
         open_steps: whether the user left the number of steps open.
         searched: whether the space holds more than one candidate.
+
+    Returns:
+        The settings and the number of folds.
     """
     if clock.limit is None:
         return settings, folds
-    there = EXPLORING * clock.limit * slots
-    few = [min([*paces.baselines, paces.candidate], key=lambda pace: pace.step)] * AT_LEAST
-    drawn = max(min(TRIED, settings.budget - len(paces.baselines)), 0)
-    many = [*paces.baselines, *[paces.candidate] * drawn] if searched else few
-    share = STOPPED if searched and settings.stopping != "none" else 1.0
+    available = EXPLORING_SHARE * clock.limit * slots
+    few = [min([*paces.baselines, paces.candidate], key=lambda pace: pace.step)] * MIN_TRAININGS
+    proposed = max(min(TARGET_CANDIDATES, settings.budget - len(paces.baselines)), 0)
+    many = [*paces.baselines, *[paces.candidate] * proposed] if searched else few
+    share = STOPPED_SHARE if searched and settings.stopping != "none" else 1.0
 
     def needed(wanted: list[Pace], steps: int, folds: int) -> float:
         return sum(pace.training(steps, EVALUATIONS, folds) for pace in wanted)
 
     steps = settings.full_steps
-    if settings.folds is None and folds > FEWEST_FOLDS and share * needed(many, steps, folds) > there:
-        folds = FEWEST_FOLDS
-    if open_steps and (asked := share * needed(many, steps, folds)) > there:
-        steps = max(int(steps * there / asked), steps // 2, min(steps, FEWEST_STEPS))
-    if open_steps and (asked := needed(few, steps, folds)) > there:
-        steps = max(int(steps * there / asked), FEWEST_STEPS)
+    if settings.folds is None and folds > MIN_FOLDS and share * needed(many, steps, folds) > available:
+        folds = MIN_FOLDS
+    if open_steps and (seconds := share * needed(many, steps, folds)) > available:
+        steps = max(int(steps * available / seconds), steps // 2, min(steps, MIN_STEPS))
+    if open_steps and (seconds := needed(few, steps, folds)) > available:
+        steps = max(int(steps * available / seconds), MIN_STEPS)
     return replace(settings, steps=steps), folds
 
 
@@ -289,21 +295,22 @@ def plan_text(
     slots: int,
     folds: int,
     clock: Clock,
-    wanted: int | None = None,
+    wanted_folds: int | None = None,
 ) -> str:
-    """What a search will do and how long it will take, in two sentences.
+    """Describe in two sentences what a search will do and how long it will take.
 
     Args:
-        wanted: folds that the data calls for, where a limit on time may have left fewer.
+        wanted_folds: folds that the data calls for, where a time limit may have reduced them.
     """
-    each = paces.candidate.training(settings.full_steps, EVALUATIONS, folds)
+    training = paces.candidate.training(settings.full_steps, EVALUATIONS, folds)
     memory = slots * max(pace.peak_mb for pace in paces.all) / 1000
-    fewer = f" instead of {wanted} (the time limit)" if wanted not in (None, folds) else ""
+    fewer = f" instead of {wanted_folds} (the time limit)" if wanted_folds not in (None, folds) else ""
     of_folds = f" on each of {folds} folds{fewer}" if folds else ""
-    whole = min(expected.total, clock.left())
+    whole = min(expected.total, clock.remaining())
     return (
-        f"A full training takes {settings.full_steps} steps{of_folds}, about {duration(each)}. "
+        f"A full training takes {settings.full_steps} steps{of_folds}, about {duration(training)}. "
         f"Expected from here: {duration(max(whole, 0.0))} for {counted(expected.candidates, 'candidate')} "
         f"(search {duration(expected.exploring)}, ranking {duration(expected.ranking)}, "
-        f"final training {duration(expected.final)}, test and report {duration(LAST)}) and {memory:.1f} GB of memory."
+        f"final training {duration(expected.final)}, test and report {duration(FINISHING)}) "
+        f"and {memory:.1f} GB of memory."
     )

@@ -1,4 +1,4 @@
-"""What a worker process does: decode a candidate, train it, and send back plain numbers."""
+"""The work of a worker process: decode a candidate, train it, and return plain numbers."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from nas.pool import Report
 
 __all__ = ["DataHandle", "FinalTest", "Probe", "Task", "TrainWork"]
 
-PROBE_STEPS, PROBE_WARM = 24, 8
-"""Steps of a probe, and how many of them are left out, since they pay for what is set up once."""
+PROBE_STEPS, PROBE_WARMUP = 24, 8
+"""Steps of a probe, and the warm-up steps among them, which are not timed."""
 
 PROBE_SECONDS = 5.0
-"""Seconds after which a probe has seen enough."""
+"""Seconds after which a probe ends early."""
 
-BACKWARD = 3.0
-"""How many times the seconds of a prediction a training step takes."""
+STEP_TO_PREDICTION = 3.0
+"""Duration of a training step relative to a prediction for as many images."""
 
 
-class _Enough(Exception):  # noqa: N818 (it is no error)
+class _ProbeEnded(Exception):  # noqa: N818 (it is no error)
     """Ends the training of a probe."""
 
 
 class DataHandle(Protocol):
-    """A small picklable thing that opens the shared data in another process."""
+    """A small picklable object that opens the shared data in another process."""
 
     def open(self) -> Any: ...
 
@@ -46,15 +46,16 @@ class Task:
     Attributes:
         candidate: JSON of a closed recipe.
         steps, rungs, seed: the training plan.
-        save: where to write the checkpoint when the training ends in full, or None.
-        provenance: what else the checkpoint is to say of itself.
-        timed: the device on which the network's latency is asked for, "training" for that of the training; or None.
-        paused: where the training is kept when it is stopped, and taken up if it is there; or None.
-        folds: how many folds of the labelled images to train and score on; 0 for the data's own validation split.
-        fold: the only one of the folds to train, whose confusion counts at each rung are returned; None for all.
-        stop: the step after which the training ends although its schedule spans `steps`; None for `steps`.
-        metrics: what the checkpoint says in place of the validation score, which counts for nothing where the
-            validation images are trained on.
+        save: path of the checkpoint to write after a full training, or None.
+        provenance: what the checkpoint says of the run.
+        timed: device to measure the network's latency on, "training" for the one that trains; or None.
+        paused: path of the training's state, written when it is stopped and resumed from if it exists; or None.
+        folds: folds of the labelled images to train and score on, 0 for the data's own validation split.
+        fold: the only fold to train, whose confusion counts at each rung are returned; None for all folds.
+        stop: step after which the training ends although its schedule spans `steps`; None for `steps`.
+        metrics: metrics of the checkpoint in place of its validation score, which means nothing where the validation
+            images are trained on.
+        save_stopped: whether to write the checkpoint also when the training is stopped early.
     """
 
     candidate: str
@@ -69,11 +70,12 @@ class Task:
     fold: int | None = None
     stop: int | None = None
     metrics: dict[str, Any] | None = None
+    save_stopped: bool = False
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A few steps of a candidate, to learn how long its training takes."""
+    """A few training steps of a candidate, to measure its pace."""
 
     candidate: str
     seed: int
@@ -82,7 +84,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class FinalTest:
-    """Score a checkpoint on the test split, and write it with that score. Only a run's last step asks for it."""
+    """Score a checkpoint on the test split, and write it with that score. A run does so once, at its end."""
 
     checkpoint: str
     out: str
@@ -90,26 +92,26 @@ class FinalTest:
 
 @dataclass
 class TrainWork:
-    """Trains tasks in a worker process. `components` are imported first, so that recipes can be decoded."""
+    """Runs tasks in a worker process. `components` are imported first, so that recipes can be decoded."""
 
     data: DataHandle
     space_file: str | None = None
     components: tuple[str, ...] = COMPONENTS
 
     def setup(self, device: str) -> None:
-        """Called once in each worker process."""
+        """Prepare a worker process; called once."""
         from nas.space import load_space
 
         know_components(self.components)
         if self.space_file:
-            # The file may define components of its own.
+            # The file may define components.
             load_space(self.space_file)
         self._device = device
-        _try_out(device)
+        _check_device(device)
         self._data = self.data.open()
 
     def run(self, task: Task | Probe | FinalTest, report: Report) -> dict[str, Any]:
-        """Run a task; the result is plain data."""
+        """Run a task, and return plain data."""
         if isinstance(task, FinalTest):
             return self._test(task, report)
         return self._probe(task, report) if isinstance(task, Probe) else self._train(task, report)
@@ -129,20 +131,20 @@ class TrainWork:
             counts: dict[int, list[int]] = {}
             if task.fold is not None:
                 view = self._data.fold(task.fold, task.folds, task.seed)
-                trained, counts = train_fold(candidate, view, plan, report, report.alive)
+                trained, counts = train_fold(candidate, view, plan, report, report.heartbeat)
             elif task.folds:
                 views = [self._data.fold(i, task.folds, task.seed) for i in range(task.folds)]
-                trained = train_folds(candidate, views, plan, report, paused, report.alive)
+                trained = train_folds(candidate, views, plan, report, paused, report.heartbeat)
             else:
-                trained = train(candidate, self._data, plan, report, paused, report.alive)
+                trained = train(candidate, self._data, plan, report, paused, report.heartbeat)
         latency = None
         if task.timed:
             device = torch.device(self._device if task.timed == "training" else task.timed)
             network = copy.deepcopy(trained.network)
-            # Planar or not is the device's: what is quick on a GPU is slow on a CPU.
+            # The faster memory layout depends on the device.
             network.to(device, memory_format=memory_layout(network, device))  # type: ignore[call-overload]
             latency = latency_ms(network, self._data.size, device)
-        if task.save and trained.steps == plan.end:
+        if task.save and (trained.steps == plan.end or task.save_stopped):
             scored = task.metrics if task.metrics is not None else {"validation_miou": trained.scores.miou}
             metrics = {**scored, "steps": trained.steps, "seconds": trained.seconds}
             provenance = {**task.provenance, "seed": task.seed}
@@ -171,20 +173,22 @@ class TrainWork:
 
         def note() -> None:
             moments.append(time.perf_counter())
-            report.alive()
+            report.heartbeat()
             steps = min(len(moments) - 1, PROBE_STEPS)
-            if steps > PROBE_WARM and moments[-1] - moments[0] > PROBE_SECONDS:
-                raise _Enough
+            if steps > PROBE_WARMUP and moments[-1] - moments[0] > PROBE_SECONDS:
+                raise _ProbeEnded
 
         candidate = from_json(task.candidate)
         peak = 0.0
-        with _warnings(), suppress(_Enough):
-            peak = train(candidate, data, Plan(PROBE_STEPS, (), task.seed, self._device), alive=note).peak_mb
+        with _warnings(), suppress(_ProbeEnded):
+            peak = train(candidate, data, Plan(PROBE_STEPS, (), task.seed, self._device), heartbeat=note).peak_mb
         steps = [after - before for before, after in pairwise(moments[: PROBE_STEPS + 1])]
-        step = statistics.median(steps[PROBE_WARM:])
+        step = statistics.median(steps[PROBE_WARMUP:])
         images = len(data.validation.images)
-        seen = moments[-1] - moments[PROBE_STEPS] if peak else step / BACKWARD * images / candidate.labelled_batch
-        return {"step": step, "validation": seen, "peak_mb": peak or peak_megabytes(torch.device(self._device))}
+        validation = step / STEP_TO_PREDICTION * images / candidate.labelled_batch
+        if peak:  # the training reached its end, so its validation was timed
+            validation = moments[-1] - moments[PROBE_STEPS]
+        return {"step": step, "validation": validation, "peak_mb": peak or peak_megabytes(torch.device(self._device))}
 
     def _test(self, task: FinalTest, report: Report) -> dict[str, Any]:
         import torch
@@ -195,20 +199,20 @@ class TrainWork:
         found = load_checkpoint(Path(task.checkpoint))
         device = torch.device(self._device)
         network = found.network.to(device)
-        scores = evaluate(network, self._data.test, len(self._data.classes), device, report.alive)
+        scores = evaluate(network, self._data.test, len(self._data.classes), device, report.heartbeat)
         metrics = {**found.metrics, "test_miou": scores.miou, "test_iou": list(scores.iou)}
         save_checkpoint(Path(task.out), network, found.candidate, self._data, metrics, found.provenance)
         return {"miou": scores.miou}
 
 
-def _try_out(device: str) -> None:
-    """Train a little: a device that cannot compute ends its worker so, and not one candidate after another.
+def _check_device(device: str) -> None:
+    """Train one step, so that a broken device fails here and not with every candidate.
 
-    What torch loads at its first step is then there, and not in the memory of the first candidate.
+    It also loads what torch loads at its first step, which then does not count as memory of the first candidate.
 
     Raises:
-        UserError: torch is built without GPUs.
-        Exception: whatever torch says of the device.
+        UserError: this build of torch does not support GPUs.
+        Exception: any other error of torch.
     """
     import torch
 
@@ -217,7 +221,7 @@ def _try_out(device: str) -> None:
             f"this torch ({torch.__version__}) cannot use the GPU: install a build that can, or train on the CPU by "
             'hiding the GPU: export CUDA_VISIBLE_DEVICES=""'
         )
-    # A convolution: on a card that is too old for this build of torch, simpler kernels may still run.
+    # On a GPU that is too old for this build of torch, kernels simpler than a convolution may still run.
     layer = torch.nn.Conv2d(3, 4, 3).to(device)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     layer(torch.ones(1, 3, 8, 8, device=device)).sum().backward()
@@ -227,7 +231,7 @@ def _try_out(device: str) -> None:
 
 @contextmanager
 def _warnings() -> Iterator[dict[str, str]]:
-    """What is warned of inside, by the message's template: kept for the controller, whose terminal it is."""
+    """Context manager that collects warnings by their templates; the controller shows them."""
     found: dict[str, str] = {}
 
     def keep(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""What leaves a run: checkpoints, ONNX and torch.export files, model cards and predictions."""
+"""Checkpoints, exports to ONNX and torch.export, model cards and predictions."""
 
 from nas.export.card import model_card
 from nas.export.checkpoint import (

@@ -1,4 +1,4 @@
-"""Model card: the page that goes with an exported network."""
+"""Model card of an exported network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["model_card"]
 
 
 def model_card(checkpoint: Checkpoint, file: str, format: str) -> str:
-    """Markdown on what the network does, what it learnt from, how well it does, and how to predict with `file`."""
+    """Write a model card in Markdown: task, classes, data, metrics, recipe, limits, and code to predict with `file`."""
     params = sum(p.numel() for p in checkpoint.network.parameters())
     height, width = checkpoint.size
     sections = {
@@ -37,29 +37,29 @@ def model_card(checkpoint: Checkpoint, file: str, format: str) -> str:
         "## Recipe": _table(
             ["part", "value"], [[name, f"`{text(v)}`"] for name, v in field_values(checkpoint.candidate)]
         ),
-        "## Intended use and limits": _limits(height, width, _chosen(checkpoint)),
+        "## Intended use and limits": _limits(height, width, _selected_by_validation(checkpoint)),
         "## How to predict": _usage(file, format, checkpoint.preprocessing),
     }
     return "\n\n".join(f"{title}\n\n{body}" for title, body in sections.items()) + "\n"
 
 
-def _chosen(checkpoint: Checkpoint) -> bool:
-    """Whether a validation split chose the network."""
+def _selected_by_validation(checkpoint: Checkpoint) -> bool:
+    """Whether the network was selected by its score on a validation split."""
     data = checkpoint.provenance.get("data")
     return not isinstance(data, dict) or bool(data.get("holdout", True))
 
 
-def _limits(height: int, width: int, chosen: bool) -> str:
-    flattered = (
-        "The validation score chose this network among many, so it flatters it; trust a test score more. "
-        if chosen
-        else "Nothing was held out for validation: that score is of the test images. "
+def _limits(height: int, width: int, selected: bool) -> str:
+    bias = (
+        "This network was selected from many by its validation score, which is therefore optimistic; trust the test "
+        "score more. "
+        if selected
+        else "There was no hold-out for validation: the validation score is that of the test images. "
     )
     return (
         f"For images like those it was trained on, at {height} x {width} pixels (height x width). It was "
-        "trained on few labels: expect it to be weaker on scenes, cameras, weather and scales that the data "
-        f"did not show, and on rare classes. {flattered}Not for decisions about safety without a test on data of "
-        "your own."
+        "trained on few labels: expect lower accuracy on rare classes, and on scenes, cameras, weather and scales that "
+        f"the data did not contain. {bias}Do not use it for decisions about safety without a test on your own data."
     )
 
 
@@ -88,7 +88,7 @@ classes = np.argmax(enlarged, axis=0).astype(np.uint8)  # H x W of the photo""",
 
 _READ = 'image = np.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB"))'
 
-# Pillow cuts colours of more than 8 bits.
+# Pillow clips colours of more than 8 bits.
 _READ_DEEP = """\
 image = cv2.imread("photo.jpg", cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)[..., ::-1]
 if image.dtype != np.uint8:  # more than 8 bits a channel
@@ -103,7 +103,7 @@ pixels = small.transpose(2, 0, 1)[None].astype(np.float32) / 255"""
 
 
 def _usage(file: str, format: str, preprocessing: Preprocessing) -> str:
-    """Code that takes a photo of any size to its class map as nas-predict does, and what it does in words."""
+    """Write code that computes the class map of a photo as nas-predict does, and its description."""
     high, wide = preprocessing.size
     imports, loaded = _LOADED[format]
     read = _reading(preprocessing.scale)
@@ -124,14 +124,14 @@ def _usage(file: str, format: str, preprocessing: Preprocessing) -> str:
     own = f"`nas.predictor({quoted}).predict(image)` does all of it in one call. " if format == "safetensors" else ""
     return (
         f"```python\n{code}\n```\n\n"
-        f"{own}Each photo, whatever its own size, is resized to {high} x {wide} (height x width), as the training "
-        "images were. The network takes RGB as float32 in [0, 1], N x 3 x H x W, and normalises inside. Its logits, "
-        "N x classes x H x W, are interpolated bilinearly to the photo's size, where the highest is the class."
+        f"{own}Each photo is resized to {high} x {wide} (height x width), as the training images were. The network "
+        "takes RGB as float32 in [0, 1], N x 3 x H x W, and normalizes it. Its logits, N x classes x H x W, are "
+        "interpolated bilinearly to the photo's size; each pixel gets the class of its highest logit."
     )
 
 
 def _reading(scale: PixelScale | None) -> str:
-    """Code that reads a photo as the training did."""
+    """Code that reads a photo as in training."""
     if scale is None or (scale.whole is None and scale.real is None):
         return _READ
     if scale.whole is None or scale.real is None:
@@ -140,7 +140,7 @@ def _reading(scale: PixelScale | None) -> str:
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[list[Any]]:
-    """Nested values as rows of dotted name and value."""
+    """Flatten nested values to rows of dotted name and value."""
     rows: list[list[Any]] = []
     for name, value in values.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file that holds a network's weights and all that is needed to rebuild it."""
+"""Checkpoints: safetensors files with a network's weights and all that is needed to rebuild the network."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["BEST", "Checkpoint", "find_checkpoint", "load", "load_checkpoint", "save_checkpoint"]
 
 BEST = "best.safetensors"
-"""The name of a run's checkpoint inside its folder."""
+"""File name of the best checkpoint in the folder of a run."""
 
 MARK = "fewlabel_nas"
-"""The metadata key that tells our files from other safetensors; its value is the version of their layout."""
+"""Metadata key of checkpoints, which other safetensors files lack. Its value is the version of the layout."""
 
 LAYOUT = "1"
 
@@ -41,16 +41,16 @@ HEADS = "heads."
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds.
+    """Contents of a checkpoint file.
 
     Attributes:
-        network: in evaluation mode, on the CPU; RGB images in [0, 1] to logits.
-        candidate: the recipe that built and trained it.
-        classes: one name a channel of the logits.
-        palette: one RGB colour a class.
-        preprocessing: how an image is brought to what the network was trained on.
-        metrics: scores by name, None where one was not finite.
-        provenance: versions, date, seed, data and whatever else it was saved with.
+        network: the network in evaluation mode on the CPU, from RGB images in [0, 1] to logits.
+        candidate: the recipe of the network and its training.
+        classes: name of each class, in the order of the logits.
+        palette: RGB colour of each class.
+        preprocessing: how images are read and resized.
+        metrics: scores by name; None for a value that was not finite.
+        provenance: versions, date, seed, data and anything else that was saved.
     """
 
     network: Network
@@ -63,7 +63,7 @@ class Checkpoint:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the images it was trained on, in pixels."""
+        """Height and width of the training images, in pixels."""
         return self.preprocessing.size
 
 
@@ -75,7 +75,15 @@ def save_checkpoint(
     metrics: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> None:
-    """Write a trained network, without its pretext heads, and what describes it; all or nothing.
+    """Write a trained network and its description to a file, atomically. Pretext heads are left out.
+
+    Args:
+        path: the file.
+        network: the trained network.
+        candidate: its recipe.
+        data: the data set it was trained on, for classes, palette and image size.
+        metrics: scores by name.
+        provenance: further facts to record, such as seed and data.
 
     Raises:
         OSError: the file cannot be written.
@@ -89,7 +97,7 @@ def save_checkpoint(
     height, width = data.labelled.images.shape[1:3]
     described = {
         "classes": list(data.classes),
-        "palette": getattr(data, "palette", None) or _spread_colours(len(data.classes)),
+        "palette": getattr(data, "palette", None) or _default_palette(len(data.classes)),
         "normalization": {"mean": network.mean.flatten().tolist(), "std": network.std.flatten().tolist()},
         "size": [height, width],
         "preprocessing": Preprocessing((height, width), scale=getattr(data, "scale", None)).described(),
@@ -103,11 +111,11 @@ def save_checkpoint(
 
 
 def load(path: str | Path, space: str | Path | None = None) -> Network:
-    """The network of a checkpoint or a run, in evaluation mode.
+    """Load the network of a checkpoint or a run, in evaluation mode.
 
-    It takes RGB images in [0, 1], N x 3 x H x W of any size, to logits N x classes x H x W. It was trained on images
-    resized to `load_checkpoint(path).size`: for class maps of photos as `nas-predict` writes them, use `predictor`.
-    `load_checkpoint`, which has the same arguments and errors, also gives its classes' names and colours.
+    The network maps RGB images in [0, 1], N x 3 x H x W of any size, to logits N x classes x H x W. Its training images
+    were resized to `load_checkpoint(path).size`. Use `predictor` for class maps of photos as `nas-predict` writes them,
+    and `load_checkpoint` for the names and colours of the classes; arguments and errors are the same.
     """
     return load_checkpoint(path, space).network
 
@@ -115,13 +123,15 @@ def load(path: str | Path, space: str | Path | None = None) -> Network:
 def load_checkpoint(path: str | Path, space: str | Path | None = None) -> Checkpoint:
     """Read a checkpoint and rebuild its network.
 
+    A checkpoint contains no code and is safe to open, whoever made it.
+
     Args:
-        path: the file, or a run's folder for its best one.
-        space: the space file, needed only where it defines components of its own. A checkpoint names no
-            code to run, so that one from a stranger is safe to open.
+        path: a checkpoint file, or the folder of a run for its best checkpoint.
+        space: the space file, needed only for networks with components that it defines. It is run.
 
     Raises:
-        UserError: the file is missing, is no checkpoint, or does not fit its recipe or the known components.
+        UserError: the file is missing or not a checkpoint, its weights do not fit its recipe, or a component is
+            unknown.
     """
     file = find_checkpoint(path)
     metadata, state = _read(file)
@@ -160,7 +170,7 @@ def _rebuild(metadata: Mapping[str, str], state: dict[str, torch.Tensor]) -> Che
         candidate=candidate,
         classes=classes,
         palette=tuple((r, g, b) for r, g, b in described["palette"]),
-        # Written before this was recorded, a checkpoint is of images resized as they are today.
+        # Older checkpoints do not record it. Their images were resized in the same way.
         preprocessing=Preprocessing.from_description((height, width), described.get("preprocessing", squeezed)),
         metrics=described["metrics"],
         provenance=described["provenance"],
@@ -171,15 +181,15 @@ _AS_TEXT = (MARK, "format", "recipe")
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The checkpoint file itself, or the best one of a run's folder.
+    """Return the path of a checkpoint file, or of the best checkpoint in the folder of a run.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such file.
     """
     path = Path(path)
     if path.is_dir():
         if not (path / BEST).is_file():
-            raise UserError(f"{path} holds no {BEST}: give a run that has ended, or a checkpoint file")
+            raise UserError(f"{path} has no {BEST}: give a run that has ended, or a checkpoint file")
         return path / BEST
     if not path.is_file():
         raise UserError(f"{path}: there is no such file: give a .safetensors checkpoint, or the folder of a run")
@@ -187,31 +197,31 @@ def find_checkpoint(path: str | Path) -> Path:
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """Metadata and tensors of a file of ours."""
+    """Read metadata and tensors of a checkpoint."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if MARK not in metadata:
-                raise UserError(f"{path} is a safetensors file but no checkpoint of this toolkit: it has no recipe")
+                raise UserError(f"{path} is a safetensors file, but not a checkpoint of this toolkit: it has no recipe")
             if metadata[MARK] != LAYOUT:
                 raise UserError(
                     f"{path} has layout {metadata[MARK]}, this version reads {LAYOUT}: use the version that wrote it"
                 )
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
-        raise UserError(f"{path} is not a safetensors file, or only part of one: {error}") from None
+        raise UserError(f"{path} is not a safetensors file, or is incomplete: {error}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def _origin() -> dict[str, str]:
-    """What wrote the file, and when."""
+    """Versions and date for the provenance."""
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return {"toolkit": f"fewlabel-nas {__version__}", "torch": torch.__version__, "date": now}
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON can hold it: numbers as Python's, None where not finite, anything unknown as text."""
+    """Convert a value to JSON-ready data: arrays to lists, non-finite numbers to None, unknown objects to text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -223,13 +233,13 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def _spread_colours(count: int) -> list[tuple[int, ...]]:
-    """Colours for data that has none: hues a golden angle apart, so that neighbours differ."""
+def _default_palette(count: int) -> list[tuple[int, ...]]:
+    """Colours for data without a palette: hues a golden angle apart, so that successive classes differ."""
     hues = (i * 0.381966 % 1 for i in range(count))
     return [tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.7, 0.9)) for hue in hues]
 
 
 def _first_misfit(error: RuntimeError) -> str:
-    """The first particular that `load_state_dict` names, below its headline."""
+    """The first mismatch in an error of `load_state_dict`, below its headline."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__)[:300].rstrip(". ")

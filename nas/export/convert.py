@@ -1,4 +1,4 @@
-"""Exports a checkpoint for use elsewhere: safetensors, ONNX, or torch.export, with a model card beside it."""
+"""Export of checkpoints to safetensors, ONNX or torch.export, with a model card."""
 
 from __future__ import annotations
 
@@ -26,12 +26,18 @@ __all__ = ["FORMATS", "Exported", "export"]
 FORMATS = ("safetensors", "onnx", "pt2")
 
 TOLERANCE = 1e-3
-"""The largest difference of logits from torch's, as a share of their range, that an export may show."""
+"""Largest difference between exported and original logits that is accepted, relative to the largest logit."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The file written, its model card, and one line on what the file accepts and how it was checked."""
+    """An exported file.
+
+    Attributes:
+        file: the exported file.
+        card: its model card.
+        note: one line on accepted image sizes and how the export was checked.
+    """
 
     file: Path
     card: Path
@@ -44,16 +50,17 @@ def export(
     out: str | Path | None = None,
     space: str | Path | None = None,
 ) -> Exported:
-    """Write a checkpoint in another format, and its model card.
+    """Export a checkpoint to a format and write its model card.
 
     Args:
-        checkpoint: a checkpoint file, or a run's folder for its best one.
-        format: one of FORMATS; by default that of `out`'s suffix, or safetensors.
-        out: a file, or a folder: one that exists or a name without a suffix; by default a file beside the checkpoint.
-        space: the space file, needed only where it defines components of its own.
+        checkpoint: a checkpoint file, or the folder of a run for its best checkpoint.
+        format: one of FORMATS; by default that of the suffix of `out`, or safetensors.
+        out: a file, or a folder that exists or has no suffix; by default a file beside the checkpoint.
+        space: the space file, needed only for networks with components that it defines.
 
     Raises:
-        UserError: the checkpoint or the format cannot be used, or the network does not survive the export.
+        UserError: the checkpoint or format is unusable, the network cannot be exported, or the exported network
+            computes other logits.
     """
     source = find_checkpoint(checkpoint)
     format = _format(format, out)
@@ -76,12 +83,12 @@ def _format(format: str | None, out: str | Path | None) -> str:
     implied = suffix if suffix in FORMATS else None
     if format is None:
         if suffix not in ("", "md") and implied is None and not Path(str(out)).is_dir():
-            raise UserError(f"{out}: a file is .{', .'.join(FORMATS)}; else say which by --format")
+            raise UserError(f"{out}: use one of the suffixes .{', .'.join(FORMATS)}, or give --format")
         return implied or "safetensors"
     if format not in FORMATS:
         raise UserError(f"format {format!r} is unknown: use one of {', '.join(FORMATS)}")
     if implied not in (None, format):
-        raise UserError(f"{out} is named like {implied} but the format is {format}: change one of them")
+        raise UserError(f"{out} has the suffix of {implied}, but the format is {format}: change one of them")
     return format
 
 
@@ -90,7 +97,7 @@ def _target(source: Path, format: str, out: str | Path | None) -> Path:
     if out is None:
         return source.with_name(name)
     if Path(out).suffix == ".md":
-        raise UserError(f"{out} is where the model card would go: give a name that ends in .{format}")
+        raise UserError(f"{out} has the suffix of the model card: give a name that ends in .{format}")
     return Path(out) / name if Path(out).is_dir() or not Path(out).suffix else Path(out)
 
 
@@ -105,8 +112,8 @@ def _onnx(checkpoint: Checkpoint, target: Path) -> str:
     missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
     if missing:
         raise UserError(f"ONNX export needs {' and '.join(missing)}: pip install 'fewlabel-nas[onnx]'")
-    network, example = _ready(checkpoint)
-    with _quiet(), _explained(target, "ONNX"):
+    network, example = _traceable(checkpoint)
+    with _quiet(), _one_line_errors(target, "ONNX"):
         program = torch.onnx.export(
             network,
             (example,),
@@ -126,7 +133,7 @@ def _onnx(checkpoint: Checkpoint, target: Path) -> str:
 
 def _check_onnx(network: Network, file: Path, size: tuple[int, int]) -> str:
     if find_spec("onnxruntime") is None:
-        return "not checked, since onnxruntime is not installed"
+        return "not checked, because onnxruntime is not installed"
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
@@ -139,8 +146,8 @@ def _check_onnx(network: Network, file: Path, size: tuple[int, int]) -> str:
 
 
 def _pt2(checkpoint: Checkpoint, target: Path) -> str:
-    network, example = _ready(checkpoint)
-    with _quiet(), _explained(target, "pt2"):
+    network, example = _traceable(checkpoint)
+    with _quiet(), _one_line_errors(target, "pt2"):
         program, sizes = _program(network, example)
         module = program.module()
         _difference(network, example, module(example))
@@ -151,29 +158,29 @@ def _pt2(checkpoint: Checkpoint, target: Path) -> str:
 
 
 def _program(network: Network, example: Tensor) -> tuple[torch.export.ExportedProgram, str | None]:
-    """The exported program and the sizes it accepts, None for the example's alone.
+    """Export the network; return the program and the image sizes it accepts, None for only that of the example.
 
-    Sizes are left open, as multiples of the network's largest stride, where its operations allow that.
+    Height and width are dynamic, as multiples of the network's largest stride, if its operations allow that.
     """
     batch = torch.export.Dim("batch", min=1)
     step = network.multiple
     if example.shape[2] % step == 0 and example.shape[3] % step == 0:
         rows, columns = (torch.export.Dim(name, min=2) for name in ("rows", "columns"))
         sides = {2: step * rows, 3: step * columns}
-        # Traced at a size of no accidental equality (one tile, or as many rows as columns).
+        # No two dimensions may be equal by chance, and none may be 1, because tracing would make them static.
         traced = _noise(2, (3 * step, 5 * step))
         try:
             program = torch.export.export(network, (traced,), dynamic_shapes=({0: batch, **sides},))
             _difference(network, example, program.module()(example))
             return program, f"images N x 3 x H x W with H and W multiples of {step}, from {2 * step} up"
         except Exception:
-            # An operation may not allow open sides; the fixed size below serves such networks.
-            logging.getLogger(__name__).debug("no open sides", exc_info=True)
+            # Some operations do not allow dynamic sizes. Export those networks at a fixed size below.
+            logging.getLogger(__name__).debug("no dynamic sizes", exc_info=True)
     return torch.export.export(network, (example,), dynamic_shapes=({0: batch},)), None
 
 
-def _ready(checkpoint: Checkpoint) -> tuple[Network, Tensor]:
-    """The network in the layout exporters expect, and images of two to trace it with (one would be fixed)."""
+def _traceable(checkpoint: Checkpoint) -> tuple[Network, Tensor]:
+    """The network in the layout that exporters expect, and two example images; a batch of one would become static."""
     network = checkpoint.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return network, _noise(2, checkpoint.size)
 
@@ -184,13 +191,13 @@ def _noise(batch: int, size: tuple[int, int]) -> Tensor:
 
 @torch.no_grad()
 def _difference(network: Network, images: Tensor, logits: Tensor) -> float:
-    """The largest difference between exported and own logits.
+    """Compute the largest difference between exported and original logits.
 
     Raises:
-        UserError: it is too large for rounding.
+        UserError: the difference exceeds TOLERANCE.
     """
     expected = network(images)
-    # Where both are minus infinity, their difference is no number and they agree.
+    # Equal infinities agree, but their difference is NaN.
     difference = (expected - logits).where(expected != logits, 0.0).abs().max().item()
     largest = expected.where(expected.isfinite(), 0.0).abs().max().item()
     if not difference <= TOLERANCE * max(1.0, largest):
@@ -199,10 +206,10 @@ def _difference(network: Network, images: Tensor, logits: Tensor) -> float:
 
 
 def _description(checkpoint: Checkpoint) -> dict[str, str]:
-    """What a program that reads the export needs to know beside it, as text."""
+    """Metadata for programs that read the export, as text."""
     return {
         "task": "semantic segmentation",
-        "input": "images: RGB float32 in [0, 1], N x 3 x H x W; normalised inside",
+        "input": "images: RGB float32 in [0, 1], N x 3 x H x W; normalized by the network",
         "size": json.dumps(checkpoint.size),
         "preprocessing": json.dumps(checkpoint.preprocessing.described()),
         "classes": json.dumps(checkpoint.classes),
@@ -216,8 +223,8 @@ def _fixed(checkpoint: Checkpoint) -> str:
 
 
 @contextmanager
-def _explained(target: Path, kind: str) -> Iterator[None]:
-    """Failures of an exporter in one line, since they depend on operations that a user may have written."""
+def _one_line_errors(target: Path, kind: str) -> Iterator[None]:
+    """Convert errors of an exporter to a UserError of one line. A user's own component may cause them."""
     try:
         yield
     except (UserError, OSError):
@@ -229,7 +236,7 @@ def _explained(target: Path, kind: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' remarks on their own versions and internals."""
+    """Suppress warnings of the exporters about their own versions and internals."""
     logger = logging.getLogger("torch")
     level = logger.level
     with warnings.catch_warnings():

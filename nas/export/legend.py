@@ -1,4 +1,4 @@
-"""Legends: the classes' names beside their colours, as a picture of their own or in a corner of another."""
+"""Legends of class names and colours, as a separate picture or in a corner of another one."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ __all__ = ["legend", "with_legend"]
 Colours = Sequence[tuple[int, int, int]]
 
 TEXT = 16
-"""Height of the letters of a legend by itself, in pixels."""
+"""Letter height of a separate legend, in pixels."""
 
 SMALLEST, LARGEST = 9, 40
-"""Heights of the letters of a legend in a picture, in pixels."""
+"""Smallest and largest letter height of a legend in a picture, in pixels."""
 
-MOST = 0.3
-"""Share of a picture that its legend may cover; a picture too small for it has none."""
+MAX_SHARE = 0.3
+"""Largest share of a picture that its legend may cover. A picture too small for that has no legend."""
 
-FEWEST = 3
-"""Classes that a legend must have room for, if there are so many: rather none than one that says little."""
+MIN_CLASSES = 3
+"""Fewest classes that a legend may show, if there are so many. A picture too small for that has no legend."""
 
 FALLBACKS = ("DejaVuSans.ttf", "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "msgothic.ttc")
-"""Fonts of many scripts, used where the system has them and a name needs them."""
+"""Fonts of many scripts, used if the system has them and a name needs them."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One class of a legend; `colour` None is a hollow box."""
+    """A class in a legend; without a `colour` its box is hollow."""
 
     label: str
     font: Any
@@ -43,7 +43,7 @@ class Row:
 
 
 def legend(classes: Sequence[str], palette: Colours, bare: Collection[int] = ()) -> np.ndarray:
-    """An RGB picture, H x W x 3 uint8, that names each class beside its colour; those in `bare` have a hollow box."""
+    """Draw a legend as an RGB picture H x W x 3 uint8. Classes in `bare` have a hollow box."""
     from PIL import Image
 
     rows = _rows(range(len(classes)), classes, palette, bare, TEXT)
@@ -57,11 +57,17 @@ def with_legend(
     palette: Colours,
     bare: Collection[int] = (),
 ) -> np.ndarray:
-    """An RGB picture H x W x 3 uint8 with a small legend in its lower left corner.
+    """Draw a small legend into the lower left corner of an RGB picture H x W x 3 uint8.
 
     Args:
-        shown: the classes to list, the commonest first: of very many, as many as there is room for.
-        bare: the classes that have a hollow box.
+        picture: the picture, which is not changed.
+        shown: indices of the classes to list, most frequent first. If there are too many, the first ones are listed.
+        classes: names of all classes.
+        palette: RGB colours of all classes.
+        bare: classes with a hollow box.
+
+    Returns:
+        The picture with the legend, or the picture itself if it is too small.
     """
     from PIL import Image
 
@@ -70,7 +76,7 @@ def with_legend(
     for text, count in _layouts(height, width, len(listed)):
         rows = _rows(sorted(listed[:count]), classes, palette, bare, text)
         wide, high = _extent(rows, text)
-        if wide <= width and wide * high <= MOST * height * width:
+        if wide <= width and wide * high <= MAX_SHARE * height * width:
             out = picture.copy()
             panel = Image.fromarray(picture[height - high :, :wide])
             panel = Image.blend(panel, Image.new("RGB", panel.size, "white"), 0.8)
@@ -80,15 +86,15 @@ def with_legend(
 
 
 def _layouts(height: int, width: int, count: int) -> Iterator[tuple[int, int]]:
-    """Heights of letters and numbers of classes, the best first, of legends no higher than a picture.
+    """Yield (letter height, number of classes) of legends that are not higher than the picture, best first.
 
-    From the letters that suit the picture down to the smallest that can be read, then with fewer classes.
+    Letters shrink from a size that suits the picture to the smallest legible one; then the number of classes shrinks.
     """
     largest = int(min(max(min(height, width) / 30, SMALLEST), LARGEST))
     for text in range(largest, SMALLEST, -1):
         if count and _height(count, text) <= height:
             yield text, count
-    for fewer in range(count, max(0, min(FEWEST, count) - 1), -1):
+    for fewer in range(count, max(0, min(MIN_CLASSES, count) - 1), -1):
         if _height(fewer, SMALLEST) <= height:
             yield SMALLEST, fewer
 
@@ -99,8 +105,8 @@ def _rows(
     rows = []
     for index in listed:
         name = " ".join(classes[index].split())
-        font, lacking = _font(name, text)
-        label = "".join("?" if letter in lacking else letter for letter in name)
+        font, missing = _font(name, text)
+        label = "".join("?" if letter in missing else letter for letter in name)
         rows.append(Row(label, font, None if index in bare else palette[index]))
     return rows
 
@@ -137,23 +143,23 @@ def _drawn_on(panel: Image, rows: Sequence[Row], text: int) -> Image:
 
 @lru_cache(maxsize=1024)
 def _font(name: str, size: int) -> tuple[Any, frozenset[str]]:
-    """The font that lacks the fewest letters of the name, Pillow's own before the system's, and those letters."""
+    """Choose the font with the fewest missing letters, preferring Pillow's own; return it and those letters."""
     from PIL import ImageFont
 
     font = ImageFont.load_default(size)
-    lacking = _lacking(name, font)
-    for file in FALLBACKS if lacking else ():
+    missing = _missing_letters(name, font)
+    for file in FALLBACKS if missing else ():
         try:
             other = ImageFont.truetype(file, size)
         except OSError:
             continue
-        still = _lacking(name, other)
-        if len(still) < len(lacking):
-            font, lacking = other, still
-    return font, lacking
+        still_missing = _missing_letters(name, other)
+        if len(still_missing) < len(missing):
+            font, missing = other, still_missing
+    return font, missing
 
 
-def _lacking(name: str, font: Any) -> frozenset[str]:
-    """The letters that the font draws as the box that stands for an unknown one."""
+def _missing_letters(name: str, font: Any) -> frozenset[str]:
+    """The letters that a font draws as its box for unknown letters."""
     unknown = bytes(font.getmask("\uffff"))
     return frozenset(letter for letter in name if ord(letter) > 126 and bytes(font.getmask(letter)) == unknown)

@@ -1,4 +1,4 @@
-"""Pictures of class maps: colours, and overlays on the photo that leave its background as it is."""
+"""Pictures of class maps: in the classes' colours, and as overlays on the photo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BACKGROUND = {"background", "_background_", "bg", "void", "unlabelled", "unlabe
 
 
 def background_classes(classes: Sequence[str], palette: Colours) -> frozenset[int]:
-    """The classes that an overlay leaves bare: by name or in black; else the first of two."""
+    """Guess which classes are background: those named so or coloured black, or else the first of two classes."""
     found = {
         index
         for index, (name, colour) in enumerate(zip(classes, palette, strict=True))
@@ -24,7 +24,7 @@ def background_classes(classes: Sequence[str], palette: Colours) -> frozenset[in
 
 
 def colour_map(mask: np.ndarray, palette: Colours) -> np.ndarray:
-    """Class indices H x W uint8 as RGB H x W x 3; what is no class (255, void) is black."""
+    """Colour class indices H x W uint8 as RGB H x W x 3 uint8. Void (255) and other values are black."""
     import cv2
 
     table = np.zeros((1, 256, 3), np.uint8)
@@ -35,10 +35,15 @@ def colour_map(mask: np.ndarray, palette: Colours) -> np.ndarray:
 def overlay(
     image: np.ndarray, mask: np.ndarray, palette: Colours, opacity: float = 0.5, bare: Collection[int] = ()
 ) -> np.ndarray:
-    """The classes' colours laid over an RGB image H x W x 3 uint8, with their outlines.
+    """Blend the classes' colours and outlines over an RGB image H x W x 3 uint8.
 
-    A colour may brighten the photo but does not darken it, unless `opacity` is over 0.5, of which 1 hides the photo.
-    The classes in `bare` and void show the photo as it is; `opacity` 0 draws the outlines alone.
+    Args:
+        image: the photo.
+        mask: class indices H x W uint8.
+        palette: RGB colour of each class.
+        opacity: from 0, which only draws outlines, to 1, which hides the photo. Up to 0.5, colours brighten the photo
+            but never darken it.
+        bare: classes where the photo is left unchanged, as it is where the mask is void.
     """
     import cv2
 
@@ -56,7 +61,7 @@ def overlay(
 
 
 def _outlines(mask: np.ndarray) -> np.ndarray:
-    """Not 0 where a pixel's class is not that of all around it, as wide as suits a picture of that size."""
+    """Non-zero at the borders between classes, with a line width that suits the size of the picture."""
     import cv2
 
     width = 2 * max(1, round(min(mask.shape) / 500)) + 1

@@ -1,4 +1,4 @@
-"""Prediction on photos of any size: each is resized as in training, and its class map comes back at its own size."""
+"""Prediction on photos of any size, which are resized as in training. Class maps have the size of the photo."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from nas.models import Network
 __all__ = ["Predictor", "predictor", "upsampled_classes"]
 
 STRIP_BYTES = 64 << 20
-"""How many bytes of upsampled logits are held at a time: those of a whole photo may be gigabytes."""
+"""Maximum bytes of upsampled logits in memory. Those of a whole photo may take gigabytes."""
 
 VETOED = -1e4
-"""The logit of a class that the network vetoed: far below any other, and finite, so that it can be interpolated."""
+"""Logit of a vetoed class: far below all others, but finite, so that it can be interpolated."""
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Class maps of photos, computed as the training saw its images.
+    """Predicts class maps of photos, with the preprocessing of the training.
 
-    A photo is resized to the working size, the network sees it once, its logits are interpolated bilinearly to the
-    photo's own size, and each pixel gets the class of its highest logit.
+    A photo is resized to the working size and passed through the network. The logits are interpolated bilinearly to the
+    size of the photo, and each pixel gets the class of its highest logit.
 
     Attributes:
-        network: in evaluation mode, on the device to compute on.
-        preprocessing: how photos are brought to the working size.
-        classes: one name a class.
-        palette: one RGB colour a class.
+        network: the network in evaluation mode, on its device.
+        preprocessing: how photos are read and resized.
+        classes: name of each class.
+        palette: RGB colour of each class.
     """
 
     network: Network
@@ -45,15 +45,15 @@ class Predictor:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, device: torch.device | str = "cpu") -> Predictor:
-        """The predictor of a checkpoint that is loaded already."""
+        """Create a predictor from a loaded checkpoint."""
         network = checkpoint.network.to(device)
         return cls(network, checkpoint.preprocessing, checkpoint.classes, checkpoint.palette)
 
     def predict(self, image: np.ndarray | str | Path) -> np.ndarray:
-        """Class indices, H x W uint8, of an RGB image H x W x 3 uint8 or of an image file.
+        """Predict class indices H x W uint8 of an RGB image H x W x 3 uint8 or an image file.
 
         Raises:
-            UserError: the file cannot be read, or the array is no such image.
+            UserError: the file cannot be read, or the array has another shape or dtype.
         """
         if isinstance(image, str | Path):
             image = self.preprocessing.read(Path(image))
@@ -64,37 +64,37 @@ class Predictor:
 
     @torch.no_grad()
     def logits(self, image: np.ndarray) -> Tensor:
-        """Logits, K x h x w at the working size, of an RGB image H x W x 3 uint8; `VETOED` at least."""
+        """Compute logits K x h x w, at the working size, of an RGB image H x W x 3 uint8; at least `VETOED`."""
         return self.scores(self.preprocessing(image)[None])[0].clamp_(min=VETOED)
 
     @torch.no_grad()
     def scores(self, images: np.ndarray) -> Tensor:
-        """The network's logits, N x K x h x w, of RGB images N x h x w x 3 uint8."""
+        """Compute the network's logits N x K x h x w of RGB images N x h x w x 3 uint8."""
         pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         logits: Tensor = self.network(pixels.to(self.network.mean.device).float().div_(255))
         return logits
 
 
 def predictor(path: str | Path, space: str | Path | None = None, device: torch.device | str = "cpu") -> Predictor:
-    """The predictor of a checkpoint or a run: `nas.predictor(path).predict(image)` is the class map of a photo.
+    """Load the predictor of a checkpoint or a run. `predictor(path).predict(image)` is the class map of a photo.
 
     Args:
-        path: a checkpoint file, or a run's folder for its best one.
-        space: the space file, needed only where it defines components of its own.
-        device: where to compute.
+        path: a checkpoint file, or the folder of a run for its best checkpoint.
+        space: the space file, needed only for networks with components that it defines.
+        device: the device to compute on.
 
     Raises:
-        UserError: as `load_checkpoint` does.
+        UserError: as for `load_checkpoint`.
     """
     return Predictor.of(load_checkpoint(path, space), device)
 
 
 def upsampled_classes(logits: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Class indices H x W uint8: argmax of logits K x h x w interpolated bilinearly to `size`, in strips."""
+    """Interpolate logits K x h x w bilinearly to `size` (H, W), in strips, and return the argmax, H x W uint8."""
     height, width = size
     rows = max(1, STRIP_BYTES // (4 * len(logits) * width))
     out = np.empty(size, np.uint8)
-    # Centres of the output's rows in the logits' rows, as `interpolate` without aligned corners places them.
+    # Positions of the output rows among the rows of logits, as in `interpolate` without aligned corners.
     places = ((torch.arange(height) + 0.5) * logits.shape[1] / height - 0.5).clamp_(0, logits.shape[1] - 1)
     for top in range(0, height, rows):
         at = places[top : top + rows].to(logits.device)

@@ -1,4 +1,4 @@
-"""How a photo is brought to what the network saw in training, as its checkpoint records it."""
+"""Preprocessing of photos for a network, as recorded in its checkpoint."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 __all__ = ["Preprocessing"]
 
 SQUEEZE = "squeeze"
-"""Resize each image to exactly the working size: by area where it shrinks in both directions, else linearly."""
+"""Resize each image to exactly the working size: by area if it shrinks in both directions, else bilinearly."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From an image file to the pixels of the network's input.
+    """Reads and resizes photos for a network.
 
     Attributes:
         size: height and width of the network's input, in pixels.
-        resize: how images are brought to that size; `SQUEEZE` is the only way there is.
-        scale: how images of more than 8 bits a channel are brought to 8; None decides from each image alone.
+        resize: how images are resized; `SQUEEZE` is the only way.
+        scale: how images with more than 8 bits per channel are scaled to 8; None to decide for each image separately.
     """
 
     size: tuple[int, int]
@@ -35,36 +35,36 @@ class Preprocessing:
     scale: PixelScale | None = None
 
     def read(self, path: Path) -> np.ndarray:
-        """An image file as RGB, H x W x 3 uint8, at its own size.
+        """Read an image file as RGB, H x W x 3 uint8, at its own size.
 
         Raises:
-            UserError: it cannot be read or decoded.
+            UserError: the file cannot be read or decoded.
         """
         from nas.tasks.data.files import read_image
 
         return read_image(path, self.scale)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """An RGB image H x W x 3 uint8 at the working size."""
+        """Resize an RGB image H x W x 3 uint8 to the working size."""
         from nas.tasks.data.files import resize
 
         return resize(image, self.size)
 
     def described(self) -> dict[str, Any]:
-        """What a checkpoint and an exported file say of it, beside the size."""
+        """Describe the preprocessing, without the size, for checkpoints and exported files."""
         scale = None if self.scale is None else self.scale.to_json()
         return {"resize": self.resize, "shrinking": "area", "growing": "linear", "scale": scale}
 
     @classmethod
     def from_description(cls, size: tuple[int, int], described: Mapping[str, Any]) -> Preprocessing:
-        """Rebuild from `described()`.
+        """Create the preprocessing from what `described` returned.
 
         Raises:
-            UserError: it names a way of resizing that this version does not know.
+            UserError: this version does not know the way of resizing.
         """
         from nas.tasks.data.depth import PixelScale
 
-        way, scale = described["resize"], described.get("scale")
-        if way != SQUEEZE:
-            raise UserError(f"images are resized by {way!r}, which this version does not know: use a newer one")
-        return cls(size, way, None if scale is None else PixelScale.from_json(scale))
+        resize, scale = described["resize"], described.get("scale")
+        if resize != SQUEEZE:
+            raise UserError(f"images are resized by {resize!r}, which this version does not know: use a newer version")
+        return cls(size, resize, None if scale is None else PixelScale.from_json(scale))

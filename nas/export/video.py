@@ -1,4 +1,4 @@
-"""Video files, frame by frame, by the codecs that OpenCV brings."""
+"""Reading and writing of video files, frame by frame, with OpenCV."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ __all__ = ["VIDEO_SUFFIXES", "VideoReader", "VideoWriter"]
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm")
 
 CONTAINERS = ((".mp4", "mp4v"), (".avi", "MJPG"))
-"""What is written: the first that this build of OpenCV has."""
+"""Suffixes and codecs for writing. The first codec that this build of OpenCV has is used."""
 
-USUAL_RATE = 25.0
-"""Frames a second of a video that does not say."""
+DEFAULT_RATE = 25.0
+"""Frames per second assumed for a video that does not state its rate."""
 
 
 @dataclass(frozen=True)
 class VideoReader:
-    """The frames of a video file, as RGB, H x W x 3 uint8, upright; sound is left out.
+    """Iterable over the frames of a video file, upright, as RGB H x W x 3 uint8, without sound.
 
     Attributes:
         path: the file.
-        frames: how many frames it says to have; None where it does not say.
-        rate: frames a second.
+        frames: number of frames that the file states; None if it does not.
+        rate: frames per second.
     """
 
     path: Path
@@ -43,10 +43,10 @@ class VideoReader:
 
     @classmethod
     def open(cls, path: Path) -> VideoReader:
-        """See that a file is a video, by its first frame.
+        """Open a video file and check that its first frame can be read.
 
         Raises:
-            UserError: it cannot be read.
+            UserError: the file cannot be read.
         """
         import cv2
 
@@ -58,7 +58,7 @@ class VideoReader:
         if not readable:
             raise UserError(f"{path} cannot be read as a video: its codec is unknown, or it is damaged")
         known = math.isfinite(rate) and 0 < rate <= 1000
-        return cls(path, int(count) if count >= 1 else None, rate if known else USUAL_RATE)
+        return cls(path, int(count) if count >= 1 else None, rate if known else DEFAULT_RATE)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         import cv2
@@ -68,8 +68,8 @@ class VideoReader:
         try:
             while True:
                 with _quiet():
-                    there, frame = capture.read()
-                if not there:
+                    found, frame = capture.read()
+                if not found:
                     return
                 yield np.ascontiguousarray(frame[..., ::-1])
         finally:
@@ -77,9 +77,10 @@ class VideoReader:
 
 
 class VideoWriter:
-    """A context that writes RGB frames, H x W x 3 uint8 of one size, to `stem` with the suffix of a known container.
+    """Context manager that writes RGB frames, H x W x 3 uint8 of one size, to `stem` plus the suffix of a container.
 
-    The file appears when the block ends, with the frames so far where it ends early, and not at all if there is none.
+    The file appears when the block ends. If it ends early, the file has the frames so far. Without frames there is no
+    file.
 
     Attributes:
         path: the file.
@@ -98,7 +99,7 @@ class VideoWriter:
         """Append a frame.
 
         Raises:
-            UserError: no codec is there, or the folder cannot be written.
+            UserError: there is no codec, or the folder is read-only.
         """
         if self._writer is None:
             self._writer = self._opened(frame.shape[0], frame.shape[1])
@@ -109,7 +110,7 @@ class VideoWriter:
 
         for suffix, codec in CONTAINERS:
             self.path = Path(f"{self._stem}{suffix}")
-            interrupt.unfinished.add(self._temporary)
+            interrupt.temporary_files.add(self._temporary)
             with _quiet():
                 fourcc = cv2.VideoWriter.fourcc(*codec)
                 writer = cv2.VideoWriter(str(self._temporary), fourcc, self._rate, (width, height))
@@ -128,22 +129,22 @@ class VideoWriter:
         if self._writer is not None:
             self._writer.release()
             self._temporary.replace(self.path)
-            interrupt.unfinished.discard(self._temporary)
+            interrupt.temporary_files.discard(self._temporary)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what OpenCV and FFmpeg write to the terminal from it: what is wrong is told in a line of ours."""
+    """Suppress what OpenCV and FFmpeg write to stderr. Errors are reported as a UserError instead."""
     try:
-        terminal = os.dup(2)
-    except OSError:  # closed: nothing can be written to it
+        stderr = os.dup(2)
+    except OSError:  # stderr is closed
         yield
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)

@@ -1,4 +1,4 @@
-"""Prediction in sliding windows: photos keep their proportions, and logits are averaged where windows overlap."""
+"""Prediction in sliding windows, which keeps the proportions of photos and averages logits where windows overlap."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["OVERLAP", "WindowPredictor", "stretch_of"]
 WINDOWS_AT_ONCE = 4
 
 OVERLAP = 0.25
-"""The least share of a window that its neighbour also sees, since what lies at a border lacks context."""
+"""Minimum overlap of neighbouring windows, as a share of a window. Pixels at a border lack context."""
 
 
 @dataclass(frozen=True)
 class WindowPredictor(Predictor):
-    """Class maps of photos that are seen in windows of the working size.
+    """Predicts class maps of photos in windows of the working size.
 
-    A photo is scaled so that its height becomes `height`, and widened by `stretch`, as the first image of the training
-    was: objects then have the size and shape that they had there, whatever the photo's own proportions.
-    Where the network answers minus infinity, the class is vetoed: such windows are left out of the class's average.
+    A photo is scaled to `height` and widened by `stretch`, so that objects have the size and proportions that they had
+    in training, whatever the proportions of the photo. A window in which a class is vetoed (its logit is minus
+    infinity) is left out of the average of that class.
 
     Attributes:
-        height: of the scaled photo, in pixels; 0 is the height of the working size.
-        stretch: how much wider than high the training made its images.
+        height: height of the scaled photo, in pixels; 0 for the height of the working size.
+        stretch: factor by which training images were widened relative to their height.
     """
 
     height: int = 0
@@ -40,17 +40,17 @@ class WindowPredictor(Predictor):
     def of(
         cls, checkpoint: Checkpoint, device: torch.device | str = "cpu", height: int | None = None
     ) -> WindowPredictor:
-        """The predictor of a checkpoint, which sees photos `height` pixels high."""
+        """Create a predictor from a loaded checkpoint, which scales photos to `height` pixels."""
         whole = super().of(checkpoint, device)
         assert isinstance(whole, WindowPredictor)
         return replace(whole, height=height or checkpoint.size[0], stretch=stretch_of(checkpoint))
 
     @torch.no_grad()
     def logits(self, image: np.ndarray) -> Tensor:
-        """Logits, K x h x w, of an RGB image at the scale of its windows, averaged over them; `VETOED` at least."""
+        """Compute logits K x h x w of a scaled RGB image, averaged over its windows; at least `VETOED`."""
         scaled = self._scaled(image)
         height, width = scaled.shape[:2]
-        high, wide = (min(side, most) for side, most in zip((height, width), self.preprocessing.size, strict=True))
+        high, wide = (min(side, limit) for side, limit in zip((height, width), self.preprocessing.size, strict=True))
         corners = [(top, left) for top in _starts(height, high) for left in _starts(width, wide)]
         total = torch.zeros(self.network.classes, height, width, device=self.network.mean.device)
         counts = torch.zeros_like(total)
@@ -71,7 +71,7 @@ class WindowPredictor(Predictor):
 
 
 def stretch_of(checkpoint: Checkpoint) -> float:
-    """How much wider than high the training made its first image; 1 where the checkpoint does not say."""
+    """Factor by which the first training image was widened relative to its height; 1 if it is not recorded."""
     data = checkpoint.provenance.get("data")
     native = data.get("native") if isinstance(data, dict) else None
     if not native:
@@ -81,7 +81,7 @@ def stretch_of(checkpoint: Checkpoint) -> float:
 
 
 def _starts(length: int, window: int) -> list[int]:
-    """Where windows begin so that they cover `length`, evenly spread and overlapping by OVERLAP at least."""
+    """Starts of evenly spaced windows that cover `length` and overlap by at least OVERLAP."""
     spare = length - window
     if spare <= 0:
         return [0]

@@ -1,1 +1,1 @@
-"""What mattered in a study: importance of parameters and effects of their values."""
+"""Importance of parameters and effects of their values in a finished search."""

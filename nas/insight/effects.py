@@ -1,4 +1,4 @@
-"""What mattered in a study, as data: effects of parameters and of pairs of them."""
+"""Importances and effects as data that a study can store."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 __all__ = ["ATTRIBUTE", "Effect", "Importance", "Interaction"]
 
 ATTRIBUTE = "importance"
-"""Study attribute: `Importance.to_data`."""
+"""Study attribute that holds `Importance.to_data`."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """One parameter.
+    """Main effect of one parameter.
 
     Attributes:
-        path: its name.
-        share, share_error: of the variance of the predicted score, what it explains beyond whether it is reached;
-            and the standard error.
+        path: name of the parameter.
+        share, share_error: share of the variance of the predicted score that the parameter explains while active, and
+            its standard error.
         best: its best value, as text.
-        gain, gain_error: of the best value over the others, in standard deviations of the score.
+        gain, gain_error: mean gain of the best value over the others, in standard deviations of the score, and its
+            standard error.
     """
 
     path: str
@@ -33,7 +34,13 @@ class Effect:
 
 @dataclass(frozen=True)
 class Interaction:
-    """What two parameters do together, beyond what each does: its share of the variance, and in a sentence."""
+    """Interaction of two parameters: their joint effect beyond their main effects.
+
+    Attributes:
+        one, other: names of the parameters.
+        share, share_error: share of the variance of the predicted score, and its standard error.
+        sentence: the interaction in words.
+    """
 
     one: str
     other: str
@@ -44,13 +51,13 @@ class Interaction:
 
 @dataclass(frozen=True)
 class Importance:
-    """What mattered, the most important first.
+    """Importances of the parameters of a study, largest first.
 
     Attributes:
-        explained: share of the variance among trials that the model did not see; None where it was not tried.
-        trials: that have a score.
-        effects, interactions: those of at least 1 % of the variance; none where it cannot be told.
-        reason: why it cannot be told, else empty.
+        explained: R2 of the model on held-out trials; None if no model was fitted.
+        trials: number of scored trials.
+        effects, interactions: those with at least 1 % of the variance; empty if the importances are unknown.
+        reason: why the importances are unknown, else empty.
     """
 
     explained: float | None
@@ -60,12 +67,12 @@ class Importance:
     reason: str = ""
 
     def to_data(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Convert to data that JSON supports."""
         return asdict(self)
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Importance:
-        """The inverse of `to_data`."""
+        """Convert from the data that `to_data` returns."""
         effects = tuple(Effect(**effect) for effect in data["effects"])
         interactions = tuple(Interaction(**pair) for pair in data["interactions"])
         return cls(**{**data, "effects": effects, "interactions": interactions})

@@ -1,4 +1,4 @@
-"""Networks: norms, blocks, encoders, decoders, and the candidate's network put together from them."""
+"""Networks: norms, blocks, encoders, decoders, and the candidate's network built from them."""
 
 from nas.models.blocks import Block, Bottleneck, Inverted, Plain, Residual, Separable
 from nas.models.classics import Classic, deeplabv2_resnet101, deeplabv3plus, linknet_resnet18, segnet_vgg16, unet

@@ -1,4 +1,4 @@
-"""Bilinear interpolation whose gradient is the same at every run, on a GPU as well."""
+"""Bilinear interpolation with a deterministic gradient, also on a GPU."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ __all__ = ["bilinear"]
 
 
 def bilinear(x: Tensor, size: Sequence[int]) -> Tensor:
-    """N x C x h x w to N x C x H x W for size (H, W), corners not aligned.
+    """Resize N x C x h x w to N x C x H x W for `size` (H, W), without aligned corners.
 
-    On a GPU torch adds its gradient up in any order; asked for a repeatable one, it gathers four copies of the
-    output, forwards and backwards.
+    On a GPU, the gradient of torch's own kernel adds in any order, and its deterministic replacement gathers four
+    copies of the output in both passes. `DeterministicBilinear` avoids both.
     """
     if x.is_cuda:
-        grown: Tensor = Interpolated.apply(x, *size)  # type: ignore[no-untyped-call]
-        return grown
+        resized: Tensor = DeterministicBilinear.apply(x, *size)  # type: ignore[no-untyped-call]
+        return resized
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-class Interpolated(torch.autograd.Function):
-    """The same by torch's kernel, and backwards by two matrix products: it is linear, a side at a time."""
+class DeterministicBilinear(torch.autograd.Function):
+    """Bilinear interpolation: torch's kernel forward; backward, one matrix product for each axis."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, height: int, width: int) -> Tensor:
-        ctx.sides = x.shape[2:]
-        grown: Tensor = torch.ops.aten.upsample_bilinear2d(x, [height, width], False)
-        return grown
+        ctx.input_size = x.shape[2:]
+        resized: Tensor = torch.ops.aten.upsample_bilinear2d(x, [height, width], False)
+        return resized
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        rows, columns = (shares(to, of, grad) for to, of in zip(grad.shape[2:], ctx.sides, strict=True))
+        rows, columns = (
+            interpolation_matrix(n_out, n_in, grad) for n_out, n_in in zip(grad.shape[2:], ctx.input_size, strict=True)
+        )
         return rows.mT @ grad @ columns, None, None
 
 
-def shares(to: int, of: int, like: Tensor) -> Tensor:
-    """What each of `to` interpolated pixels along a side takes of each of the `of` given ones, to x of."""
-    at = (torch.arange(to, device=like.device) + 0.5) * (of / to) - 0.5
-    apart = at.clamp(0, of - 1).unsqueeze(1) - torch.arange(of, device=like.device)
-    return (1 - apart.abs()).clamp_min(0).to(like.dtype)
+def interpolation_matrix(n_out: int, n_in: int, like: Tensor) -> Tensor:
+    """Weights n_out x n_in of input pixels in output pixels along one axis, with dtype and device of `like`."""
+    source = (torch.arange(n_out, device=like.device) + 0.5) * (n_in / n_out) - 0.5
+    distance = source.clamp(0, n_in - 1).unsqueeze(1) - torch.arange(n_in, device=like.device)
+    return (1 - distance.abs()).clamp_min(0).to(like.dtype)

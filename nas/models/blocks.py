@@ -1,4 +1,4 @@
-"""The blocks that stages and decoders are made of: plain, residual, bottleneck, inverted, separable."""
+"""Blocks for encoder stages and decoders: plain, residual, bottleneck, inverted, separable."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from nas.errors import UserError
-from nas.models.checks import at_least
 from nas.models.layers import SqueezeExcite, conv_norm, conv_norm_act, make_activation
 from nas.models.norms import MakeNorm
+from nas.space.checks import check_range
 from nas.space.component import Component
 
 __all__ = ["DOUBLE_CONV", "Block", "Bottleneck", "Inverted", "Plain", "Residual", "Separable"]
@@ -17,9 +17,9 @@ __all__ = ["DOUBLE_CONV", "Block", "Bottleneck", "Inverted", "Plain", "Residual"
 
 @dataclass(frozen=True, kw_only=True)
 class Block(Component):
-    """What every block has: an odd kernel, a dilation, an activation, perhaps squeeze-excite.
+    """Base class of blocks: an odd kernel size, a dilation, an activation, and optional squeeze-excite.
 
-    To add a block, derive a frozen dataclass and write `build`; docs/writing-parts.md has an example.
+    To add a block, derive a frozen dataclass and implement `build`. See docs/writing-parts.md for an example.
     """
 
     kernel: int = 3
@@ -29,15 +29,21 @@ class Block(Component):
 
     @property
     def layers(self) -> int:
-        """How many spatial convolutions one block stacks: what a mirrored decoder repeats."""
+        """Number of spatial convolutions in a block. Decoders that mirror the encoder repeat it."""
         return 1
 
     def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
-        """N x cin x H x W to N x cout x ceil(H / stride) x ceil(W / stride).
+        """Build a module from N x cin x H x W to N x cout x ceil(H / stride) x ceil(W / stride).
 
-        `norm(channels)` makes a normalisation. `stride` is 1, or 2 in the first block of a stage that halves by
-        "stride". `dilation` multiplies the block's own: it stands for a stride that the encoder left out.
-        Raises UserError for a field that cannot be built.
+        Args:
+            cin: input channels.
+            cout: output channels.
+            norm: `norm(channels)` makes a normalization layer.
+            stride: 1, or 2 in the first block of a stage that downsamples by "stride".
+            dilation: multiplies the block's own; larger than 1 where it replaces a stride.
+
+        Raises:
+            UserError: a field has an unusable value.
         """
         raise NotImplementedError
 
@@ -46,10 +52,10 @@ class Block(Component):
 
     def _check(self) -> None:
         name = type(self).__name__
-        at_least(f"{name}.kernel", self.kernel, 1)
-        at_least(f"{name}.dilation", self.dilation, 1)
+        check_range(f"{name}.kernel", self.kernel, 1)
+        check_range(f"{name}.dilation", self.dilation, 1)
         if self.kernel % 2 == 0:
-            raise UserError(f"{name}.kernel is {self.kernel}: use an odd number, which keeps maps centred")
+            raise UserError(f"{name}.kernel is {self.kernel}: use an odd number, to keep feature maps centred")
 
     def _excited(self, channels: int) -> list[nn.Module]:
         return [SqueezeExcite(channels)] if self.squeeze_excite else []
@@ -57,7 +63,7 @@ class Block(Component):
 
 @dataclass(frozen=True, kw_only=True)
 class Plain(Block):
-    """Convolutions in a row, each with norm and activation: two make U-Net's, three VGG's deep stages."""
+    """`convs` convolutions, each with norm and activation: two as in U-Net, three as in VGG's deep stages."""
 
     convs: int = 2
 
@@ -67,7 +73,7 @@ class Plain(Block):
 
     def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
         self._check()
-        at_least("Plain.convs", self.convs, 1)
+        check_range("Plain.convs", self.convs, 1)
         k, d, act = self.kernel, self.dilation * dilation, self.activation
         rows = [conv_norm_act(cin, cout, norm, k, stride, d, activation=act)]
         rows += [conv_norm_act(cout, cout, norm, k, 1, d, activation=act) for _ in range(self.convs - 1)]
@@ -79,7 +85,7 @@ DOUBLE_CONV = Plain()
 
 @dataclass(frozen=True, kw_only=True)
 class Separable(Block):
-    """Depthwise then pointwise convolutions (Howard et al. 2017), `convs` such pairs."""
+    """`convs` pairs of a depthwise and a pointwise convolution (Howard et al. 2017)."""
 
     convs: int = 2
 
@@ -89,7 +95,7 @@ class Separable(Block):
 
     def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
         self._check()
-        at_least("Separable.convs", self.convs, 1)
+        check_range("Separable.convs", self.convs, 1)
         k, d, act = self.kernel, self.dilation * dilation, self.activation
         rows: list[nn.Module] = []
         for i in range(self.convs):
@@ -101,7 +107,7 @@ class Separable(Block):
 
 @dataclass(frozen=True, kw_only=True)
 class Residual(Block):
-    """The basic block of ResNet-18 and -34 (He et al. 2016): two convolutions and a shortcut."""
+    """Basic block of ResNet-18 and ResNet-34 (He et al. 2016): two convolutions and a shortcut."""
 
     @property
     def layers(self) -> int:
@@ -119,13 +125,13 @@ class Residual(Block):
 
 @dataclass(frozen=True, kw_only=True)
 class Bottleneck(Block):
-    """The block of ResNet-50 (He et al. 2016): narrowed by `ratio`, convolved (stride here), widened."""
+    """Bottleneck block of ResNet-50 (He et al. 2016): reduce by `ratio`, convolve with the stride, expand."""
 
     ratio: int = 4
 
     def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
         self._check()
-        at_least("Bottleneck.ratio", self.ratio, 1)
+        check_range("Bottleneck.ratio", self.ratio, 1)
         k, d, act = self.kernel, self.dilation * dilation, self.activation
         narrow = max(1, cout // self.ratio)
         body: list[nn.Module] = [
@@ -138,16 +144,16 @@ class Bottleneck(Block):
 
 @dataclass(frozen=True, kw_only=True)
 class Inverted(Block):
-    """The block of MobileNetV2 and V3 (Sandler et al. 2018): widened by `expand`, depthwise, narrowed.
+    """Inverted residual of MobileNetV2 and V3 (Sandler et al. 2018): expand by `expand`, depthwise, project.
 
-    Its output is linear, and the shortcut exists only where the shape stays the same.
+    The output is linear. There is a shortcut only if input and output have the same shape.
     """
 
     expand: int = 4
 
     def build(self, cin: int, cout: int, norm: MakeNorm, stride: int = 1, dilation: int = 1) -> nn.Module:
         self._check()
-        at_least("Inverted.expand", self.expand, 1)
+        check_range("Inverted.expand", self.expand, 1)
         k, d, act = self.kernel, self.dilation * dilation, self.activation
         wide = cin * self.expand
         rows: list[nn.Module] = [conv_norm_act(cin, wide, norm, activation=act)] if wide > cin else []
@@ -159,7 +165,7 @@ class Inverted(Block):
 
 
 class _Residual(nn.Module):
-    """body(x) + shortcut(x), then the activation."""
+    """activation(body(x) + shortcut(x))."""
 
     def __init__(self, body: nn.Module, shortcut: nn.Module, activation: nn.Module) -> None:
         super().__init__()
@@ -172,7 +178,7 @@ class _Residual(nn.Module):
 
 
 def _residual(body: list[nn.Module], gate: list[nn.Module], shortcut: nn.Module, activation: str | None) -> nn.Module:
-    """A residual block that starts as the identity where it can (Goyal et al. 2017, section 5.1)."""
+    """Build a residual block. With an identity shortcut it starts as the identity (Goyal et al. 2017, section 5.1)."""
     last_norm = list(body[-1].children())[-1]
     if isinstance(shortcut, nn.Identity) and isinstance(last_norm.weight, nn.Parameter):
         nn.init.zeros_(last_norm.weight)

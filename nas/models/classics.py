@@ -1,4 +1,4 @@
-"""Well-known networks written as recipes: baselines to start a search from, and to copy."""
+"""Well-known networks as parts of recipes, to use as baselines and to copy from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Classic", "deeplabv2_resnet101", "deeplabv3plus", "linknet_resnet18"
 
 
 class Classic(NamedTuple):
-    """The three parts of a recipe that make a network: `Recipe(**unet()._asdict(), ...)`."""
+    """The parts of a recipe that define its network: `Recipe(**unet()._asdict(), ...)`."""
 
     encoder: Encoder
     decoder: Decoder
@@ -21,20 +21,20 @@ class Classic(NamedTuple):
 
 
 def unet(width: int = 64, levels: int = 5, up: str = "transposed", norm: str | Norms = "batch") -> Classic:
-    """U-Net (Ronneberger et al. 2015) with same padding and norm: 31.04 M parameters at 64 to 1024."""
+    """U-Net (Ronneberger et al. 2015) with same padding and norms: 31.04 M parameters at widths 64 to 1024."""
     stages = tuple(Stage(Plain(convs=2), width * 2**i) for i in range(levels))
     return Classic(Encoder(stages), UNet(up=up), norm)
 
 
 def segnet_vgg16(norm: str | Norms = "batch") -> Classic:
-    """SegNet on the thirteen convolutions of VGG-16 (Badrinarayanan et al. 2017): 29.4 M parameters."""
+    """SegNet (Badrinarayanan et al. 2017) on the thirteen convolutions of VGG-16: 29.4 M parameters."""
     plan = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
     stages = tuple(Stage(Plain(convs=convs), width) for width, convs in plan)
     return Classic(Encoder(stages), SegNet(), norm)
 
 
 def linknet_resnet18(norm: str | Norms = "batch") -> Classic:
-    """LinkNet on ResNet-18 (Chaurasia & Culurciello 2017), with a stem of two 3 x 3 convolutions."""
+    """LinkNet (Chaurasia & Culurciello 2017) on ResNet-18, with a stem of two 3 x 3 convolutions."""
     stages = tuple(Stage(Residual(), width, depth=2, down="stride") for width in (64, 128, 256, 512))
     return Classic(Encoder(stages, stem_stride=4), LinkNet(), norm)
 

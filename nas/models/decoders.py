@@ -1,4 +1,4 @@
-"""Decoders: from an encoder's features, fine to coarse, to one map that the classifier reads."""
+"""Decoders: networks from an encoder's features, fine to coarse, to one feature map for the classifier."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 from nas.errors import UserError
 from nas.models.blocks import DOUBLE_CONV, Block
-from nas.models.checks import at_least
 from nas.models.layers import Conv2d, conv_norm_act, make_activation, resize, upsample
 from nas.models.norms import MakeNorm
+from nas.space.checks import check_range
 from nas.space.component import Component
 
 __all__ = ["ASPP", "FPN", "Decoder", "DecoderNet", "DeepLabv2", "LinkNet", "SegNet", "UNet"]
 
 
 class DecoderNet(nn.Module):
-    """A decoder's network: features in, N x out_channels x H/reduction x W/reduction out.
+    """Base class of decoder networks, from features to N x out_channels x H/reduction x W/reduction.
 
-    To add a decoder, derive from this, write `forward`, and return it from the `build` of a frozen dataclass.
+    To add a decoder, derive from this class, implement `forward`, and return it from `build` of a frozen dataclass.
     """
 
     def __init__(self, out_channels: int, reduction: int) -> None:
@@ -33,7 +33,7 @@ class DecoderNet(nn.Module):
         self.reduction = reduction
 
     def classifier(self, classes: int) -> nn.Module:
-        """What turns the map into logits N x classes x H/reduction x W/reduction: a 1 x 1 convolution."""
+        """Build the layer from the feature map to logits N x classes x H/reduction x W/reduction."""
         return nn.Conv2d(self.out_channels, classes, 1)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
@@ -41,23 +41,29 @@ class DecoderNet(nn.Module):
 
 
 class Decoder(Protocol):
-    """What a recipe's decoder can do. docs/writing-parts.md has an example."""
+    """Interface of a recipe's decoder. See docs/writing-parts.md for an example."""
 
     def build(
         self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
     ) -> DecoderNet:
-        """The network, called with the features, fine to coarse: N x channels[i] x H/reductions[i] x W/reductions[i].
+        """Build the network. Its inputs are the features, fine to coarse.
+
+        Feature i is N x channels[i] x H/reductions[i] x W/reductions[i].
 
         Args:
-            channels, reductions: of each feature; a reduction is the total stride at which it is given.
-            norm: norm(channels) makes a normalisation.
-            depths: spatial convolutions of each stage of the encoder, for decoders that mirror it.
+            channels: channels of each feature.
+            reductions: total stride of each feature.
+            norm: `norm(channels)` makes a normalization layer.
+            depths: number of spatial convolutions in each stage of the encoder, for decoders that mirror it.
+
+        Raises:
+            UserError: a field has an unusable value.
         """
 
 
 @dataclass(frozen=True)
 class UNet(Component):
-    """Ronneberger et al. 2015: a level is up to the skip's width, concatenation and `block`."""
+    """U-Net (Ronneberger et al. 2015): each level upsamples to the skip's width, concatenates and applies `block`."""
 
     up: str = "bilinear"
     block: Block = DOUBLE_CONV
@@ -65,7 +71,7 @@ class UNet(Component):
     def build(
         self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
     ) -> DecoderNet:
-        """The network. Raises UserError for an `up` not in UPSAMPLING."""
+        """Build the network. Raises UserError for an `up` that is not in UPSAMPLING."""
         ups, blocks = [], []
         for i in reversed(range(len(channels) - 1)):
             skip = channels[i]
@@ -91,14 +97,14 @@ class _UNetNet(DecoderNet):
 
 @dataclass(frozen=True)
 class LinkNet(Component):
-    """Chaurasia & Culurciello 2017: a level is a bottleneck that upsamples, added to the skip."""
+    """LinkNet (Chaurasia & Culurciello 2017): each level is an upsampling bottleneck, added to the skip."""
 
     up: str = "transposed"
 
     def build(
         self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
     ) -> DecoderNet:
-        """The network. Raises UserError for an `up` not in UPSAMPLING."""
+        """Build the network. Raises UserError for an `up` that is not in UPSAMPLING."""
         levels = [
             self._level(channels[i + 1], channels[i], reductions[i + 1] // reductions[i], norm)
             for i in reversed(range(len(channels) - 1))
@@ -132,18 +138,17 @@ class _LinkNetNet(DecoderNet):
 
 @dataclass(frozen=True)
 class SegNet(Component):
-    """Badrinarayanan et al. 2017: unpooling to where the encoder's maxima were, convolutions mirrored.
+    """SegNet (Badrinarayanan et al. 2017): unpool to the positions of the encoder's maxima, mirror its convolutions.
 
-    The places are those of a max pooling of each feature, taken here and not in the encoder: the
-    same for an encoder that pools, and there for one that does not. The coarsest feature is
-    pooled and unpooled once more, which mirrors the fifth pooling of VGG-16. The classifier
-    mirrors the encoder's first convolution, so the finest stage has one less.
+    The decoder finds the positions by max pooling each feature itself. They equal those of an encoder that pools, and
+    exist for one that does not. The coarsest feature is pooled and unpooled once more, which mirrors the fifth pooling
+    of VGG-16. The classifier mirrors the encoder's first convolution, so the finest stage has one convolution less.
     """
 
     def build(
         self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
     ) -> DecoderNet:
-        """The network; stage i repeats the `depths[i]` convolutions of the encoder's stage i."""
+        """Build the network. Stage i repeats the `depths[i]` convolutions of the encoder's stage i."""
         last = len(channels) - 1
         factors, stages = [], []
         for i in reversed(range(last + 1)):
@@ -179,7 +184,7 @@ def _pool(x: Tensor, factor: int) -> tuple[Tensor, Tensor]:
 
 
 def _unpool(x: Tensor, indices: Tensor, like: Tensor) -> Tensor:
-    """F.max_unpool2d by scatter: repeatable on a GPU, present in half precision and in ONNX."""
+    """F.max_unpool2d by scatter, which is deterministic on a GPU and exists in half precision and in ONNX."""
     n, c, h, w = like.shape
     empty = x.new_zeros(n, c, h * w)
     return empty.scatter(2, indices.flatten(2), x.flatten(2)).view(n, c, h, w)
@@ -194,8 +199,8 @@ class FPN(Component):
     def build(
         self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
     ) -> DecoderNet:
-        """The network. Raises UserError for a width under 1."""
-        at_least("FPN.width", self.width, 1)
+        """Build the network. Raises UserError for a width under 1."""
+        check_range("FPN.width", self.width, 1)
         return _FPNNet(channels, reductions, norm, self.width)
 
 
@@ -224,8 +229,8 @@ class _FPNNet(DecoderNet):
 class ASPP(Component):
     """Atrous spatial pyramid pooling: DeepLabv3 (Chen et al. 2017), or v3+ (2018) with `skip`.
 
-    v3+ joins a fine feature, the last of stride at most 4, narrowed to 48 channels. `rates` are
-    dilations on the coarsest feature: (6, 12, 18) suit output stride 16, doubled they suit 8.
+    v3+ concatenates the coarsest feature of stride at most 4, reduced to 48 channels. `rates` are dilations on the
+    coarsest feature: (6, 12, 18) suit output stride 16; double them for output stride 8.
     """
 
     rates: tuple[int, ...] = (6, 12, 18)
@@ -235,8 +240,8 @@ class ASPP(Component):
     def build(
         self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
     ) -> DecoderNet:
-        """The network. Raises UserError for a width or a rate under 1."""
-        at_least("ASPP.width", self.width, 1)
+        """Build the network. Raises UserError for a width or a rate under 1."""
+        check_range("ASPP.width", self.width, 1)
         _check_rates("ASPP", self.rates)
         pyramid = _Pyramid(channels[-1], self.width, self.rates, norm)
         fine = max((i for i, r in enumerate(reductions[:-1]) if r <= 4), default=None) if self.skip else None
@@ -246,7 +251,7 @@ class ASPP(Component):
 
 
 class _Pyramid(nn.Module):
-    """A 1 x 1 convolution, dilated 3 x 3 ones and the image's mean, side by side, projected to `width`."""
+    """A 1 x 1 convolution, dilated 3 x 3 convolutions and global pooling in parallel, projected to `width`."""
 
     def __init__(self, cin: int, width: int, rates: Sequence[int], norm: MakeNorm) -> None:
         super().__init__()
@@ -294,9 +299,9 @@ class _PyramidSkipNet(DecoderNet):
 
 @dataclass(frozen=True)
 class DeepLabv2(Component):
-    """DeepLabv2 (Chen et al. 2018): the coarsest feature is classified by dilated convolutions that are summed.
+    """DeepLabv2 (Chen et al. 2018): the classifier sums dilated convolutions of the coarsest feature.
 
-    There is no norm and nothing in between, so `rates` are a field of the classifier (ASPP-L has 6, 12, 18, 24).
+    `rates` are the dilations; ASPP-L has 6, 12, 18, 24. There are no other layers and no norms.
     """
 
     has_norm: ClassVar[bool] = False
@@ -306,7 +311,7 @@ class DeepLabv2(Component):
     def build(
         self, channels: Sequence[int], reductions: Sequence[int], norm: MakeNorm, depths: Sequence[int]
     ) -> DecoderNet:
-        """The network. Raises UserError for a rate under 1."""
+        """Build the network. Raises UserError for a rate under 1."""
         _check_rates("DeepLabv2", self.rates)
         return _DeepLabv2Net(channels[-1], reductions[-1], self.rates)
 
@@ -324,7 +329,7 @@ class _DeepLabv2Net(DecoderNet):
 
 
 class _SummedPyramid(nn.Module):
-    """Logits as the sum of dilated 3 x 3 convolutions, each with a bias, started as DeepLab's: deviation 0.01."""
+    """Sum of dilated 3 x 3 convolutions with bias, initialized as in DeepLab with a standard deviation of 0.01."""
 
     def __init__(self, cin: int, classes: int, rates: Sequence[int]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The staged encoder: an optional stem, then stages that each give one feature, from fine to coarse."""
+"""Encoder: an optional stem, then stages that each give one feature, from fine to coarse."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from nas.errors import UserError
 from nas.models.blocks import DOUBLE_CONV, Block
-from nas.models.checks import at_least, one_of
 from nas.models.layers import conv_norm_act
 from nas.models.norms import MakeNorm
+from nas.space.checks import check_one_of, check_range
 from nas.space.component import Component
 
 __all__ = [
@@ -33,14 +33,15 @@ STEMS = ("conv", "resnet")
 STEM_STRIDES = (1, 2, 4)
 OUTPUT_STRIDES = (8, 16, 32)
 
-MOST_STEM_WIDTH = 64  # ResNet's: the stem works on the largest maps
+MAX_STEM_WIDTH = 64  # as in ResNet: the stem works on the largest maps
 
 
 @dataclass(frozen=True)
 class Stage(Component):
-    """`depth` blocks of one width; `down` is how the stage halves its input where it does.
+    """`depth` blocks of the same width.
 
-    "max" and "average" pool before the first block, "stride" is the first block's own.
+    `down` applies in stages that halve their input: "max" and "average" pool before the first block, "stride" gives
+    the first block a stride of 2.
     """
 
     block: Block = DOUBLE_CONV
@@ -49,10 +50,10 @@ class Stage(Component):
     down: str = "max"
 
     def build(self, cin: int, norm: MakeNorm, halve: bool = False, dilation: int = 1) -> nn.Module:
-        """N x cin x H x W to N x width x H x W, or H/2 x W/2 where `halve`."""
-        one_of("Stage.down", self.down, DOWNSAMPLING)
-        at_least("Stage.width", self.width, 1)
-        at_least("Stage.depth", self.depth, 1)
+        """Build a module from N x cin x H x W to N x width x H x W, or to H/2 x W/2 with `halve`."""
+        check_one_of("Stage.down", self.down, DOWNSAMPLING)
+        check_range("Stage.width", self.width, 1)
+        check_range("Stage.depth", self.depth, 1)
         rows: list[nn.Module] = []
         stride = 1
         if halve and self.down == "stride":
@@ -66,12 +67,12 @@ class Stage(Component):
 
 @dataclass(frozen=True)
 class Encoder(Component):
-    """Stages behind a stem of stride 1 (no stem), 2 or 4, as wide as the first stage but 64 at most.
+    """Stages after a stem of stride 1 (no stem), 2 or 4. The stem is as wide as the first stage, at most 64.
 
-    The first stage keeps the stem's resolution, each later one halves it until `output_stride`
-    (8, 16 or 32) is reached, and from there on doubles the dilation instead (Chen et al. 2017).
-    A "conv" stem halves by 3 x 3 convolutions; a "resnet" stem by one of 7 x 7, and from 2 to 4 by
-    a 3 x 3 max pooling (He et al. 2016).
+    The first stage keeps the stem's resolution. Each later stage halves it until `output_stride` (8, 16 or 32) is
+    reached; from there on, stages double the dilation instead (Chen et al. 2017). A "conv" stem has one strided 3 x 3
+    convolution for each halving. A "resnet" stem has a strided 7 x 7 convolution and, for stride 4, a 3 x 3 max pooling
+    (He et al. 2016).
     """
 
     stages: tuple[Stage, ...] = (Stage(width=16), Stage(width=32), Stage(width=64), Stage(width=128))
@@ -80,14 +81,14 @@ class Encoder(Component):
     stem: str = "conv"
 
     def build(self, norm: MakeNorm) -> StagedNet:
-        """The network. Raises UserError for a field that cannot be built."""
-        one_of("Encoder.stem_stride", self.stem_stride, STEM_STRIDES)
-        one_of("Encoder.output_stride", self.output_stride, OUTPUT_STRIDES)
-        one_of("Encoder.stem", self.stem, STEMS)
+        """Build the network. Raises UserError for a field with an unusable value."""
+        check_one_of("Encoder.stem_stride", self.stem_stride, STEM_STRIDES)
+        check_one_of("Encoder.output_stride", self.output_stride, OUTPUT_STRIDES)
+        check_one_of("Encoder.stem", self.stem, STEMS)
         if not self.stages:
             raise UserError("Encoder.stages is empty: give it at least one Stage")
         stages: list[nn.Module] = []
-        stem_width = min(MOST_STEM_WIDTH, self.stages[0].width)
+        stem_width = min(MAX_STEM_WIDTH, self.stages[0].width)
         cin = 3 if self.stem_stride == 1 else stem_width
         reductions, dilations = self._strides()
         halved = [False, *(fine < coarse for fine, coarse in pairwise(reductions))]
@@ -103,7 +104,7 @@ class Encoder(Component):
         )
 
     def canonical(self) -> Encoder:
-        """`down` counts only in stages that halve, `output_stride` where it is reached, `stem` where there is one."""
+        """Reset `down` of stages that do not halve, an `output_stride` that is not reached, and `stem` at stride 1."""
         if not self.stages:
             return self
         reductions, dilations = self._strides()
@@ -130,7 +131,7 @@ class AnyEncoder(Protocol):
     """What a recipe's encoder can do."""
 
     def build(self, norm: MakeNorm) -> EncoderNet:
-        """The network; `norm(channels)` makes a normalisation of the kind that the recipe chose."""
+        """Build the network; `norm(channels)` makes a normalization layer of the recipe's kind."""
 
 
 class EncoderNet(nn.Module):
@@ -178,7 +179,10 @@ class StagedNet(EncoderNet):
         self.stages = nn.ModuleList(stages)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """N x 3 x H x W, H and W multiples of the largest reduction r, to N x channels x H/r x W/r each."""
+        """Map images N x 3 x H x W to features N x channels[i] x H/reductions[i] x W/reductions[i].
+
+        H and W must be multiples of the largest reduction.
+        """
         x = self.stem(x)
         features = []
         for stage in self.stages:

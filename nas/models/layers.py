@@ -1,4 +1,4 @@
-"""The small layers that blocks, encoders and decoders are put together from."""
+"""Layers that blocks, encoders and decoders are built from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.models.bilinear import bilinear
-from nas.models.checks import one_of
 from nas.models.norms import MakeNorm
+from nas.space.checks import check_one_of
 
 __all__ = [
     "ACTIVATIONS",
@@ -24,7 +24,7 @@ __all__ = [
     "upsample",
 ]
 
-# In place only where backward needs the result alone: the others would first copy their input.
+# In place only where backward needs just the result; the others would copy their input first.
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
     "leaky_relu": lambda: nn.LeakyReLU(0.01, inplace=True),
@@ -39,13 +39,13 @@ UPSAMPLING = ("bilinear", "transposed", "shuffle")
 
 
 def make_activation(name: str) -> nn.Module:
-    """An activation by its name in ACTIVATIONS. Raises UserError for another name."""
-    one_of("activation", name, ACTIVATIONS)
+    """Make an activation by its name in ACTIVATIONS. Raises UserError for any other name."""
+    check_one_of("activation", name, ACTIVATIONS)
     return _ACTIVATIONS[name]()
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution with "same" padding, started as He et al. 2015 (fan out, groups counted)."""
+    """Convolution with "same" padding, initialized as in He et al. 2015 (fan out, counting groups)."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Conv2d(nn.Conv2d):
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by a gate computed from the means of all (Hu et al. 2018)."""
+    """Squeeze-and-excitation (Hu et al. 2018): scale each channel by a gate computed from all channel means."""
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class SqueezeExcite(nn.Module):
 def conv_norm(
     cin: int, cout: int, norm: MakeNorm, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    """A convolution without bias, which the norm after it would undo, and that norm."""
+    """Convolution and norm. The convolution has no bias, because the norm would remove it."""
     return nn.Sequential(Conv2d(cin, cout, kernel, stride, dilation, groups), norm(cout))
 
 
@@ -103,12 +103,12 @@ def conv_norm_act(
 
 
 def upsample(kind: str, cin: int, cout: int, factor: int) -> nn.Module:
-    """N x cin x H x W to N x cout x fH x fW by a way in UPSAMPLING; with factor 1 a 1 x 1 convolution.
+    """Build an upsampling layer from N x cin x H x W to N x cout x fH x fW; with factor 1, a 1 x 1 convolution.
 
-    "bilinear" convolves before it interpolates: both are linear, so the result is the same and
-    the convolution costs 1 / f^2. "shuffle" is the sub-pixel convolution of Shi et al. 2016.
+    `kind` is one of UPSAMPLING. "bilinear" convolves before it interpolates: both are linear, so the result is the
+    same at 1 / f^2 of the cost. "shuffle" is the sub-pixel convolution of Shi et al. 2016.
     """
-    one_of("up", kind, UPSAMPLING)
+    check_one_of("up", kind, UPSAMPLING)
     if factor == 1:
         return Conv2d(cin, cout, bias=True)
     if kind == "transposed":
@@ -119,7 +119,7 @@ def upsample(kind: str, cin: int, cout: int, factor: int) -> nn.Module:
 
 
 def resize(x: Tensor, factor: int) -> Tensor:
-    """Bilinear interpolation to `factor` times the size."""
+    """Enlarge a map by `factor` with bilinear interpolation."""
     if factor == 1:
         return x
     return bilinear(x, (x.shape[2] * factor, x.shape[3] * factor))

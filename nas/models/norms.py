@@ -1,4 +1,4 @@
-"""Normalisation layers by name; all of them accept 1 x 1 maps and keep their statistics in float32."""
+"""Normalization layers by name. All accept 1 x 1 maps and keep their statistics in float32."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nas.models.checks import one_of
+from nas.space.checks import check_one_of
 from nas.space.component import Component
 
 __all__ = [
@@ -29,25 +29,26 @@ __all__ = [
 NORMS = ("batch", "instance", "layer", "group", "switch")
 
 MakeNorm = Callable[[int], nn.Module]
-"""norm(channels): a fresh normalisation of N x channels x H x W tensors, of the kind that the recipe chose."""
+"""norm(channels) makes a normalization layer for N x channels x H x W tensors, of the kind that the recipe chose."""
 
-MOST_GROUPS = 8
+MAX_GROUPS = 8
 
 
 @dataclass(frozen=True)
 class Norms(Component):
-    """One normalisation for the encoder and another for the decoder, each a name in NORMS."""
+    """Separate normalizations for encoder and decoder, each a name in NORMS."""
 
     encoder: str = "batch"
     decoder: str = "batch"
 
 
 def make_norm(kind: str, channels: int) -> nn.Module:
-    """A normalisation of N x C x H x W tensors, with a learnt scale and offset a channel.
+    """Make a normalization layer for N x C x H x W tensors, with a learnt scale and offset per channel.
 
-    Raises UserError where `kind` is not in NORMS.
+    Raises:
+        UserError: `kind` is not in NORMS.
     """
-    one_of("norm", kind, NORMS)
+    check_one_of("norm", kind, NORMS)
     if kind == "batch":
         return BatchNorm2d(channels)
     if kind == "switch":
@@ -57,19 +58,19 @@ def make_norm(kind: str, channels: int) -> nn.Module:
 
 
 def norm_makers(norm: str | Norms) -> tuple[MakeNorm, MakeNorm]:
-    """What makes the encoder's norms and what makes the decoder's, from a recipe's `norm`."""
+    """Functions that make the norms of the encoder and those of the decoder, from a recipe's `norm`."""
     apart = norm if isinstance(norm, Norms) else Norms(norm, norm)
-    one_of("Norms.encoder", apart.encoder, NORMS)
-    one_of("Norms.decoder", apart.decoder, NORMS)
+    check_one_of("Norms.encoder", apart.encoder, NORMS)
+    check_one_of("Norms.decoder", apart.decoder, NORMS)
     return (lambda c: make_norm(apart.encoder, c)), (lambda c: make_norm(apart.decoder, c))
 
 
 @contextmanager
 def running_statistics_frozen(module: nn.Module, frozen: bool = True) -> Iterator[None]:
-    """Inside it, norms in training mode use the batch's statistics and leave their running ones alone, if `frozen`.
+    """Context manager in which norms in training mode do not update their running statistics, if `frozen`.
 
-    For passes whose images should not colour what evaluation will use: corrupted inputs of a
-    pretext task, or strongly augmented unlabelled images.
+    For passes over images unlike those of evaluation: corrupted inputs of a pretext task, or strongly augmented
+    unlabelled images.
     """
     tracking = [m for m in module.modules() if frozen and getattr(m, "track_running_stats", False)]
     for m in tracking:
@@ -82,10 +83,10 @@ def running_statistics_frozen(module: nn.Module, frozen: bool = True) -> Iterato
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation (Ioffe & Szegedy 2015) that also accepts a single value a channel.
+    """Batch normalization (Ioffe & Szegedy 2015) that also accepts a single value per channel.
 
-    There torch refuses to train, because the unbiased variance it keeps would be 0 / 0. This one
-    returns its offset and leaves the running statistics as they are.
+    For a single value, torch raises an error in training, because the unbiased variance would be 0 / 0. This class
+    returns the offset and does not update the running statistics.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,9 +96,9 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class GroupNorm2d(nn.GroupNorm):
-    """Group normalisation (Wu & He 2018): instance norm with a group a channel, layer norm with one.
+    """Group normalization (Wu & He 2018); instance norm with one channel per group, layer norm with one group.
 
-    Unlike torch's it accepts a group of a single value, which becomes its offset.
+    Unlike torch's, it accepts groups of a single value, for which it returns the offset.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -105,11 +106,11 @@ class GroupNorm2d(nn.GroupNorm):
 
 
 class SwitchNorm2d(nn.Module):
-    """Switchable normalisation (Luo et al. 2018, eq. 3-5): instance, layer and batch statistics, mixed.
+    """Switchable normalization (Luo et al. 2018, eq. 3-5), a learnt mix of instance, layer and batch statistics.
 
-    One pass takes a mean and a variance a map; the layer's and the batch's follow from those, and
-    two softmaxes (one for means, one for variances) mix the three. The result is folded to
-    `x * scale + shift` with a scale and a shift a map, so backward keeps nothing but the input.
+    Mean and variance are computed once for each map; layer and batch statistics follow from them. Two softmaxes, one
+    for means and one for variances, mix the three. The result is `x * scale + shift` with one scale and shift per map,
+    so backward keeps only the input.
     """
 
     running_mean: Tensor
@@ -118,7 +119,7 @@ class SwitchNorm2d(nn.Module):
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.9) -> None:
         super().__init__()
         self.eps = eps
-        self.momentum = momentum  # on the old value, as in the paper; torch's batch norm puts it on the new
+        self.momentum = momentum  # weight of the old value, as in the paper; torch's is the weight of the new
         self.track_running_stats = True
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -128,7 +129,7 @@ class SwitchNorm2d(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_meta:  # only shapes count there, and some forty small operations a norm take seconds a network
+        if x.is_meta:  # only shapes count there, and forty small operations per norm would take seconds per network
             scale, shift = self.weight.view(1, -1, 1, 1), self.bias.view(1, -1, 1, 1)
         else:
             scale, shift = self._fold(*_Moments.apply(x))  # type: ignore[no-untyped-call]
@@ -138,7 +139,7 @@ class SwitchNorm2d(nn.Module):
         return f"{self.weight.numel()}, eps={self.eps}, momentum={self.momentum}"
 
     def _fold(self, var: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale and shift, N x C x 1 x 1, from the variance and the mean of every map."""
+        """Compute scale and shift, N x C x 1 x 1, from variance and mean of every map."""
         layer_var, layer_mean = _pooled(var, mean, dim=1)
         batch_var, batch_mean = self._batch_statistics(var, mean)
         of_mean = self.mean_logits.softmax(0)
@@ -159,22 +160,22 @@ class SwitchNorm2d(nn.Module):
 
 
 def _pooled(var: Tensor, mean: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Variance and mean over `dim` too, from those of equally large parts.
+    """Pool variance and mean of equally large parts over `dim`.
 
-    mean(var + mean^2) - mean^2 written as mean(var) + var(mean): equal, never negative, and
-    without the cancellation that loses a std of .01 beside a mean of 300.
+    mean(var) + var(mean) equals mean(var + mean^2) - mean^2, but is never negative and does not cancel: a standard
+    deviation of .01 at a mean of 300 survives.
     """
     var_of_mean, mean_of_mean = torch.var_mean(mean, dim, correction=0, keepdim=True)
     return var.mean(dim, keepdim=True) + var_of_mean, mean_of_mean
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Variance and mean of every map of x, N x C x 1 x 1, in float32 at least.
+    """Compute variance and mean of every map of x, N x C x 1 x 1, in at least float32.
 
-    In two passes, so that a std of .01 beside a mean of 300 is seen.
+    Two passes keep a standard deviation of .01 at a mean of 300.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
-    if x.device.type == "cpu":  # where torch.var_mean is not vectorised and takes over ten times as long
+    if x.device.type == "cpu":  # torch.var_mean is not vectorized there and takes over ten times as long
         mean = x.mean((2, 3), keepdim=True, dtype=wide)
         return (x - mean).square_().mean((2, 3), keepdim=True), mean
     var, mean = torch.var_mean(x.to(wide), (2, 3), correction=0, keepdim=True)
@@ -182,7 +183,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Moments(torch.autograd.Function):
-    """`_moments` that keeps its input for backward and no centred or float32 copy of it."""
+    """`_moments` that saves only its input for backward, without centred or float32 copies."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -199,4 +200,4 @@ class _Moments(torch.autograd.Function):
 
 
 def _groups(channels: int) -> int:
-    return max(g for g in range(1, MOST_GROUPS + 1) if channels % g == 0)
+    return max(g for g in range(1, MAX_GROUPS + 1) if channels % g == 0)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nas.errors import UserError
-from nas.models.checks import one_of
 from nas.models.encoders import EncoderNet
+from nas.space.checks import check_one_of
 
 __all__ = ["PretrainedNet", "check_fields", "frozen_names"]
 
@@ -100,6 +100,6 @@ def frozen_names(where: str, frozen: int | Literal["all"], stages: Sequence[Coll
 
 def check_fields(kind: str, rate: float, statistics: str) -> None:
     """Raise UserError unless the rate is above 0 and the statistics are among STATISTICS."""
-    one_of(f"{kind}.statistics", statistics, STATISTICS)
+    check_one_of(f"{kind}.statistics", statistics, STATISTICS)
     if not isinstance(rate, int | float) or not 0 < rate <= 1000:
         raise UserError(f'{kind}.rate is {rate!r}: use a share of the learning rate above 0, or frozen="all"')

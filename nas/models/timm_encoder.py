@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.errors import UserError
-from nas.models.checks import one_of
 from nas.models.encoders import OUTPUT_STRIDES
 from nas.models.norms import MakeNorm
 from nas.models.pretrained import PretrainedNet, check_fields, frozen_names
 from nas.models.weights import ENCODER, find_file, find_named, fitted, how_to_give, read_weights, shapes
+from nas.space.checks import check_one_of
 from nas.space.component import Component
 
 __all__ = ["Timm", "TimmNet"]
@@ -81,7 +81,7 @@ class Timm(Component):
         Raises:
             UserError: a field cannot be built, or timm is not installed.
         """
-        one_of("Timm.output_stride", self.output_stride, OUTPUT_STRIDES)
+        check_one_of("Timm.output_stride", self.output_stride, OUTPUT_STRIDES)
         check_fields("Timm", self.rate, self.statistics)
         if self.weights is not None and not isinstance(self.weights, str):
             raise UserError(f'Timm.weights is {self.weights!r}: use None, "imagenet", or the path of a file')

@@ -1,4 +1,4 @@
-"""The pool: jobs go in, messages come out, and a worker may die at any time."""
+"""Pools of worker processes: jobs go in, messages come out, and a worker may die at any time."""
 
 from __future__ import annotations
 

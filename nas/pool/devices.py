@@ -1,4 +1,4 @@
-"""Which GPUs there are, found out without starting CUDA in the controller."""
+"""Detection of GPUs and CPU cores, without initializing CUDA in the controller."""
 
 from __future__ import annotations
 
@@ -13,32 +13,31 @@ _DEVICE = re.compile(r"\d+|(GPU|MIG)-.+")
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs this process may use, each as a value for CUDA_VISIBLE_DEVICES; empty without any.
+    """List the GPUs that this process may use, each as a value for CUDA_VISIBLE_DEVICES.
 
-    CUDA_VISIBLE_DEVICES decides where it is set (indices, GPU or MIG identifiers; what follows
-    anything else, such as "-1" or Slurm's "NoDevFiles", does not count, as in CUDA), otherwise `nvidia-smi`
-    is asked: a card that is cut into MIG devices counts as those. Where that tool is not there or finds none, as with
-    AMD's cards or in a bare container, it is torch that counts. Where neither finds a card, a variable left over from
-    another machine does no harm.
+    GPUs are found by `nvidia-smi`, which lists MIG devices separately, or else by torch (AMD cards, bare containers).
+    If there are any, a CUDA_VISIBLE_DEVICES that is set replaces the list: indices, GPU or MIG identifiers, up to the
+    first entry of another kind such as "-1" or Slurm's "NoDevFiles", as in CUDA. On a machine without GPUs the
+    variable is ignored.
     """
-    there = _listed() or _counted_by_torch()
+    found = _listed_by_nvidia_smi() or _counted_by_torch()
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None or not there:
-        return there
+    if chosen is None or not found:
+        return found
     names = [name.strip() for name in chosen.split(",")]
     end = next((i for i, name in enumerate(names) if not _DEVICE.fullmatch(name)), len(names))
     return names[:end]
 
 
 def _counted_by_torch() -> list[str]:
-    """The numbers of the cards that torch sees: it asks the driver's library and starts nothing on a card."""
-    import torch  # takes seconds, which a machine with nvidia-smi is spared
+    """List the indices of the GPUs that torch sees. Counting them does not initialize CUDA."""
+    import torch  # here, because it takes seconds and is not needed with nvidia-smi
 
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _listed() -> list[str]:
-    """The devices of `nvidia-smi -L`: a line a card, each followed by its MIG devices."""
+def _listed_by_nvidia_smi() -> list[str]:
+    """List the devices of `nvidia-smi -L`, which prints a line per card, each followed by its MIG devices."""
     smi = shutil.which("nvidia-smi")
     if smi is None:
         return []
@@ -56,7 +55,7 @@ def _listed() -> list[str]:
 
 
 def cpu_count() -> int:
-    """The CPU cores this process may run on."""
+    """Count the CPU cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

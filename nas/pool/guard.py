@@ -1,4 +1,4 @@
-"""The guard that a script needs: each worker imports it again, and must not search in its turn."""
+"""Check of the `__main__` guard, without which each worker that imports the script would search again."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from nas.pool.protocol import PoolError
 __all__ = ["UNGUARDED", "UnguardedError", "check_guard"]
 
 UNGUARDED = 77
-"""Exit code of a worker in which the script has come as far as to search again."""
+"""Exit code of a worker in which the script starts another search."""
 
 
 class UnguardedError(PoolError, SystemExit):
-    """The script lacks its guard. Uncaught, it ends the script with its one line and no traceback."""
+    """The script has no `__main__` guard. Uncaught, the error ends the script with one line and no traceback."""
 
     def __init__(self) -> None:
         path = getattr(sys.modules["__main__"], "__file__", None) or "this script"
         message = (
-            f'{path}: put what searches under `if __name__ == "__main__":`, since each worker process imports the '
+            f'{path}: put the search under `if __name__ == "__main__":`, because each worker process imports the '
             "script again"
         )
         super().__init__(message)
@@ -31,12 +31,12 @@ class UnguardedError(PoolError, SystemExit):
 
 
 def check_guard() -> None:
-    """Refuse to go on in a script that would do the same again in each worker, and in such a worker.
+    """Stop a script that would run again in each worker, and a worker that runs such a script.
 
     Raises:
         UnguardedError: the script has no guard.
     """
-    # Set while a spawned process imports the script, before it is told what it is for.
+    # Set while a spawned process imports the script, before it runs its target.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         os._exit(UNGUARDED)
     if _lacks_guard():
@@ -44,9 +44,9 @@ def check_guard() -> None:
 
 
 def _lacks_guard() -> bool:
-    """Whether the script is sure to come here again when it is imported: it does so from its top level, without `if`.
+    """Whether an import of the script is certain to call this again: from its top level, without any condition.
 
-    What this does not see, a worker finds out.
+    Other missing guards are detected by the worker.
     """
     frame = _top_level(sys._getframe())
     if frame is None:
@@ -64,7 +64,7 @@ _DECISIONS = (ast.If, ast.IfExp, ast.BoolOp, ast.While, ast.Match)
 
 
 def _top_level(frame: FrameType | None) -> FrameType | None:
-    """The script's own frame, where a worker would import it: not that of a notebook, a console, or a package."""
+    """The frame of the script's top level if workers would import it; None for notebooks, consoles and packages."""
     main = sys.modules["__main__"]
     file = getattr(main, "__file__", None)
     if file is None or getattr(main.__spec__, "name", "").rpartition(".")[2] == "__main__":

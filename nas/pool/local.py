@@ -39,34 +39,32 @@ __all__ = ["LocalPool"]
 _SPAWN = multiprocessing.get_context("spawn")
 
 _SETUP_TRIES = 3
-_SETUP_LIMIT = 1800.0
-_CLOSE_GRACE = 1.0
-_NAP = 0.2
-"""Seconds for which a wait is deaf to an interrupt."""
+_SETUP_TIMEOUT = 1800.0
+_CLOSE_TIMEOUT = 1.0
+_POLL_INTERVAL = 0.2
+"""Maximum seconds until a wait notices an interrupt."""
 
 
 class LocalPool:
-    """A `Pool` of persistent processes, one a CPU core or `workers_per_gpu` a GPU.
+    """A `Pool` of persistent processes: one per CPU core, or `workers_per_gpu` per GPU.
 
-    A worker that dies, or that has a job and gives no sign of life for `hang_after` seconds, is
-    killed and replaced, and its job runs again once. Time spent waiting for an answer is not silence.
+    A worker that dies, or that is busy and sends no heartbeat for `hang_after` seconds, is killed and replaced, and its
+    job is rerun once. Time spent waiting for an answer does not count.
 
-    Processes are spawned, so a script that makes a pool needs `if __name__ == "__main__":`. Each
-    inherits its environment at birth: the one GPU it sees (or none), the number of its math
-    threads (one on the CPU, a fair share of the cores beside a GPU), and a fixed hash seed, so
-    that results depend neither on the worker nor on what runs beside it.
+    Processes are spawned, so a script that creates a pool needs `if __name__ == "__main__":`. Their environment sets
+    the GPU they see (or none), the number of math threads (one on the CPU, an equal share of the cores beside a GPU)
+    and a fixed hash seed, so that results depend neither on the worker nor on other workers.
 
     Args:
-        work: what the workers do.
-        slots: how many workers; by default one a core, or `workers_per_gpu` for each GPU.
-        workers_per_gpu: workers that share a GPU, and its memory evenly; used when `slots` is not given.
-        hang_after: seconds of silence that make a busy worker hung; None waits for ever.
-        gpus: CUDA_VISIBLE_DEVICES values to spread the slots over; by default every visible GPU,
-            and none for the CPU: `gpus=()`.
+        work: the work of the workers.
+        slots: number of workers; by default one per core, or `workers_per_gpu` per GPU.
+        workers_per_gpu: workers that share a GPU, and its memory evenly, if `slots` is not given.
+        hang_after: seconds without a heartbeat after which a busy worker counts as hung; None for no limit.
+        gpus: CUDA_VISIBLE_DEVICES values to distribute the slots over; by default all visible GPUs; `()` for the CPU.
 
     Raises:
-        ValueError: no slot at all.
-        UnguardedError: the script lacks its guard; so does `messages`, where only a worker finds out.
+        ValueError: `slots` is less than 1.
+        UnguardedError: the script has no `__main__` guard. Raised by `messages` if only a worker detects it.
     """
 
     def __init__(
@@ -108,7 +106,7 @@ class LocalPool:
         if self._closed:
             raise ValueError("the pool is closed")
         if job.id in self._tasks:
-            raise ValueError(f"job {job.id} is not finished yet: give the new one another id")
+            raise ValueError(f"job {job.id} has not ended yet: give the new one another id")
         task = _Task(job, pickle.dumps(job.payload))
         self._tasks[job.id] = task
         self._queue.append(task)
@@ -125,7 +123,7 @@ class LocalPool:
             if self._error is None:
                 self._collect()
             if self._outbox:
-                # Messages wait in the outbox, so that a Ctrl-C on the way here loses none.
+                # Messages stay in the outbox until here, so that Ctrl-C loses none.
                 found, self._outbox = self._outbox, []
                 return found
             if self._error is not None:
@@ -133,8 +131,8 @@ class LocalPool:
             now = time.monotonic()
             if now >= until:
                 return []
-            wake = min([until, now + _NAP, *(slot.patience(self._hang_after) for slot in self._slots)])
-            connection.wait([end for slot in self._slots for end in slot.ends()], max(0.0, wake - now))
+            wake = min([until, now + _POLL_INTERVAL, *(slot.deadline(self._hang_after) for slot in self._slots)])
+            connection.wait([handle for slot in self._slots for handle in slot.handles()], max(0.0, wake - now))
 
     def answer(self, job_id: int, go_on: bool) -> None:
         for slot in self._slots:
@@ -145,7 +143,7 @@ class LocalPool:
         task = self._tasks.pop(job_id, None)
         if task is None:
             return
-        # A job cannot be interrupted in the middle of a step: the worker that runs it is replaced.
+        # A running job cannot be interrupted, so its worker is replaced.
         for slot in self._slots:
             if slot.task is task:
                 slot.stop()
@@ -161,7 +159,7 @@ class LocalPool:
             started = [slot.process for slot in self._slots if slot.process.pid is not None]
             for process in started:
                 process.terminate()
-            until = time.monotonic() + _CLOSE_GRACE
+            until = time.monotonic() + _CLOSE_TIMEOUT
             for process in started:
                 process.join(max(0.0, until - time.monotonic()))
         finally:
@@ -177,50 +175,50 @@ class LocalPool:
         self.close()
 
     def _collect(self) -> None:
-        """Read every pipe, replace the dead and the hung, hand out queued jobs."""
+        """Read all pipes, replace dead and hung workers, and start queued jobs."""
         for slot in self._slots:
+            # Checked before the pipe is read, so that the last messages of a dead worker are not missed.
             alive = slot.process.is_alive()
-            # Asked before the pipe is read: a worker's last words come before its death.
             open_pipe = self._read(slot)
             if not alive or not open_pipe:
-                self._bury(slot, slot.cause_of_death())
-            elif time.monotonic() >= slot.patience(self._hang_after):
-                self._bury(slot, f"silent for {time.monotonic() - slot.heard:.0f} s")
+                self._replace_worker(slot, slot.cause_of_death())
+            elif time.monotonic() >= slot.deadline(self._hang_after):
+                self._replace_worker(slot, f"silent for {time.monotonic() - slot.last_message:.0f} s")
         for slot in self._slots:
             if self._queue and slot.ready and slot.take(self._queue[0]):
                 self._queue.popleft()
 
     def _read(self, slot: _Slot) -> bool:
-        """Take in all that the worker has said; False when its end of the pipe is closed."""
+        """Handle all messages of a worker. Return False if it has closed the pipe."""
         try:
             while slot.pipe.poll():
-                self._heard(slot, *slot.pipe.recv())
+                self._handle(slot, *slot.pipe.recv())
         except (EOFError, OSError):
             return False
         return True
 
-    def _heard(self, slot: _Slot, kind: str, *rest: Any) -> None:
-        slot.heard = time.monotonic()
+    def _handle(self, slot: _Slot, kind: str, *rest: Any) -> None:
+        slot.last_message = time.monotonic()
         task = slot.task
         if kind == "ready":
             slot.ready = True
         elif kind == "broken":
-            slot.last_words, slot.traceback = rest
+            slot.setup_error, slot.traceback = rest
         elif task is None:
-            raise AssertionError(f"worker {slot.name} says {kind} without a job")
+            raise AssertionError(f"worker {slot.name} sent {kind} without a job")
         elif kind == "started":
             task.started, slot.failures = True, 0
             self._outbox.append(Started(task.job, slot.name))
         elif kind == "rung":
             slot.asking = True
             self._outbox.append(Rung(task.job, *rest))
-        elif kind != "alive":
+        elif kind != "heartbeat":
             slot.task = None
             del self._tasks[task.job.id]
             self._outbox.append(_ENDS[kind](task.job, *rest))
 
-    def _bury(self, slot: _Slot, reason: str) -> None:
-        """Replace a worker, and run its job again unless that was the second one to die on it."""
+    def _replace_worker(self, slot: _Slot, reason: str) -> None:
+        """Replace a worker, and rerun its job unless it was the second worker to die on it."""
         task = slot.task
         unguarded = slot.process.exitcode == UNGUARDED and not slot.ready and task is None
         slot.stop()
@@ -230,14 +228,14 @@ class LocalPool:
         if task is None:
             slot.failures += 1
         elif not task.started:
-            # Sent to a worker that was dying already: no fault of the job's.
+            # The worker died before it started the job.
             slot.failures += 1
             self._queue.appendleft(task)
-        elif task.again:
+        elif task.requeued:
             del self._tasks[task.job.id]
             self._outbox.append(Lost(task.job, reason))
         else:
-            task.started, task.again = False, True
+            task.started, task.requeued = False, True
             self._queue.appendleft(task)
             self._outbox.append(Requeued(task.job, reason))
         if slot.failures < _SETUP_TRIES:
@@ -251,19 +249,19 @@ class LocalPool:
 
 @dataclass
 class _Task:
-    """A job on its way through the pool."""
+    """An unfinished job with its pickled payload and its state in the pool."""
 
     job: Job
     payload: bytes
     started: bool = False
-    again: bool = False
+    requeued: bool = False
 
 
 class _Slot:
-    """One place for a worker: the process that fills it now, and what is known of it.
+    """A worker process that is replaced when it dies, and its state.
 
-    A pipe a worker and no shared queue: a process killed while it holds a queue's lock would
-    leave every other worker waiting for it.
+    Each worker has its own pipe. With a shared queue, a process killed while it holds the queue's lock would block all
+    other workers.
     """
 
     def __init__(self, index: int, gpu: str | None, threads: int, sharers: int, work: bytes) -> None:
@@ -277,29 +275,29 @@ class _Slot:
             "MKL_NUM_THREADS": str(threads),
             "OPENBLAS_NUM_THREADS": str(threads),
             "PYTHONHASHSEED": "0",
-            # Repeatable sums, which cuBLAS only asks about when it is first used.
+            # Deterministic sums. cuBLAS reads this when it is first used.
             "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-            # glibc otherwise hands every activation's pages back and faults them in again, step after step.
+            # Otherwise glibc returns the pages of all activations in each step and has to fault them in again.
             "MALLOC_MMAP_THRESHOLD_": "1000000000",
             "MALLOC_TRIM_THRESHOLD_": "2000000000",
         }
         self.renew()
 
     def renew(self) -> None:
-        """Prepare a new worker, which is known to the pool before it is born: a Ctrl-C orphans none."""
+        """Create a new process without starting it. The pool knows it before it runs, so that Ctrl-C orphans none."""
         self.task: _Task | None = None
         self.ready = self.asking = False
-        self.last_words = ""
-        self.heard = time.monotonic()
-        self.pipe, self._theirs = _SPAWN.Pipe()
-        # A daemon, so that an interpreter which ends without closing the pool does not wait for it.
+        self.setup_error = ""
+        self.last_message = time.monotonic()
+        self.pipe, self._worker_end = _SPAWN.Pipe()
+        # A daemon, so that an interpreter that ends without closing the pool does not wait for it.
         self.process = _SPAWN.Process(
-            target=serve, args=(self._theirs, *self._arguments), name=f"nas-worker-{self.name}", daemon=True
+            target=serve, args=(self._worker_end, *self._arguments), name=f"nas-worker-{self.name}", daemon=True
         )
 
     def start(self) -> None:
-        # Our copy of the worker's end is closed at once, so that its death closes the pipe.
-        with self._theirs, _birth(self._environment):
+        # This process closes its copy of the worker's end at once, so that the worker's death closes the pipe.
+        with self._worker_end, _spawn_environment(self._environment):
             self.process.start()
 
     def stop(self) -> None:
@@ -309,43 +307,43 @@ class _Slot:
         self.pipe.close()
         self.ready = self.asking = False
 
-    def ends(self) -> list[Any]:
+    def handles(self) -> list[Any]:
         return [self.pipe, self.process.sentinel]
 
     def take(self, task: _Task) -> bool:
-        """Give the worker a job; False when it has died, which the next look at it will tell."""
+        """Send the worker a job. Return False if it has died; the next `_collect` replaces it."""
         try:
             self.pipe.send_bytes(task.payload)
         except OSError:
             return False
         self.task, self.ready = task, False
-        self.heard = time.monotonic()
+        self.last_message = time.monotonic()
         return True
 
     def answer(self, go_on: bool) -> None:
         self.asking = False
-        self.heard = time.monotonic()
+        self.last_message = time.monotonic()
         with suppress(OSError):
             self.pipe.send(go_on)
 
-    def patience(self, hang_after: float | None) -> float:
-        """When (on the monotonic clock) the worker counts as hung unless it says something."""
+    def deadline(self, hang_after: float | None) -> float:
+        """Time on the monotonic clock at which the worker counts as hung without a further message."""
         if self.task is not None and not self.asking:
-            return float("inf") if hang_after is None else self.heard + hang_after
-        return float("inf") if self.ready or self.asking else self.heard + _SETUP_LIMIT
+            return float("inf") if hang_after is None else self.last_message + hang_after
+        return float("inf") if self.ready or self.asking else self.last_message + _SETUP_TIMEOUT
 
     def cause_of_death(self) -> str:
-        # Its pipe can close a moment before the process is gone, and only then is there an exit code.
+        # The pipe can close a moment before the process has an exit code.
         self.process.join(1.0)
         code = self.process.exitcode
-        if self.last_words:
-            return self.last_words
+        if self.setup_error:
+            return self.setup_error
         if code is None:
             return "stopped listening"
         if code < 0:
             return f"killed by {_signal_name(-code)}"
         if code == 1 and not self.ready and self.task is None:
-            # What a script without the guard leaves of itself when its child runs it again.
+            # How a worker ends that runs a script without the guard.
             return 'exited with code 1 (does the script lack `if __name__ == "__main__":`?)'
         return f"exited with code {code}"
 
@@ -368,13 +366,14 @@ def _signal_name(number: int) -> str:
 
 
 @contextmanager
-def _birth(environment: dict[str, str]) -> Iterator[None]:
-    """What a child is to inherit: an environment, and SIGINT held back until it can ignore it.
+def _spawn_environment(environment: dict[str, str]) -> Iterator[None]:
+    """Context manager in which spawned processes inherit environment variables, and SIGINT is blocked.
 
-    Set in this process for the moment of the spawn, since a child imports the main script, and with
-    it maybe torch, before it runs any code of ours. A Ctrl-C in that moment is delivered at the end.
+    The variables are set in this process, because a child imports the main script, and perhaps torch, before it runs
+    our code. SIGINT stays blocked in the child until the child ignores it. In this process, a Ctrl-C is delivered at
+    the end of the block.
     """
-    # Starting the tracker would release SIGINT again (Python < 3.13), so it is started before.
+    # Before the block, because starting the tracker unblocks SIGINT (Python < 3.13).
     resource_tracker.ensure_running()
     before = {name: os.environ.get(name) for name in environment}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

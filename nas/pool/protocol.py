@@ -1,4 +1,4 @@
-"""What a search and its pool say to each other: jobs, messages, and the two protocols around them."""
+"""Interface of pools: jobs, messages, and the protocols `Pool`, `Work` and `Report`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ __all__ = [
 
 
 class PoolError(UserError):
-    """A pool that cannot go on: its workers do not get through their setup.
+    """A pool whose workers cannot be set up.
 
     Attributes:
-        traceback: the worker's own traceback, empty where it died without a word.
+        traceback: the worker's traceback; empty if the worker died without one.
     """
 
     def __init__(self, message: str, traceback: str = "") -> None:
@@ -40,16 +40,16 @@ class PoolError(UserError):
 
 
 class InfeasibleError(Exception):
-    """Raised by `Work.run` for a payload that breaks a constraint; the job ends as `Infeasible`."""
+    """Raised by `Work.run` for a payload that violates a constraint. The job ends as `Infeasible`."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One payload to run.
+    """A payload to run.
 
     Attributes:
-        id: unique among a pool's unfinished jobs.
-        payload: what `Work.run` is given; picklable.
+        id: unique among the unfinished jobs of a pool.
+        payload: picklable argument of `Work.run`.
     """
 
     id: int
@@ -58,7 +58,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Started:
-    """A worker took the job; sent again when the job is run again."""
+    """A worker has started the job. Sent again when the job is rerun."""
 
     job: Job
     worker: str
@@ -66,7 +66,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Rung:
-    """A score on the way. The worker waits for `Pool.answer`; a job run again reports its rungs again."""
+    """An intermediate score. The worker waits for `Pool.answer`. A job that is rerun reports its rungs again."""
 
     job: Job
     step: int
@@ -75,7 +75,7 @@ class Rung:
 
 @dataclass(frozen=True)
 class Done:
-    """`run` returned, either at its end or after it was told to stop."""
+    """`run` returned, at its end or because it was told to stop."""
 
     job: Job
     result: Any
@@ -83,7 +83,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """`run` raised; `reason` is one line, `traceback` the worker's own."""
+    """`run` raised an error. `reason` is one line, `traceback` is the worker's."""
 
     job: Job
     reason: str
@@ -100,7 +100,7 @@ class Infeasible:
 
 @dataclass(frozen=True)
 class Lost:
-    """No fault of the job's: a worker died on it, and so did the one that ran it again, or the disk is full."""
+    """The job could not be completed: two workers died while running it, or the disk is full."""
 
     job: Job
     reason: str
@@ -108,68 +108,68 @@ class Lost:
 
 @dataclass(frozen=True)
 class Requeued:
-    """A worker died on the job, which will be run again; nothing to do but to forget its open rung."""
+    """The worker died and the job will be rerun. Its unanswered rung is void."""
 
     job: Job
     reason: str
 
 
 Ended: TypeAlias = Done | Failed | Infeasible | Lost
-"""Every submitted job ends with exactly one of these."""
+"""The last message of a job. Every submitted job ends with exactly one."""
 
 Message: TypeAlias = Started | Rung | Requeued | Ended
 
 
 class Report(Protocol):
-    """How a job speaks to the search."""
+    """Connection of a running job to its pool."""
 
     def __call__(self, step: int, value: float) -> bool:
-        """Report a score; waits for the search's answer and returns False once the job is to stop."""
+        """Report an intermediate score and wait for the answer: whether to continue."""
 
-    def alive(self) -> None:
-        """Say that the job goes on, so that it is not taken for hung; as often as you like."""
+    def heartbeat(self) -> None:
+        """Signal that the job is running, so that its worker does not count as hung. May be called at any rate."""
 
 
 class Work(Protocol):
-    """What a pool's workers do. The object is pickled to each worker process."""
+    """The work of a pool's workers. The object is pickled to each worker process."""
 
     def setup(self, device: str) -> None:
-        """Called once in each worker; `device` is "cpu", or "cuda:0" with a single GPU visible."""
+        """Prepare a worker, once. `device` is "cpu", or "cuda:0" with a single GPU visible."""
 
     def run(self, payload: Any, report: Report) -> Any:
-        """Run one payload and return its picklable result, partial when `report` returned False."""
+        """Run a payload and return its picklable result, which is partial if `report` returned False."""
 
 
 class Pool(Protocol):
-    """Runs jobs on `slots` workers. Used by one thread, through `with`."""
+    """Runs jobs on `slots` workers. A context manager, for use by one thread."""
 
     slots: int
 
     def submit(self, job: Job) -> None:
-        """Queue a job; it starts as soon as a slot is free.
+        """Queue a job. It starts as soon as a slot is free.
 
         Raises:
             ValueError: an unfinished job has the same id, or the pool is closed.
         """
 
     def idle(self) -> int:
-        """How many slots have no job, neither running nor queued for them."""
+        """Count the slots without a running or queued job."""
 
     def messages(self, timeout: float) -> list[Message]:
-        """Every message that has arrived, waiting up to `timeout` seconds for a first one.
+        """Return all messages that have arrived, waiting up to `timeout` seconds for the first.
 
         Raises:
-            PoolError: workers cannot be set up. Messages already received are handed out first.
+            PoolError: workers cannot be set up. Messages that were received before are returned first.
         """
 
     def answer(self, job_id: int, go_on: bool) -> None:
-        """Answer a `Rung`. Ignored when the job no longer waits, since its worker may have died."""
+        """Answer a `Rung`. Ignored if the job does not wait for an answer, because its worker may have died."""
 
     def cancel(self, job_id: int) -> None:
-        """Give up a job, queued or running; no further message of it arrives. Ignored when it has ended."""
+        """Cancel a queued or running job. No further message of it arrives. Ignored if it has ended."""
 
     def close(self) -> None:
-        """End every worker, busy or not, and wait until they are gone. May be called again."""
+        """Stop all workers, busy or not, and wait until they have ended. May be called again."""
 
     def __enter__(self) -> Pool: ...
 

@@ -1,9 +1,8 @@
-"""The worker's side of a local pool: the loop that runs jobs inside a process of its own.
+"""Worker process of a local pool: the loop that runs jobs.
 
-What goes through the pipe: the controller sends a job as pickled bytes and an answer as a bool;
-the worker sends tuples whose first item says what they are. Payloads, results and the work itself
-are pickled apart from these, so that one which cannot be read is an error of its job and not of
-the pipe; and with plain pickle, so that tensors travel by value and outlive the worker.
+Protocol of the pipe: the controller sends a job as pickled bytes and an answer as a bool; the worker sends tuples whose
+first item is the kind of message. Payloads, results and the work are pickled separately, so that an unreadable one is
+an error of its job and not of the pipe. Plain pickle sends tensors by value, so that they outlive the worker.
 """
 
 from __future__ import annotations
@@ -27,34 +26,34 @@ from nas.pool.protocol import InfeasibleError, Report, Work
 
 __all__ = ["is_out_of_memory", "one_line", "serve"]
 
-_BEAT = 1.0
-"""Seconds between two signs of life."""
+_HEARTBEAT_INTERVAL = 1.0
+"""Minimum seconds between two heartbeat messages."""
 
 _MEMORY_PHRASES = (
     "out of memory",
     "can't allocate memory",
     "cannot allocate memory",
     "alloc_failed",
-    "cublas_status_not_initialized",  # there is no room for its handle
+    "cublas_status_not_initialized",  # no memory for the handle
     "insufficient memory",  # OpenCV
-    "unable to find an engine",  # cuDNN's plans were all out of workspace: a card that has none fails when set up
+    "unable to find an engine",  # no workspace for any cuDNN plan; a GPU that supports none fails in the setup
 )
 
 _BROKEN_CONTEXT = ("CUDA error", "cuDNN error")
-"""An error in a CUDA kernel leaves the process unable to run another."""
+"""Errors after which the process cannot run another CUDA kernel."""
 
 
 def serve(connection: Connection, pickled_work: bytes, device: str, threads: int, sharers: int) -> None:
-    """Set the work up, then run jobs until the pipe closes.
+    """Set up the work, then run jobs until the pipe closes.
 
     Args:
         connection: the worker's end of the pipe.
-        pickled_work: the `Work`.
+        pickled_work: the pickled `Work`.
         device: "cpu" or "cuda:0".
-        threads: for mathematics.
-        sharers: workers on the same device, this one included.
+        threads: number of math threads.
+        sharers: number of workers on the same device, including this one.
     """
-    # Ctrl-C reaches the whole process group; what it means is the controller's decision.
+    # Ctrl-C reaches the whole process group, but only the controller handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_exit_with_parent, name="nas-parent-watch", daemon=True).start()
@@ -65,7 +64,7 @@ def serve(connection: Connection, pickled_work: bytes, device: str, threads: int
     except BaseException as error:
         connection.send(("broken", one_line(error), traceback.format_exc()))
         return
-    # Only the pipe raises here, and a closed pipe is how an idle worker is told to go.
+    # Only the pipe raises here. The pool ends an idle worker by closing the pipe.
     with suppress(EOFError, OSError):
         _serve_jobs(connection, work, threads)
 
@@ -79,13 +78,13 @@ def _serve_jobs(connection: Connection, work: Work, threads: int) -> None:
         outcome = _attempt(work, payload, _Reporter(connection))
         connection.send(outcome)
         if outcome[0] != "done" and any(words in outcome[1] for words in _BROKEN_CONTEXT):
-            return  # a new process takes its place
-        # What a large network took would otherwise be missing for those of the GPU's other workers.
+            return  # the pool starts a new process
+        # Otherwise the memory of a large network would not be available to other workers of the GPU.
         _release_memory()
 
 
 def _exit_with_parent() -> None:
-    """End this process as soon as the controller is gone, in the middle of a job as well."""
+    """Exit as soon as the controller has ended, even during a job."""
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])
@@ -93,12 +92,12 @@ def _exit_with_parent() -> None:
 
 
 class _Reporter:
-    """Carries what one job says through the pipe."""
+    """`Report` of a job through the worker's pipe."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._go_on = True
-        self._spoke = time.monotonic()
+        self._last_heartbeat = time.monotonic()
 
     def __call__(self, step: int, value: float) -> bool:
         if self._go_on:
@@ -108,17 +107,17 @@ class _Reporter:
                 self._go_on = self._connection.recv()
         return self._go_on
 
-    def alive(self) -> None:
+    def heartbeat(self) -> None:
         now = time.monotonic()
-        if now >= self._spoke + _BEAT:
-            self._spoke = now
+        if now >= self._last_heartbeat + _HEARTBEAT_INTERVAL:
+            self._last_heartbeat = now
             with _or_exit():
-                self._connection.send(("alive",))
+                self._connection.send(("heartbeat",))
 
 
 @contextmanager
 def _or_exit() -> Iterator[None]:
-    """End the process when the pool has closed: an exception could be swallowed by the job's own handlers."""
+    """Exit the process if the pool has closed the pipe. The job's own handlers could swallow an exception."""
     try:
         yield
     except (EOFError, OSError):
@@ -126,13 +125,13 @@ def _or_exit() -> Iterator[None]:
 
 
 def _attempt(work: Work, payload: bytes, report: Report) -> tuple[Any, ...]:
-    # The outcome is returned rather than sent: an exception being handled keeps the job's tensors alive.
+    # Returned and not sent from here, because an exception being handled keeps the job's tensors alive.
     try:
         return "done", pickle.dumps(work.run(pickle.loads(payload), report))
     except InfeasibleError as error:
         return "infeasible", " ".join(str(error).split())
     except BaseException as error:
-        # SystemExit included: a job that calls sys.exit is a failed job, not a dead worker.
+        # SystemExit too: a job that calls sys.exit has failed, and its worker continues.
         if is_out_of_memory(error):
             return "infeasible", one_line(error)
         if "No space left on device" in str(error):
@@ -141,20 +140,20 @@ def _attempt(work: Work, payload: bytes, report: Report) -> tuple[Any, ...]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, told without importing torch.
+    """Whether an error means that memory ran out. Does not import torch.
 
-    True for `MemoryError`, any class called OutOfMemoryError (torch's and its `torch.cuda` alias),
-    and an error of torch's or OpenCV's that says so in words, as the CPU allocator, cuBLAS and cuDNN do.
+    True for `MemoryError`, classes called OutOfMemoryError (torch's), and RuntimeErrors and OpenCV errors whose message
+    says so, as those of the CPU allocator, cuBLAS and cuDNN.
     """
     if isinstance(error, MemoryError) or any(c.__name__ == "OutOfMemoryError" for c in type(error).__mro__):
         return True
     text = str(error).lower()
-    told = isinstance(error, RuntimeError) or type(error).__module__ == "cv2"
-    return told and any(phrase in text for phrase in _MEMORY_PHRASES)
+    by_message = isinstance(error, RuntimeError) or type(error).__module__ == "cv2"
+    return by_message and any(phrase in text for phrase in _MEMORY_PHRASES)
 
 
 def one_line(error: BaseException) -> str:
-    """The error as one line; a UserError's message needs no class name before it."""
+    """Format an error as one line: class name and message, or the message alone for a UserError."""
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return text
@@ -162,7 +161,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _limit_threads(threads: int) -> None:
-    # The environment has settled OpenMP and BLAS; these two keep counts of their own.
+    # OpenMP and BLAS read the environment. These two have their own settings.
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(threads)
     if (cv2 := sys.modules.get("cv2")) is not None:
@@ -170,9 +169,9 @@ def _limit_threads(threads: int) -> None:
 
 
 def _limit_memory(device: str, sharers: int) -> None:
-    """Leave the other workers of a GPU their part: whether a candidate fits must not depend on its neighbours."""
+    """Limit a worker to its share of the GPU memory, so that other workers do not decide whether a candidate fits."""
     if device != "cpu" and sharers > 1 and (torch := sys.modules.get("torch")) is not None:
-        # The rest is for what each process needs besides its tensors.
+        # The remaining tenth is for what processes need besides tensors.
         torch.cuda.set_per_process_memory_fraction(0.9 / sharers, device)
 
 

@@ -1,4 +1,4 @@
-"""What a run has found, for people: the final table as text, and one self-contained HTML page."""
+"""Reports of a run: the final ranking as text, and one self-contained HTML page."""
 
 from nas.report.page import write_report
 from nas.report.text import ranking_text, unbeaten_text

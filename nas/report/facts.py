@@ -1,4 +1,4 @@
-"""What a report is made of, read from a run's study, table and checkpoint."""
+"""Read what a report shows from a run's study, ranking and checkpoint."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nas import record as lives
 from nas.components import know_components
 from nas.errors import UserError
 from nas.insight.effects import ATTRIBUTE, Importance
+from nas.record import TrialRecord, records
 from nas.report.numbers import finite
 from nas.space import SpaceError, candidate_hash, field_values, from_json
 from nas.space.describe import text
 
 if TYPE_CHECKING:
     import pandas as pd
-    from optuna.trial import FrozenTrial
 
     from nas.runs.run import Run
     from nas.space import Recipe
@@ -37,10 +36,10 @@ __all__ = [
 ]
 
 CHOICES = ("norm", "decoder", "method", "loss", "optimizer")
-"""Fields of a recipe whose kinds are compared."""
+"""Fields of a recipe whose options the report compares."""
 
-SMALLER = "the smallest network of those that tie with the first, within a standard error"
-BEST_IN_THE_END = "the best of those that went through the final training"
+SMALLEST = "the smallest network among those within a standard error of the first"
+BEST_AFTER_FINAL_TRAINING = "the best after the final training"
 
 Parts = tuple[tuple[str, str], ...]
 
@@ -50,13 +49,13 @@ class TrialFacts:
     """One trial.
 
     Attributes:
-        name: what the ranking calls it.
+        name: its name in the ranking.
         outcome: one of `nas.record.OUTCOMES`, or "running" or "queued".
-        score: its last mIoU on the split that ranks: that of a full training only where it is complete.
-        rungs: that mIoU by optimizer step.
-        recipe: the candidate, a name and a text a field, as far as they say something.
-        choices: the kind of each field in CHOICES, and "with" or "without" a pretext task.
-        spends: whether it counts toward the budget.
+        score: last mIoU on the ranking split. Only a complete trial has that of a full training.
+        rungs: mIoU by optimizer step.
+        recipe: field names and values of the candidate as text, without defaults.
+        choices: the option of each field in CHOICES, and "with" or "without" for each pretext task.
+        costs_budget: whether it counts toward the budget.
     """
 
     number: int
@@ -72,14 +71,14 @@ class TrialFacts:
     baseline: int | None
     recipe: Parts
     choices: dict[str, str]
-    spends: bool
+    costs_budget: bool
     started: datetime | None
     ended: datetime | None
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Kendall's tau between the order of `trials` complete trials at a rung and at their end."""
+    """Kendall's tau between the scores of `trials` complete trials at a rung and their final scores."""
 
     rung: int
     tau: float
@@ -88,10 +87,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Winner:
-    """Who won; the test scores are None where no checkpoint tells them.
+    """The winner of a run.
 
     Attributes:
-        reason: why it won where it is not the first of the ranking; empty where it is.
+        test_miou: None if no checkpoint holds it.
+        test_iou: class names and their IoU; None for a class that does not occur.
+        problem: why the test score is unknown, or empty.
+        reason: why it won although it is not the first of the ranking, or empty.
     """
 
     name: str
@@ -103,22 +105,22 @@ class Winner:
 
 
 def read_trials(run: Run) -> list[TrialFacts]:
-    """Every trial of a run, in order; none where the run has not begun.
+    """Read every trial of a run in order; an empty list if the run has no study yet.
 
     Raises:
         UserError: when the study cannot be read.
     """
     if not run.storage_exists():
         return []
-    with run.readable():
-        found = run.study().get_trials(deepcopy=False)
-    _know_components(run)
-    tasks = sorted({name for trial in found for name in _pretext(_recipe_data(trial))})
-    return [_facts(trial, tasks) for trial in found]
+    with run.translated_errors():
+        found = records(run.study())
+    _import_components(run)
+    tasks = sorted({name for record in found for name in _pretext(_recipe_data(record))})
+    return [_facts(record, tasks) for record in found]
 
 
-def _know_components(run: Run) -> None:
-    """Import what recipes are made of. What stays unknown is shown as it is stored."""
+def _import_components(run: Run) -> None:
+    """Import the component classes. Components of unknown classes are shown as stored."""
     know_components()
     if (run.folder / "space.py").exists():
         try:
@@ -127,35 +129,34 @@ def _know_components(run: Run) -> None:
             return
 
 
-def _facts(trial: FrozenTrial, tasks: Sequence[str]) -> TrialFacts:
-    attrs = trial.user_attrs
-    waiting = "queued" if trial.state.name == "WAITING" else "running"
-    rungs = {step: finite(value) for step, value in sorted(lives.rungs(trial).items())}
-    data = _recipe_data(trial)
+def _facts(record: TrialRecord, tasks: Sequence[str]) -> TrialFacts:
+    waiting = "queued" if record.trial.state.name == "WAITING" else "running"
+    rungs = {step: finite(value) for step, value in sorted(record.rungs.items())}
+    data = _recipe_data(record)
     return TrialFacts(
-        number=trial.number,
-        name=lives.name(trial),
-        outcome=lives.outcome(trial) or waiting,
-        score=finite(lives.score(trial)),
+        number=record.number,
+        name=record.name,
+        outcome=record.outcome or waiting,
+        score=finite(record.score),
         rungs={step: value for step, value in rungs.items() if value is not None},
-        digest=attrs.get("hash", ""),
-        params=finite(attrs.get("params")),
-        seconds=finite(attrs.get("seconds")),
-        reason=attrs.get("reason") or "",
-        traceback=attrs.get("traceback") or "",
-        baseline=attrs.get("baseline"),
-        recipe=_parts_of_json(attrs.get(lives.CANDIDATE, ""), data),
+        digest=record.hash,
+        params=finite(record.params),
+        seconds=finite(record.seconds),
+        reason=record.reason,
+        traceback=record.traceback,
+        baseline=record.baseline,
+        recipe=_parts_of_json(record.candidate, data),
         choices=_choices(data, tasks),
-        spends=lives.costs_budget(trial),
-        started=trial.datetime_start,
-        ended=trial.datetime_complete,
+        costs_budget=record.costs_budget,
+        started=record.trial.datetime_start,
+        ended=record.trial.datetime_complete,
     )
 
 
-def _recipe_data(trial: FrozenTrial) -> dict[str, Any]:
-    """The candidate as stored, which needs no component to be known."""
+def _recipe_data(record: TrialRecord) -> dict[str, Any]:
+    """Return the stored JSON of the candidate, which can be read without its component classes."""
     try:
-        recipe = json.loads(lives.candidate_of(trial))["recipe"]
+        recipe = json.loads(record.candidate)["recipe"]
     except (KeyError, TypeError, ValueError):
         return {}
     return recipe if isinstance(recipe, dict) else {}
@@ -169,13 +170,13 @@ def _parts_of_json(stored: str, data: dict[str, Any]) -> Parts:
 
 
 def _parts(recipe: Recipe) -> Parts:
-    """Fields that are not at their default, and the norm in any case: it is what people ask for first."""
-    shown = [(n, v) for n, v in field_values(recipe) if n == "norm" or v != getattr(type(recipe), n, None)]
-    return tuple((name, text(value)) for name, value in shown)
+    """Return the norm and all fields that differ from their defaults."""
+    parts = [(n, v) for n, v in field_values(recipe) if n == "norm" or v != getattr(type(recipe), n, None)]
+    return tuple((name, text(value)) for name, value in parts)
 
 
 def _kind(value: Any) -> str:
-    """A stored value in a word: a component by its class, with its texts where it holds nothing else."""
+    """Shorten a stored value: a component to its class name, with its fields if all of them are text."""
     if isinstance(value, dict):
         inner = [v for name, v in value.items() if name != "type"]
         plain = bool(inner) and all(isinstance(v, str) for v in inner)
@@ -199,9 +200,9 @@ def _choices(data: dict[str, Any], tasks: Sequence[str]) -> dict[str, str]:
 
 
 def agreements(trials: Sequence[TrialFacts]) -> list[Agreement]:
-    """How well each rung foretold the final order, over complete trials; rungs with fewer than 3 are left out.
+    """Compute how well the scores at each rung predict the final order of the complete trials.
 
-    So is the last rung, whose scores are the final ones.
+    Rungs with fewer than 3 trials and the last rung are left out.
     """
     from scipy.stats import kendalltau
 
@@ -211,13 +212,13 @@ def agreements(trials: Sequence[TrialFacts]) -> list[Agreement]:
         pairs = [(t.rungs[rung], final) for t, final in complete if rung in t.rungs]
         if len(pairs) >= 3 and any(early != final for early, final in pairs):
             tau = kendalltau(*zip(*pairs, strict=True)).statistic
-            if np.isfinite(tau):  # scores that are all equal at a rung are in no order
+            if np.isfinite(tau):  # NaN if all scores at a rung are equal
                 found.append(Agreement(rung, float(tau), len(pairs)))
     return found
 
 
 def read_importance(run: Run) -> Importance | None:
-    """What mattered, as the search has noted it at its end; None where it has not."""
+    """Read the parameter importance that the search stored at its end; None if there is none."""
     if not run.storage_exists():
         return None
     data = run.study().user_attrs.get(ATTRIBUTE)
@@ -225,7 +226,7 @@ def read_importance(run: Run) -> Importance | None:
 
 
 def read_table(run: Run) -> pd.DataFrame | None:
-    """The final table, or None where the run has not reached it."""
+    """Read the final ranking; None if the run has none yet."""
     if not (run.folder / "ranking.csv").exists():
         return None
     table = run.ranking
@@ -233,12 +234,12 @@ def read_table(run: Run) -> pd.DataFrame | None:
 
 
 def scored_on(run: Run) -> str:
-    """The split that candidates are ranked on: without a holdout there is only that of the test."""
+    """Return the split that ranks candidates: "validation", or "test" without a hold-out."""
     return "validation" if run.settings.holdout else "test"
 
 
 def find_winner(table: pd.DataFrame, run: Run, trials: Sequence[TrialFacts]) -> Winner:
-    """The winner of the table, with its recipe and its test scores."""
+    """Return the winner of the ranking with its recipe and test scores."""
     first = (table[table["winner"]] if "winner" in table else table).iloc[0]
     recipe: Parts = next((t.recipe for t in trials if t.digest == first["hash"] and t.recipe), ())
     iou: tuple[tuple[str, float | None], ...] = ()
@@ -253,16 +254,16 @@ def find_winner(table: pd.DataFrame, run: Run, trials: Sequence[TrialFacts]) -> 
             by_class = found.metrics.get("test_iou") or ()
             iou = tuple(zip(found.classes, map(finite, by_class), strict=False))
         else:
-            problem = f"{run.best_checkpoint.name} is not of this winner: finish the run with --resume"
+            problem = f"{run.best_checkpoint.name} belongs to another candidate: finish the run with --resume"
     except UserError as error:
         problem = str(error)
     return Winner(str(first["name"]), recipe, miou, iou, problem, _reason(table, first["hash"]))
 
 
 def _reason(table: pd.DataFrame, winner: str) -> str:
-    """Why a contender won that is not the first of the ranking."""
+    """Return why the winner is not the first of the ranking; empty if it is."""
     ranked = table[~table["naive"].astype(bool)] if "naive" in table else table
     if winner == ranked["hash"].iloc[0]:
         return ""
     finals = ranked["final_miou"].notna().sum() if "final_miou" in ranked else 0
-    return BEST_IN_THE_END if finals > 1 else SMALLER
+    return BEST_AFTER_FINAL_TRAINING if finals > 1 else SMALLEST

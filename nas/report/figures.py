@@ -1,4 +1,4 @@
-"""The figures of a report, each drawn from the trials alone."""
+"""Figures of a report, drawn from its trials."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nas.report.numbers import score
 
 __all__ = ["choices", "history", "rungs", "tradeoff"]
 
-# Okabe and Ito's colours, which most colour-blind people tell apart; symbols differ too.
+# Okabe and Ito's colours are safe for most colour-blind people; the symbols differ as well.
 STYLE: dict[str, tuple[str, str]] = {
     "complete": ("#0072b2", "circle"),
     "pruned": ("#999999", "circle-open"),
@@ -27,7 +27,7 @@ MIOU = "mIoU"
 
 
 def history(trials: Sequence[TrialFacts]) -> go.Figure | None:
-    """Score by trial and outcome, and the best so far; trials without a score stand below the others."""
+    """Plot the score of each trial by outcome, and the best so far. Trials without a score are below the others."""
     scored = [t.score for t in trials if t.score is not None]
     if not trials:
         return None
@@ -64,18 +64,18 @@ def _running_best(trials: Sequence[TrialFacts]) -> list[tuple[int, float]]:
 
 
 def rungs(trials: Sequence[TrialFacts]) -> go.Figure | None:
-    """Score by optimizer step, a line a trial."""
+    """Plot the score by optimizer step, one line per trial."""
     figure = _figure("optimizer steps", MIOU)
     for outcome in ("pruned", "complete"):
         some = [t for t in trials if t.outcome == outcome and t.rungs]
         x: list[float | None] = []
         y: list[float | None] = []
-        shown: list[str] = []
+        texts: list[str] = []
         for trial in some:
-            # One trace holds all lines, parted by gaps: thousands of traces would make the page slow.
+            # One trace holds all lines, separated by gaps: thousands of traces would make the page slow.
             x += [*trial.rungs, None]
             y += [*trial.rungs.values(), None]
-            shown += [_hover(trial, f"step {step}: {score(value)}") for step, value in trial.rungs.items()] + [""]
+            texts += [_hover(trial, f"step {step}: {score(value)}") for step, value in trial.rungs.items()] + [""]
         if some:
             colour, symbol = STYLE[outcome]
             figure.add_scatter(
@@ -86,14 +86,14 @@ def rungs(trials: Sequence[TrialFacts]) -> go.Figure | None:
                 line={"color": colour, "width": 1},
                 marker={"symbol": symbol, "size": 6},
                 opacity=0.8,
-                text=shown,
+                text=texts,
                 hoverinfo="text",
             )
     return figure if figure.data else None
 
 
 def tradeoff(trials: Sequence[TrialFacts]) -> go.Figure | None:
-    """Score of full trainings against the number of parameters, the baselines marked, the recipe at the pointer."""
+    """Plot the score of full trainings against the number of parameters. Hovering shows the recipe."""
     figure = _figure("parameters", MIOU)
     figure.update_xaxes(type="log", exponentformat="SI", dtick="D2")
     kinds: list[tuple[str, Callable[[TrialFacts], bool], str, str]] = [
@@ -117,7 +117,7 @@ def tradeoff(trials: Sequence[TrialFacts]) -> go.Figure | None:
 
 
 def choices(trials: Sequence[TrialFacts]) -> dict[str, go.Figure]:
-    """Scores by option, a figure a choice of which at least two options were trained."""
+    """Plot the scores by option, one figure for each choice with at least two trained options."""
     trained = [t for t in trials if t.outcome in ("complete", "pruned") and t.score is not None]
     names = dict.fromkeys(name for t in trained for name in t.choices)
     levels = {name: sorted({t.choices[name] for t in trained if name in t.choices}) for name in names}
@@ -167,7 +167,7 @@ def _score(trial: TrialFacts) -> str:
 
 
 def _hover(trial: TrialFacts, what: str, recipe: bool = False) -> str:
-    """What the pointer shows. Plotly reads a little HTML there, so that text from outside is escaped."""
+    """Return the hover text of a trial, escaped: Plotly renders some HTML in it."""
     lines = [trial.name, *textwrap.wrap(textwrap.shorten(what, 300, placeholder=" ..."), 60)]
     if recipe:
         for name, content in trial.recipe:

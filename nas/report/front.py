@@ -1,4 +1,4 @@
-"""The front of a search of several objectives: which candidates nothing else beats in everything."""
+"""The Pareto front of a search with several objectives."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nas import record as lives
+from nas.record import by_hash
 from nas.report.numbers import count, score
-from nas.runs.objectives import MIOU, as_points, fronts
+from nas.runs.objectives import MIOU, as_points, non_domination_ranks
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["Front", "figures", "front_text", "read_front"]
 
 BEYOND = 1.1
-"""The costs that hypervolumes are measured from, over the largest ones."""
+"""Reference point of the hypervolume, as a multiple of the largest costs."""
 
 UNITS = {"latency": " ms", "memory": " MB", "seconds": " s"}
 
 
 @dataclass(frozen=True)
 class Front:
-    """The candidates trained in full that none dominates, by falling mIoU.
+    """Fully trained candidates that no other one dominates, by descending mIoU.
 
     Attributes:
-        objectives: their names, mIoU first.
-        rows: a name and the value of each objective.
-        hypervolume: what the front dominates, as a share of the box from mIoU 0 and a tenth more than the largest
-            costs of a candidate trained in full (so that the dearest one counts) to mIoU 1 and costs of 0.
+        objectives: names of the objectives, mIoU first.
+        rows: name and objective values of each candidate.
+        hypervolume: dominated share of the box between the reference point (mIoU 0 and 1.1 times the largest costs of
+            a fully trained candidate, so that the most expensive one counts) and mIoU 1 at no cost.
     """
 
     objectives: tuple[str, ...]
@@ -44,23 +44,23 @@ class Front:
 
 
 def read_front(run: Run) -> Front | None:
-    """The front of a run; None where it has one objective, or nothing is trained in full yet."""
+    """Read the front of a run; None with a single objective or before the first full training."""
     objectives = run.settings.objectives
     if len(objectives) < 2 or not run.storage_exists():
         return None
-    complete = [t for t in lives.by_hash(run.study()).values() if lives.outcome(t) == "complete"]
+    complete = [record for record in by_hash(run.study()).values() if record.outcome == "complete"]
     if not complete:
         return None
     points = as_points([t.values for t in complete])
-    first = np.flatnonzero(fronts(points) == 0)
-    rows = [(lives.name(complete[i]), tuple(complete[i].values)) for i in first[np.argsort(-points[first, 0])]]
+    first = np.flatnonzero(non_domination_ranks(points) == 0)
+    rows = [(complete[i].name, tuple(complete[i].values)) for i in first[np.argsort(-points[first, 0])]]
     most = -BEYOND * points[:, 1:].min(axis=0)
     share = _hypervolume(points[first], np.array([0.0, *-most])) / float(np.prod(most))
     return Front(objectives, tuple(rows), share)
 
 
 def _hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
-    """The volume between a reference and N x K points, the larger the better, by slices of the last objective."""
+    """Compute the volume that N x K points to maximize dominate, by slices of the last objective."""
     points = points[(points > reference).all(axis=1)]
     if not len(points):
         return 0.0
@@ -74,17 +74,17 @@ def _hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
     return float(total)
 
 
-def shown(objective: str, value: float) -> str:
-    """A value as people read it."""
+def format_value(objective: str, value: float) -> str:
+    """Format the value of an objective with its unit."""
     if objective == MIOU:
         return score(value)
     return count(value) if objective in ("params", "macs") else f"{value:.3g}{UNITS[objective]}"
 
 
 def front_text(front: Front, limit: int = 10) -> str:
-    """The front in lines of at most 80 columns."""
-    head = f"Front of {', '.join(front.objectives)} (one seed), hypervolume {front.hypervolume:.3f}:"
-    cells = [(name, *map(shown, front.objectives, values)) for name, values in front.rows[:limit]]
+    """Format the front in lines of at most 80 columns."""
+    head = f"Pareto front of {', '.join(front.objectives)} (one seed), hypervolume {front.hypervolume:.3f}:"
+    cells = [(name, *map(format_value, front.objectives, values)) for name, values in front.rows[:limit]]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  " + "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
@@ -95,7 +95,7 @@ def front_text(front: Front, limit: int = 10) -> str:
 
 
 def figures(run: Run, front: Front) -> dict[str, go.Figure]:
-    """The front, of more than three objectives a line a candidate, and the hypervolume over time, as Optuna draws."""
+    """Plot the front (with more than three objectives, one line per candidate) and its hypervolume over time."""
     import optuna
 
     study = run.study()
@@ -116,7 +116,7 @@ def figures(run: Run, front: Front) -> dict[str, go.Figure]:
 
 
 def _lines(front: Front) -> go.Figure:
-    """A line a candidate of the front through the objectives, each from its worst on the front to its best.
+    """Plot one line per candidate through its objectives, each scaled from the worst to the best of the front.
 
     Plotly's own parallel coordinates compile code in the browser, which the page forbids.
     """
@@ -127,6 +127,6 @@ def _lines(front: Front) -> go.Figure:
     places = (points - low) / np.where(spread > 0, spread, 1.0)
     figure = go.Figure()
     for (name, values), place in zip(front.rows, places, strict=True):
-        told = list(map(shown, front.objectives, values))
-        figure.add_scatter(x=front.objectives, y=place, text=told, name=name, hovertemplate="%{x}: %{text}")
+        labels = list(map(format_value, front.objectives, values))
+        figure.add_scatter(x=front.objectives, y=place, text=labels, name=name, hovertemplate="%{x}: %{text}")
     return figure.update_yaxes(tickvals=[0, 1], ticktext=["worst", "best"])

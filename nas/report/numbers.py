@@ -1,4 +1,4 @@
-"""Numbers and paths as people read them."""
+"""Format numbers and paths for people."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from nas.runs.run import Run
 
 __all__ = [
-    "cannot_tell",
     "count",
     "duration",
     "finite",
+    "relative_folder",
     "score",
     "score_with_interval",
-    "shown_folder",
-    "shown_storage",
+    "storage_without_password",
+    "tie_text",
 ]
 
 
 def finite(value: Any) -> float | None:
-    """The value as a float, or None where it is missing, not a number, NaN or infinite."""
+    """Return the value as a float; None if it is missing, not a number, NaN or infinite."""
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         return None
     number = float(value)
@@ -35,18 +35,18 @@ def finite(value: Any) -> float | None:
 
 
 def score(value: Any) -> str:
-    """A mIoU: `0.613`, or `-`."""
+    """Format a mIoU: `0.613`, or `-` if unknown."""
     number = finite(value)
     return "-" if number is None else f"{number:.3f}"
 
 
 def score_with_interval(mean: Any, half: Any) -> str:
-    """A mean and half its interval: `0.613 ± 0.012`, or the mean alone where one seed gives no interval."""
+    """Format a mean and the half-width of its interval: `0.613 ± 0.012`, or `0.613` if there is no interval."""
     return score(mean) if finite(half) is None or finite(mean) is None else f"{score(mean)} ± {score(half)}"
 
 
 def count(value: Any) -> str:
-    """A number of parameters or operations, to three digits: `1.23 M`, `45.1 k`, `12`, or `-`."""
+    """Format a number of parameters or operations to three digits: `1.23 M`, `45.1 k`, `12`, or `-` if unknown."""
     number = finite(value)
     if number is None:
         return "-"
@@ -59,27 +59,27 @@ def count(value: Any) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """Seconds as `34.1 s`, `12 min` or `3 h 20 min`, or `-`."""
+    """Format seconds: `34.1 s`, `12 min`, `3 h 20 min`, or `-` if unknown."""
     number = finite(seconds)
     return "-" if number is None else wording.duration(number)
 
 
-def cannot_tell(table: pd.DataFrame) -> str:
-    """What is known of a contender that ties with the first: `3 seeds cannot tell it from the first`."""
+def tie_text(table: pd.DataFrame) -> str:
+    """Explain a tie: `no significant difference from the first over 3 seeds`."""
     counts = sorted(set(table.loc[table["tie"] | (table.index == table.index[0]), "seeds"]))
     seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
-    return f"{seeds} cannot tell it from the first"
+    return f"no significant difference from the first over {seeds}"
 
 
-def shown_folder(run: Run) -> Path:
-    """The run's folder as one would type it: relative where it lies below the working folder."""
+def relative_folder(run: Run) -> Path:
+    """Return the run's folder relative to the working directory if it is below it."""
     folder = run.folder.absolute()
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
-def shown_storage(run: Run) -> str:
-    """The storage URL as one would type it, its password hidden, since reports are passed on."""
+def storage_without_password(run: Run) -> str:
+    """Return the storage URL with its password hidden, since reports are passed on."""
     from nas.runs.storage import sqlite_url
 
-    url = run.settings.storage or sqlite_url(shown_folder(run) / "study.db")
+    url = run.settings.storage or sqlite_url(relative_folder(run) / "study.db")
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)

@@ -1,4 +1,4 @@
-"""The final ranking as plain text of at most 80 columns, with what to do next."""
+"""The final ranking as plain text of at most 80 columns, with the next commands."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nas.components import has_own_components
-from nas.controller.naive_baselines import unbeaten
+from nas.controller.naive_baselines import unbeaten_baselines
 from nas.errors import UserError
 from nas.report.facts import Agreement, Winner, agreements, find_winner, read_importance, read_trials, scored_on
 from nas.report.front import front_text, read_front
-from nas.report.numbers import cannot_tell, count, finite, score, score_with_interval, shown_folder, shown_storage
+from nas.report.numbers import (
+    count,
+    finite,
+    relative_folder,
+    score,
+    score_with_interval,
+    storage_without_password,
+    tie_text,
+)
 from nas.runs.settings import UNLIMITED, Settings
 
 if TYPE_CHECKING:
@@ -30,19 +38,19 @@ HEADS = ("rank", "name", "mIoU ± 95 %", "tie", "seeds", "search", "final", "par
 FILES = (
     ("best.safetensors", "the winner: weights, recipe, classes, scores"),
     ("ranking.csv", "this table"),
-    ("report.html", "figures, failures, every trial"),
+    ("report.html", "figures, failures, all trials"),
     ("study.db", "the Optuna study"),
-    ("data.json", "what was understood of the images"),
-    ("search.log", "what happened when"),
+    ("data.json", "how the images were read"),
+    ("search.log", "log of the search"),
 )
 
 
 def ranking_text(table: pd.DataFrame, run: Run) -> str:
-    """The final table, its winner, how far rungs can be trusted, what mattered, the files and the next commands.
+    """Format the ranking, its winner, Kendall's tau of the rungs, the parameter importance, files and next commands.
 
     Args:
-        table: as `nas.controller.ranking.rank` gives it, or as `Run.ranking` reads it back.
-        run: the run it belongs to.
+        table: the ranking, from `nas.controller.ranking.rank` or `Run.ranking`.
+        run: the run of that ranking.
     """
     trials = read_trials(run)
     parts = [
@@ -63,7 +71,7 @@ def _table(table: pd.DataFrame) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADS))]
     lines = ["  ".join(_cell(i, cell, widths[i]) for i, cell in enumerate(row)).rstrip() for row in rows]
     if table["tie"].any():
-        lines += ["", f"= {cannot_tell(table)}"]
+        lines += ["", f"= {tie_text(table)}"]
     for row in table.to_dict("records"):
         error = row.get("error")
         if isinstance(error, str) and error:
@@ -94,7 +102,9 @@ def _cell(column: int, cell: str, width: int) -> str:
 def _winner(winner: Winner, holdout: bool) -> str:
     lines = [f"Winner: {winner.name}"]
     if winner.test_miou is not None:
-        lines[0] += f", mIoU {score(winner.test_miou)} on the test split" + ", which chooses nothing" * holdout
+        lines[0] += (
+            f", mIoU {score(winner.test_miou)} on the test split" + ", which was not used for selection" * holdout
+        )
     lines = _wrap(lines[0])
     if winner.reason:
         lines += _wrap(f"  {winner.reason}")
@@ -106,8 +116,8 @@ def _winner(winner: Winner, holdout: bool) -> str:
 
 
 def unbeaten_text(table: pd.DataFrame) -> str:
-    """What needs no training and is as good as the winner, empty where nothing is."""
-    found = unbeaten(table)
+    """Warn about naive baselines that the winner does not beat; empty if it beats all."""
+    found = unbeaten_baselines(table)
     if not found:
         return ""
     more = "Train longer (--steps, --max-time), label more images, or check the masks with nas-doctor."
@@ -117,17 +127,17 @@ def unbeaten_text(table: pd.DataFrame) -> str:
 def _agreement(found: Sequence[Agreement]) -> str:
     if not found:
         return ""
-    lines = _wrap("Kendall's tau between the order at a rung and the final one (1: the same order):")
+    lines = _wrap("Kendall's tau between the order at a rung and the final order (1: the same order):")
     return "\n".join(lines + [f"  step {a.rung}: {a.tau:.2f} over {a.trials} trials" for a in found])
 
 
 def _importance(found: Importance | None) -> str:
-    """At most ten lines on the strongest parameters and pairs; the page has more of them."""
+    """Format the most important parameters and pairs in at most ten lines; the page has more."""
     if found is None:
         return ""
     if found.reason:
-        return "\n".join(_wrap(f"What mattered cannot be told: {found.reason}."))
-    lines = _wrap(f"What mattered (a model explains {found.explained:.0%} of the score's variance in unseen trials):")
+        return "\n".join(_wrap(f"Parameter importance is not available: {found.reason}."))
+    lines = _wrap(f"Parameter importance (a model explains {found.explained:.0%} of the variance of unseen scores):")
     if found.effects:
         lines.append(f"  share ± error {'parameter':29}  {'best value':18}  gain in sd")
     pairs = found.interactions[:2]
@@ -137,11 +147,11 @@ def _importance(found: Importance | None) -> str:
         for effect in found.effects[: 8 - 2 * len(pairs)]
     ]
     for pair in pairs:
-        # What long paths leave no room for is in the page.
+        # Long sentences are cut here; the page has them in full.
         line = f"   {pair.share:4.0%} ± {pair.share_error:3.0%}   {pair.sentence}"
         lines += textwrap.wrap(line, WIDTH, subsequent_indent=" " * 19, max_lines=2, break_on_hyphens=False)
     if not found.effects and not found.interactions:
-        lines.append("  no parameter by itself, and no two together")
+        lines.append("  no parameter and no pair has a share of 1 % or more")
     return "\n".join(lines)
 
 
@@ -150,45 +160,45 @@ def _start(name: str, width: int) -> str:
 
 
 def _end(path: str, width: int) -> str:
-    """The end of a path that is too long, which tells more than its start."""
+    """Shorten a path to its end, which says more than its start."""
     return path.ljust(width) if len(path) <= width else "..." + path[3 - width :]
 
 
 def files(run: Run) -> list[tuple[str, str]]:
-    """The run's files that are there, and what each holds."""
+    """Return the existing files of a run with a description of each."""
     return [(name, what) for name, what in FILES if (run.folder / name).exists()]
 
 
 def _files(run: Run) -> str:
     there = files(run)
     width = max((len(name) for name, _ in there), default=0)
-    lines = _wrap(f"Files in {shown_folder(run)}:")
+    lines = _wrap(f"Files in {relative_folder(run)}:")
     return "\n".join(lines + [f"  {name.ljust(width)}  {what}" for name, what in there])
 
 
 def next_commands(run: Run) -> list[list[str]]:
-    """What one would type next, each as its words."""
-    folder = shown_folder(run)
+    """Return the commands that a user may want next, each as a list of words."""
+    folder = relative_folder(run)
     best = str(folder / "best.safetensors")
     space = ["--space", str(folder / "space.py")] if _needs_space(run) else []
     return [
         ["nas-evaluate", best, *space],
         ["nas-predict", best, "PHOTO.jpg", "--out", "overlays/", *space],
         ["nas-export", str(folder), "--format", "onnx", *space],
-        ["optuna-dashboard", shown_storage(run)],
+        ["optuna-dashboard", storage_without_password(run)],
         ["nas-search", "--resume", str(folder), *_more(run.settings)],
     ]
 
 
 def _more(settings: Settings) -> list[str]:
-    """The flags that extend a search."""
+    """Return the options that extend a search."""
     if settings.budget == UNLIMITED:
         return ["--max-time", "1h"]
     return ["--budget", str(2 * settings.budget)]
 
 
 def _needs_space(run: Run) -> bool:
-    """Whether a checkpoint of the run can be read with its space file only."""
+    """Return whether reading a checkpoint of the run requires its space file."""
     try:
         return has_own_components(run.space())
     except UserError:
@@ -196,10 +206,10 @@ def _needs_space(run: Run) -> bool:
 
 
 def _command(words: Sequence[str]) -> str:
-    """A command that can be copied: broken with backslashes, as shells allow, where it is too long."""
+    """Format a command for copying, with backslashes at line breaks."""
     lines = ["  " + words[0]]
     for word in map(shlex.quote, words[1:]):
-        # Two columns are kept for the backslash.
+        # Two columns are left for the backslash.
         if len(lines[-1]) + 1 + len(word) <= WIDTH - 2:
             lines[-1] += f" {word}"
         else:

@@ -1,4 +1,4 @@
-"""What was understood of a run's data: said in its log, and kept beside it as data.json."""
+"""The summary of a run's data: logged, and stored in the run as data.json."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 from nas.files import replacing
 
-__all__ = ["RECORD", "keep_record", "tell_data", "understood"]
+__all__ = ["RECORD", "log_data", "read_data_record", "write_data_record"]
 
 RECORD = "data.json"
 
 log = logging.getLogger("nas")
 
 
-def tell_data(data: Any, folder: Path) -> None:
-    """Log what was understood of the data, and write it into the run's folder.
+def log_data(data: Any, folder: Path) -> None:
+    """Log the summary of the data, and write it into the run's folder.
 
-    The warnings were shown when the images were loaded, before there was a log file; they are added to that alone.
+    Warnings go to the log file only: they were shown when the images were loaded, before there was a log file.
     """
     summary = data.summary
     if summary is None:
@@ -32,17 +32,17 @@ def tell_data(data: Any, folder: Path) -> None:
         record = log.makeRecord(log.name, logging.WARNING, __file__, 0, "Warning: %s", (warning,), None)
         for handler in files:
             handler.handle(record)
-    keep_record(summary, folder)
+    write_data_record(summary, folder)
 
 
-def keep_record(summary: Any, folder: Path) -> None:
+def write_data_record(summary: Any, folder: Path) -> None:
     """Write a summary of data into the run's folder."""
     with replacing(folder / RECORD) as path:
         path.write_text(json.dumps({**asdict(summary), "lines": summary.lines()}, indent=1) + "\n", encoding="utf-8")
 
 
-def understood(folder: Path) -> tuple[list[str], list[str]]:
-    """The sentences and the warnings in a run's folder; none of a run that has no readable record."""
+def read_data_record(folder: Path) -> tuple[list[str], list[str]]:
+    """Read the lines and the warnings of the summary in a run's folder; both are empty without a readable record."""
     try:
         content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         return list(map(str, content["lines"])), list(map(str, content["warnings"]))

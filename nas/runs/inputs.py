@@ -1,4 +1,4 @@
-"""What a run began with, so that it goes on with nothing else: its space and its images."""
+"""The space and the images of a run: stored when it begins, compared when it is resumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nas.errors import UserError
 from nas.files import replacing
 from nas.runs.run import Run
 from nas.space import SpaceError, space_to_data
-from nas.space.neighbours import MODULES, imported_neighbours
+from nas.space.local_modules import MODULES, imported_modules
 
 if TYPE_CHECKING:
     import optuna
@@ -25,17 +25,17 @@ FILES = "files"
 """Key of `space.json`: a digest of each file of the space."""
 
 IMAGES = "images"
-"""Study attribute: how many images each part held when the run began, and a digest of which."""
+"""Study attribute: the number of images of each part when the run began, and a digest of their names."""
 
 
 def keep_space(run: Run, path: Path) -> None:
-    """Copy a space file, and the modules beside it that it imports, into a new run; write the space down as data too.
+    """Copy a space file and the modules beside it that it imports into a new run, and write space.json.
 
     Raises:
-        UserError: the copy does not load, so that no worker could; the run is removed.
+        UserError: the copy does not load, so that no worker could load it; the run is removed.
     """
     copies = {run.folder / "space.py": path}
-    copies |= {run.folder / MODULES / name: file for name, file in imported_neighbours(path).items()}
+    copies |= {run.folder / MODULES / name: file for name, file in imported_modules(path).items()}
     for copy, file in copies.items():
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
@@ -44,22 +44,22 @@ def keep_space(run: Run, path: Path) -> None:
     except SpaceError as error:
         shutil.rmtree(run.folder)
         raise UserError(
-            f"{path} loads where it is, but not from the copy that a run keeps ({error}): have it open files other "
-            "than modules beside it by their full paths"
+            f"{path} loads in its folder, but not from the copy that a run keeps ({error}): open files other than "
+            "modules beside it by their full paths"
         ) from None
     with replacing(run.folder / "space.json") as file:
         file.write_text(json.dumps(data, indent=1) + "\n")
 
 
 def check_space(run: Run) -> None:
-    """Compare the run's space, and the code of its files, with what the run began with.
+    """Check that the run's space and the code of its files have not changed since the run began.
 
     Raises:
-        UserError: they differ.
+        UserError: they have changed.
     """
     try:
         kept = json.loads((run.folder / "space.json").read_text())
-        digests = kept.pop(FILES, {})  # an earlier version kept none
+        digests = kept.pop(FILES, {})  # an earlier version stored none
     except (OSError, ValueError, AttributeError):
         return
     found = _digests(run) if digests else {}
@@ -73,17 +73,17 @@ def check_space(run: Run) -> None:
 
 
 def _digests(run: Run) -> dict[str, str]:
-    """A digest of each file of the run's space, by its path in the run."""
+    """Digests of the files of the run's space, by their paths in the run."""
     space = run.folder / "space.py"
-    files = {"space.py": space, **{f"{MODULES}/{name}": file for name, file in imported_neighbours(space).items()}}
+    files = {"space.py": space, **{f"{MODULES}/{name}": file for name, file in imported_modules(space).items()}}
     return {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
 
 
 def check_images(study: optuna.Study, data: Any) -> None:
-    """Compare the images with those the study began with, or at its first call keep what they are.
+    """Check that the images are those that the study began with. The first call stores what they are.
 
     Raises:
-        UserError: they are others, so that old scores and new ones could not be compared.
+        UserError: they are others, so old and new scores could not be compared.
     """
     found = _images(data)
     kept = study.user_attrs.get(IMAGES)
@@ -98,8 +98,9 @@ def check_images(study: optuna.Study, data: Any) -> None:
 
 def _images(data: Any) -> dict[str, Any]:
     names = {part: getattr(data, part).names for part in PARTS}
-    told = json.dumps([data.classes, data.size, names])
-    return {**{part: len(held) for part, held in names.items()}, "digest": hashlib.sha256(told.encode()).hexdigest()}
+    content = json.dumps([data.classes, data.size, names])
+    counts = {part: len(names[part]) for part in PARTS}
+    return {**counts, "digest": hashlib.sha256(content.encode()).hexdigest()}
 
 
 def _counts(images: dict[str, Any]) -> str:

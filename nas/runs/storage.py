@@ -1,4 +1,4 @@
-"""Where studies are stored: URLs that name exactly one SQLite file, and quick writes to the file of a run."""
+"""Storages of studies: URLs of SQLite files, and fast writes to the file of a run."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     import optuna
     from sqlalchemy.engine import URL
 
-__all__ = ["SQLITE_OPTIONS", "sqlite_url", "with_full_path", "written_ahead"]
+__all__ = ["SQLITE_OPTIONS", "sqlite_url", "wal_storage", "with_full_path"]
 
 SQLITE_OPTIONS = {
     *("timeout", "detect_types", "isolation_level", "check_same_thread", "cached_statements", "uri"),
     *("vfs", "mode", "cache", "psow", "nolock", "immutable"),
 }
-"""What may follow the `?` of an SQLite URL: arguments of `sqlite3.connect`, and of SQLite's own file URIs."""
+"""Options after the `?` of an SQLite URL: arguments of `sqlite3.connect` and of SQLite's file URIs."""
 
 
 def sqlite_url(file: Path, options: Mapping[str, Any] | None = None, driver: str = "sqlite") -> str:
-    """The SQLAlchemy URL of an SQLite file, which reads back as this very file whatever characters its path holds.
+    """Make the SQLAlchemy URL of an SQLite file, which opens this file whatever characters its path has.
 
-    Paths of plain characters stay readable. Any other path is written as an SQLite file URI
-    (https://sqlite.org/uri.html), whose escapes also hold `?`, `#`, `%`, braces (which Optuna would fill in) and
-    bytes that are not UTF-8, under every version of SQLAlchemy.
+    A path of plain characters stays readable. Any other is written as an SQLite file URI
+    (https://sqlite.org/uri.html), whose escapes work with every version of SQLAlchemy for `?`, `#`, `%`, braces
+    (which Optuna would substitute) and bytes that are not UTF-8.
     """
     from sqlalchemy.engine import URL
 
@@ -41,10 +41,10 @@ def sqlite_url(file: Path, options: Mapping[str, Any] | None = None, driver: str
 
 
 def with_full_path(storage: str) -> str:
-    """The URL of a storage, the file of an SQLite one with its full path; text that is no URL is returned as it is.
+    """Make the file path in an SQLite URL absolute. Return anything else unchanged.
 
-    A `?` begins options only where SQLite's options follow. Elsewhere it belongs to the file's name: SQLAlchemy would
-    drop the rest of the name, and two files would become one.
+    A `?` begins options only if SQLite's options follow. Otherwise it belongs to the file name: SQLAlchemy would cut
+    the name there, and two files would become one.
     """
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
@@ -63,7 +63,7 @@ def with_full_path(storage: str) -> str:
 
 
 def _options(text: str) -> dict[str, str]:
-    """The options of SQLite in `name=value&...`, none where anything else is in it."""
+    """Parse `name=value&...` if all names are options of SQLite; otherwise return no options."""
     try:
         found = dict(parse_qsl(text, strict_parsing=True))
     except ValueError:
@@ -76,12 +76,12 @@ def _text(url: URL) -> str:
 
 
 @contextmanager
-def written_ahead(file: Path) -> Iterator[optuna.storages.RDBStorage]:
-    """Optuna's storage in a SQLite file, with a write-ahead log for as long as it is used (https://sqlite.org/wal.html).
+def wal_storage(file: Path) -> Iterator[optuna.storages.RDBStorage]:
+    """Context manager: Optuna's storage in an SQLite file with a write-ahead log (https://sqlite.org/wal.html).
 
-    Optuna commits each value by itself, some sixty for a candidate with thirty parameters, and SQLite unasked waits
-    for the disk at every commit. With a log beside the file it need not: whatever ends the process, all is there;
-    after a power cut, all but the last commits. Afterwards the study is one file again, unless somebody reads it.
+    Optuna commits every value by itself, some sixty for a candidate with thirty parameters, and SQLite waits for the
+    disk at every commit by default. With the log it does not. A killed process loses nothing, and a power cut the last
+    commits only. Afterwards the study is a single file again, unless another process is reading it.
     """
     import optuna
     from sqlalchemy import event

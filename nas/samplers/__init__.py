@@ -1,4 +1,4 @@
-"""Samplers: each is an Optuna sampler, usable in any Optuna study."""
+"""Optuna samplers, usable in any Optuna study."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nas.errors import UserError
 from nas.samplers.evolution import EvolutionSampler
 from nas.samplers.local import LocalSearchSampler
 from nas.samplers.nni_tuners import NNISampler
-from nas.samplers.reseeded import AfreshSampler
+from nas.samplers.reseeded import ReseededSampler
 from nas.samplers.surrogate import SurrogateSampler
 
 __all__ = [
-    "OPTUNAS",
+    "MULTI_OBJECTIVE_SAMPLERS",
+    "OPTUNA_SAMPLERS",
     "SAMPLERS",
-    "SEVERAL_OBJECTIVES",
     "EvolutionSampler",
     "LocalSearchSampler",
     "NNISampler",
@@ -28,18 +28,18 @@ __all__ = [
 ]
 
 SAMPLERS = ("surrogate", "evolution", "local", "random", "tpe", "gp", "cmaes", "nsga2", "nni:tpe", "nni:evolution")
-"""The names known."""
+"""Names of the samplers."""
 
 
-SEVERAL_OBJECTIVES = ("surrogate", "local", "random", "tpe", "gp", "nsga2")
-"""Those that serve a study of several objectives."""
+MULTI_OBJECTIVE_SAMPLERS = ("surrogate", "local", "random", "tpe", "gp", "nsga2")
+"""Names of the samplers that support several objectives."""
 
 
-OPTUNAS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
+OPTUNA_SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
     "random": optuna.samplers.RandomSampler,
-    # Grouped, so that a parameter is modelled with those it is conditional on.
+    # With groups, a parameter is modelled jointly with those that it is conditional on.
     "tpe": partial(optuna.samplers.TPESampler, multivariate=True, group=True),
-    # These two model the parameters that every trial has, and draw the others.
+    # These two model the parameters that all trials have, and sample the others independently.
     "gp": partial(optuna.samplers.GPSampler, warn_independent_sampling=False),
     "cmaes": partial(optuna.samplers.CmaEsSampler, warn_independent_sampling=False),
     "nsga2": optuna.samplers.NSGAIISampler,
@@ -47,15 +47,15 @@ OPTUNAS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
 
 
 def make_sampler(name: str, seed: int, priors: Mapping[str, Any] | None = None) -> optuna.samplers.BaseSampler:
-    """The sampler of that name; what it proposes follows from the seed and the study alone.
+    """Create a sampler by name. Its proposals depend only on the seed and the study.
 
     Args:
         name: one of SAMPLERS.
-        seed: of its random numbers.
-        priors: by parameter path, what is believed to be best; of use to `surrogate` only.
+        seed: seed of its random numbers.
+        priors: values expected to be best, by parameter path; used by `surrogate` only.
 
     Raises:
-        UserError: when there is none, or it needs what is not installed.
+        UserError: if the sampler is unknown or a package that it needs is not installed.
     """
     if name.startswith("nni:"):
         return NNISampler(name.removeprefix("nni:"), seed)
@@ -66,10 +66,10 @@ def make_sampler(name: str, seed: int, priors: Mapping[str, Any] | None = None) 
         "evolution": lambda: EvolutionSampler(seed=seed),
         "local": lambda: LocalSearchSampler(seed=seed),
     }
-    if name in OPTUNAS:
-        return AfreshSampler(OPTUNAS[name], seed)
+    if name in OPTUNA_SAMPLERS:
+        return ReseededSampler(OPTUNA_SAMPLERS[name], seed)
     if name not in makers:
-        raise UserError(f"--sampler {name}: there is no such sampler; choose from {', '.join(SAMPLERS)}")
+        raise UserError(f"--sampler {name}: unknown sampler; choose from {', '.join(SAMPLERS)}")
     return makers[name]()
 
 

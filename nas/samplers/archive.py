@@ -1,4 +1,4 @@
-"""What a study holds, as arrays: every trial that ended, read once, in the order in which they ended."""
+"""The finished trials of a study as arrays, each trial read once."""
 
 from __future__ import annotations
 
@@ -10,29 +10,28 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.record import CONTINUES, notes
-from nas.samplers.genome import INACTIVE, Column
-from nas.samplers.independent import holds, study_key, trials_of
-from nas.samplers.scores import Gains, broken, fitness, foretold, reports
+from nas.record import TrialRecord
+from nas.samplers.column import INACTIVE, Column
+from nas.samplers.independent import all_trials, contains, study_key
+from nas.samplers.scores import Gains, extrapolate_pruned, fitness, intermediate_scores, violates_constraints
 
 __all__ = ["Archive"]
 
-NOT_ITS_FAULT = ("lost", "duplicate")
-"""Outcomes, as our search writes them down, of trials that failed through nothing in their parameters."""
+IGNORED_OUTCOMES = ("lost", "duplicate")
+"""Outcomes of failed trials of a search that do not depend on their parameters."""
 
-
-PENDING = 200
-"""Running trials that are taken into account."""
+MAX_RUNNING = 200
+"""Maximum number of running trials that are taken into account, the latest ones."""
 
 
 class Archive:
-    """The ended trials of one study. Nothing here that the study does not hold: a cache, not a memory.
+    """Finished trials of a study. A cache only: everything in it can be read from the study again.
 
     Attributes:
-        study: tells the study from others.
-        trials: those that ended and are of use, in the order in which they were read.
-        columns: by parameter name.
-        varied: the numbers among them whose bounds differ from trial to trial.
+        study: key of the study, see `study_key`.
+        trials: finished trials with parameters, in the order in which they were read.
+        columns: encoding by parameter name.
+        varied: names of numeric parameters whose bounds differ between trials.
     """
 
     def __init__(self, study: Study) -> None:
@@ -40,109 +39,115 @@ class Archive:
         self.trials: list[FrozenTrial] = []
         self.columns: dict[str, Column] = {}
         self.varied: set[str] = set()
-        self._labels: dict[str, dict[tuple[type, Any], float]] = {}
-        self._first: dict[str, tuple[int, int]] = {}
+        self._choice_indices: dict[str, dict[tuple[type, Any], float]] = {}
+        self._first_use: dict[str, tuple[int, int]] = {}
         self._read: set[int] = set()
-        self._places: dict[int, int] = {}
+        self._rows: dict[int, int] = {}
         self._gains = Gains()
         self._objectives = len(study.directions)
         self._fitness: list[tuple[float, ...]] = []
-        self._raw: list[dict[str, float]] = []
+        self._values: list[dict[str, float]] = []
         self._matrix = np.full((0, 0), np.nan)
         self._names: list[str] = []
 
-    def of(self, study: Study) -> bool:
-        """Whether it is this study's."""
+    def belongs_to(self, study: Study) -> bool:
+        """Return whether this is the archive of a study."""
         return self.study == study_key(study) and self._storage is study._storage
 
     def update(self, study: Study) -> None:
-        """Read what has ended since."""
-        for trial in trials_of(study, (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)):
+        """Read the trials that have finished since the last update."""
+        for trial in all_trials(study, (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)):
             if trial.number in self._read:
                 continue
             self._read.add(trial.number)
-            blameless = trial.state == TrialState.FAIL and notes(trial).get("outcome") in NOT_ITS_FAULT
-            if trial.params and not blameless:
+            outcome = TrialRecord.of(trial).outcome
+            ignored = trial.state == TrialState.FAIL and outcome in IGNORED_OUTCOMES
+            if trial.params and not ignored:
                 self._add(trial, study)
-        # A parameter is asked for after those that it depends on, in the first trial that has it as well.
-        names = sorted(self.columns, key=self._first.__getitem__)
-        if names != self._names or len(self._raw) != len(self._matrix):
-            self._fill(names)
+        # A parameter is suggested after those that it depends on, also in the first trial that has it.
+        names = sorted(self.columns, key=self._first_use.__getitem__)
+        if names != self._names or len(self._values) != len(self._matrix):
+            self._update_matrix(names)
 
     def _add(self, trial: FrozenTrial, study: Study) -> None:
-        reached = fitness(trial, study)
+        """Add a trial, or replace the trial that it continues."""
+        found = fitness(trial, study)
         worst = (-np.inf,) * (1 + self._objectives)
-        failed = trial.state == TrialState.FAIL or (reached is not None and bool(np.isnan(reached).any()))
-        # One that breaks a constraint of Optuna's is of no use, whatever its score.
-        failed |= broken(trial)
-        place = self._places.get(notes(trial).get(CONTINUES, -1))
-        if place is not None and not failed:
-            known = max(reports(self.trials[place], study), default=0)
-            self._gains.add({step: value for step, value in reports(trial, study).items() if step >= known})
-            self.trials[place], self._fitness[place] = trial, reached or worst
+        failed = trial.state == TrialState.FAIL or (found is not None and bool(np.isnan(found).any()))
+        # A candidate that violates a constraint counts as failed, whatever its score.
+        failed |= violates_constraints(trial)
+        continues = TrialRecord.of(trial).continues
+        row = None if continues is None else self._rows.get(continues)
+        if row is not None and not failed:
+            last = max(intermediate_scores(self.trials[row], study), default=0)
+            scores = intermediate_scores(trial, study).items()
+            self._gains.add({step: value for step, value in scores if step >= last})
+            self.trials[row], self._fitness[row] = trial, found or worst
             return
         if not failed:
-            self._gains.add(reports(trial, study))
-        self._places[trial.number] = len(self.trials)
+            self._gains.add(intermediate_scores(trial, study))
+        self._rows[trial.number] = len(self.trials)
         self.trials.append(trial)
-        self._fitness.append((np.nan,) * len(worst) if failed else reached or worst)
-        self._raw.append(self._row(trial.params, trial.distributions, trial.number))
+        self._fitness.append((np.nan,) * len(worst) if failed else found or worst)
+        self._values.append(self._read_values(trial.params, trial.distributions, trial.number))
 
-    def _row(
+    def _read_values(
         self, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution], number: int
     ) -> dict[str, float]:
-        """Parameters in Optuna's internal representation, their columns being noted."""
+        """Return parameters in Optuna's internal representation, and add or widen their columns."""
         found = {}
         for place, (name, value) in enumerate(params.items()):
             distribution = distributions[name]
             known = self.columns.get(name)
             if known is None:
                 self.columns[name] = Column(distribution)
-            elif not _same(known.distribution, distribution):
-                self.columns[name] = known.widened(distribution)
-                self._labels.pop(name, None)
-                if not self.columns[name].labels:
+            elif not _equal(known.distribution, distribution):
+                self.columns[name] = known.widen(distribution)
+                self._choice_indices.pop(name, None)
+                if not self.columns[name].categorical:
                     self.varied.add(name)
-            first = self._first.get(name)
+            first = self._first_use.get(name)
             if first is None or (number, place) < first:
-                self._first[name] = number, place
+                self._first_use[name] = number, place
             found[name] = self._internal(name, value, distribution)
         return found
 
     def _internal(self, name: str, value: Any, distribution: BaseDistribution) -> float:
-        """The value as Optuna holds it; that of a label is remembered, for Optuna compares it with each in turn."""
+        """Return the internal representation of a value, cached for choices: Optuna compares with each choice."""
         if not isinstance(distribution, CategoricalDistribution):
             return float(distribution.to_internal_repr(value))
-        known, label = self._labels.setdefault(name, {}), (type(value), value)
+        known, choice = self._choice_indices.setdefault(name, {}), (type(value), value)
         try:
-            return known[label]
+            return known[choice]
         except KeyError:
-            known[label] = found = float(distribution.to_internal_repr(value))
+            known[choice] = found = float(distribution.to_internal_repr(value))
             return found
-        except TypeError:  # a list, say, which nothing can be looked up by
+        except TypeError:  # not hashable, such as a list
             return float(distribution.to_internal_repr(value))
 
-    def _fill(self, names: list[str]) -> None:
-        """Bring the matrix up to date: all of it when a parameter is new, else the new rows."""
+    def _update_matrix(self, names: list[str]) -> None:
+        """Append new rows to the matrix of values, or rebuild it if a parameter is new."""
         start = len(self._matrix) if names == self._names else 0
-        added = np.array([[row.get(name, np.nan) for name in names] for row in self._raw[start:]], dtype=float)
-        added = added.reshape(len(self._raw) - start, len(names))
+        added = np.array([[row.get(name, np.nan) for name in names] for row in self._values[start:]], dtype=float)
+        added = added.reshape(len(self._values) - start, len(names))
         self._matrix = np.concatenate([self._matrix[:start], added]) if start else added
         self._names = names
 
     @property
     def names(self) -> list[str]:
-        """Parameters, each after those that it may depend on."""
+        """Parameter names, each after those that it may depend on."""
         return self._names
 
-    def running(self, study: Study, trial: FrozenTrial, proposed: Mapping[int, Mapping[str, Any]]) -> np.ndarray:
-        """M x P codes of what is being evaluated beside the trial, the latest where there are many.
+    def encode_running(self, study: Study, trial: FrozenTrial, proposed: Mapping[int, Mapping[str, Any]]) -> np.ndarray:
+        """Encode the other running trials: M x P codes of the latest MAX_RUNNING.
 
         Args:
-            proposed: by number, what was proposed to trials that may not have asked for all of it yet.
+            study: the study.
+            trial: the trial to leave out.
+            proposed: by trial number, parameters that were proposed and may not have been suggested yet.
         """
         rows = []
-        for other in trials_of(study, (TrialState.RUNNING,))[-PENDING:]:
+        for other in all_trials(study, (TrialState.RUNNING,))[-MAX_RUNNING:]:
             params = {**proposed.get(other.number, {}), **other.params}
             known = {name: self.columns[name].distribution for name in params if name in self.columns}
             row = {n: (other.distributions.get(n) or d).to_internal_repr(params[n]) for n, d in known.items()}
@@ -150,49 +155,50 @@ class Archive:
                 rows.append(row)
         return self.codes(rows)
 
-    def fixed(self, params: Mapping[str, Any]) -> np.ndarray:
-        """P codes of values that are settled, nan where there is none, or one that is no trial's so far."""
+    def encode_fixed(self, params: Mapping[str, Any]) -> np.ndarray:
+        """Encode fixed parameters: P codes, nan for free parameters and for values unknown to the archive."""
         known = {n: self.columns[n].distribution for n in params if n in self.columns}
-        row = {n: d.to_internal_repr(params[n]) for n, d in known.items() if holds(d, params[n])}
+        row = {n: d.to_internal_repr(params[n]) for n, d in known.items() if contains(d, params[n])}
         found = self.codes([row])[0]
         return np.where(found == INACTIVE, np.nan, found)
 
     def codes(self, rows: list[dict[str, float]] | None = None) -> np.ndarray:
-        """N x P codes of the ended trials, or of rows of values in Optuna's internal representation."""
+        """Encode the finished trials, or rows of values in Optuna's internal representation: N x P codes."""
         matrix = self._matrix
         if rows is not None:
             matrix = np.array([[row.get(name, np.nan) for name in self._names] for row in rows], dtype=float)
             matrix = matrix.reshape(len(rows), len(self._names))
         found = np.empty(matrix.shape)
         for p, name in enumerate(self._names):
-            found[:, p] = self.columns[name].codes(matrix[:, p])
+            found[:, p] = self.columns[name].encode(matrix[:, p])
         return found
 
     def bounds(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """N x 2 codes of the least and the largest value that each of those trials could take of a number."""
+        """Encode the bounds of a numeric parameter in some trials: N x 2 codes."""
         found = np.full((len(rows), 2), np.nan)
         for i, row in enumerate(rows):
             distribution = self.trials[row].distributions.get(name)
             if isinstance(distribution, IntDistribution | FloatDistribution):
                 found[i] = distribution.low, distribution.high
-        return self.columns[name].codes(found)
+        return self.columns[name].encode(found)
 
     def fitnesses(self) -> np.ndarray:
-        """N x (1 + K), larger being better: whether a trial was trained in full, and its K objectives, see `foretold`.
+        """Return the N x (1 + K) fitnesses of all trials, larger is better, see `extrapolate_pruned`.
 
-        That is infinity, 0, or minus infinity where it has no score at all; nan for one that failed.
+        The first column is infinity for a complete trial, 0 for a pruned one and minus infinity for one without a
+        score. Rows of failed trials are nan.
         """
         raw = np.array(self._fitness, dtype=float).reshape(len(self._fitness), 1 + self._objectives)
-        return foretold(raw, self._gains)
+        return extrapolate_pruned(raw, self._gains)
 
-    def order(self) -> np.ndarray:
-        """The trials in the order in which they ended."""
-        ended = [t.datetime_complete.timestamp() if t.datetime_complete else 0.0 for t in self.trials]
-        return np.lexsort(([t.number for t in self.trials], ended))
+    def completion_order(self) -> np.ndarray:
+        """Return the indices of the trials in the order in which they finished."""
+        finished = [t.datetime_complete.timestamp() if t.datetime_complete else 0.0 for t in self.trials]
+        return np.lexsort(([t.number for t in self.trials], finished))
 
 
-def _same(one: BaseDistribution, other: BaseDistribution) -> bool:
-    """Whether two distributions are equal; Optuna compares labels one by one, which takes much longer."""
+def _equal(one: BaseDistribution, other: BaseDistribution) -> bool:
+    """Return whether two distributions are equal; faster than Optuna's comparison, choice by choice."""
     if isinstance(one, CategoricalDistribution) and isinstance(other, CategoricalDistribution):
         return one.choices == other.choices or one == other
     return one is other or one == other

@@ -1,4 +1,4 @@
-"""Regularized evolution (Real et al. 2019) as an Optuna sampler over any conditional space."""
+"""Regularized evolution (Real et al. 2019) over any conditional space."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.samplers.independent import IndependentSampler, checked_seed, drawn, holds, study_key
-from nas.samplers.scores import Gains, broken, fitness, foretold, reports
+from nas.samplers.independent import IndependentSampler, checked_seed, contains, sample_uniform, study_key
+from nas.samplers.scores import Gains, extrapolate_pruned, fitness, intermediate_scores, violates_constraints
 
 __all__ = ["EvolutionSampler"]
 
 
 class EvolutionSampler(IndependentSampler):
-    """Mutates the best of a random few of the most recent trials.
+    """Sampler that mutates the best of a few random members of the population, the most recent trials.
 
-    The first few trials are drawn at random, the less often the more there are.
+    The first trials are random, with a probability that falls as the population grows.
 
-    The parent keeps its genes but one or more, which are redrawn; a parameter that the parent never reached
-    is drawn; one that is no longer reached is dropped, since nothing asks for it. Nothing is known of the
-    space beforehand. Pruned trials take part, see `foretold`; those that break a constraint do not.
+    A child keeps the genes of its parent, except one or more that are sampled anew. Genes that the parent does not
+    have are sampled, and inactive ones are dropped. The search space need not be known beforehand. Pruned trials take
+    part with their expected final scores, see `extrapolate_pruned`; trials that violate a constraint do not.
 
     Args:
-        population: trials that are alive, the latest ones.
-        tournament: how many of them are drawn, the best of which is the parent.
-        redraw: expected number of redrawn genes, at least one being redrawn.
-        start: trials after which none is drawn at random any more.
-        seed: of every random number, along with the trial's: a search goes on where it stopped.
+        population: number of most recent trials in the population.
+        tournament: number of members that are drawn at random; the best of them is the parent.
+        redraw: expected number of genes that are sampled anew, at least 1.
+        start: size of the population from which no trial is random.
+        seed: seed of all random numbers; with the trial's number, so that a search can be resumed.
     """
 
     def __init__(
@@ -43,45 +43,45 @@ class EvolutionSampler(IndependentSampler):
         self._genes: dict[tuple[tuple[str, int], int], dict[str, Any]] = {}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Choose the genes.
+        """Choose the genes that the trial inherits.
 
         Raises:
-            ValueError: when the study has several objectives.
+            ValueError: if the study has several objectives.
         """
         self._raise_error_if_multi_objective(study)
         rng = random.Random(f"{self._seed} {trial.number}")
-        self._genes[study_key(study), trial.number] = self._mutated(study, rng)
+        self._genes[study_key(study), trial.number] = self._inherited_genes(study, rng)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         genes = self._genes.get((study_key(study), trial.number), {})
-        if param_name in genes and holds(param_distribution, genes[param_name]):
+        if param_name in genes and contains(param_distribution, genes[param_name]):
             return genes[param_name]
-        return drawn(self._seed, study, trial, param_name, param_distribution)
+        return sample_uniform(self._seed, study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self._genes.pop((study_key(study), trial.number), None)
 
-    def _mutated(self, study: Study, rng: random.Random) -> dict[str, Any]:
-        """The parent's genes without those to redraw; none when the trial is to be drawn at random."""
-        ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        alive = [t for t in ended if t.params and _fit(t, study)][-self._population :]
-        if rng.random() * self._start >= len(alive):
+    def _inherited_genes(self, study: Study, rng: random.Random) -> dict[str, Any]:
+        """Return the parent's genes without those to sample anew; empty for a random trial."""
+        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        population = [t for t in finished if t.params and _can_reproduce(t, study)][-self._population :]
+        if rng.random() * self._start >= len(population):
             return {}
         gains = Gains()
-        for trial in ended:
-            gains.add(reports(trial, study))
-        entrants = rng.sample(alive, min(self._tournament, len(alive)))
-        reached = foretold(np.array([fitness(t, study) for t in entrants], dtype=float), gains)
-        parent = entrants[max(range(len(entrants)), key=lambda i: tuple(reached[i]))]
+        for trial in finished:
+            gains.add(intermediate_scores(trial, study))
+        entrants = rng.sample(population, min(self._tournament, len(population)))
+        fitnesses = extrapolate_pruned(np.array([fitness(t, study) for t in entrants], dtype=float), gains)
+        parent = entrants[max(range(len(entrants)), key=lambda i: tuple(fitnesses[i]))]
         names = sorted(parent.params)
-        chance = (self._redraw - 1) / max(len(names) - 1, 1)
-        redrawn = {name for name in names if rng.random() < chance} | {rng.choice(names)}
-        return {name: value for name, value in parent.params.items() if name not in redrawn}
+        probability = (self._redraw - 1) / max(len(names) - 1, 1)
+        resampled = {name for name in names if rng.random() < probability} | {rng.choice(names)}
+        return {name: value for name, value in parent.params.items() if name not in resampled}
 
 
-def _fit(trial: FrozenTrial, study: Study) -> bool:
-    """Whether a trial may be a parent: it has a score, and breaks no constraint of Optuna's."""
-    reached = fitness(trial, study)
-    return reached is not None and not any(map(math.isnan, reached)) and not broken(trial)
+def _can_reproduce(trial: FrozenTrial, study: Study) -> bool:
+    """Return whether a trial may be a parent: it has a score and violates no constraint."""
+    found = fitness(trial, study)
+    return found is not None and not any(map(math.isnan, found)) and not violates_constraints(trial)

@@ -20,110 +20,119 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import UserError
-from nas.samplers.independent import IndependentSampler, checked_seed, drawn, holds, same, study_key, trials_of
-from nas.samplers.scores import broken
+from nas.samplers.independent import (
+    IndependentSampler,
+    all_trials,
+    checked_seed,
+    contains,
+    equal_values,
+    sample_uniform,
+    study_key,
+)
+from nas.samplers.scores import violates_constraints
 
-__all__ = ["REFUSED", "TUNERS", "NNISampler", "nni_space"]
+__all__ = ["TUNERS", "UNSUPPORTED_TUNERS", "NNISampler", "nni_space"]
 
 TUNERS = {
     "tpe": ("tpe_tuner", "TpeTuner"),
     "evolution": ("evolution_tuner", "EvolutionTuner"),
     "random": ("random_tuner", "RandomTuner"),
 }
-"""Module and class of each tuner that can be used."""
+"""Module and class of each supported tuner."""
 
-REFUSED = {
-    "gp": "it hands SciPy a starting point of two dimensions, which SciPy has refused since 1.11",
-    "metis": "it hands SciPy a starting point of two dimensions, which SciPy has refused since 1.11",
-    "anneal": "NNI's wrapper of hyperopt fails with today's NumPy as soon as it is told a score",
+UNSUPPORTED_TUNERS = {
+    "gp": "it passes SciPy a two-dimensional starting point, which SciPy refuses since 1.11",
+    "metis": "it passes SciPy a two-dimensional starting point, which SciPy refuses since 1.11",
+    "anneal": "NNI's wrapper of hyperopt fails with current NumPy at the first score",
     "smac": "it needs smac4nni, which does not build on Python 3.10 or later",
     "dngo": "it needs pybnn, which is not maintained",
-    "gridsearch": "a grid has no use for scores",
-    "batch": "it only walks through a list",
-    "pbt": "it needs trainings that hand their weights on",
-    "ppo": "it learns a policy from whole batches of trainings",
-    "bohb": "it decides how long to train as well, for which --stopping is there",
-    "hyperband": "it decides how long to train, for which --stopping hyperband is there",
-    "networkmorphism": "it builds networks of its own",
-    "regularized_evolution": "it is of NNI's own architecture spaces; --sampler evolution is the same for any space",
+    "gridsearch": "a grid search does not use scores",
+    "batch": "it only tries the entries of a list",
+    "pbt": "it needs trainings that pass on their weights",
+    "ppo": "it learns a policy from batches of trainings",
+    "bohb": "it also decides how long to train; use --stopping for that",
+    "hyperband": "it decides how long to train; use --stopping hyperband",
+    "networkmorphism": "it builds its own networks",
+    "regularized_evolution": "it supports NNI's architecture spaces only; use --sampler evolution",
 }
-"""Tuners that NNI has and this does not offer, and why."""
+"""NNI's other tuners, and why they are not supported."""
 
 
-NOTHING: Mapping[str, Any] = {}
+NO_VALUES: Mapping[str, Any] = {}
 
 _NO_CHOICE = object()
-"""In place of a label that a distribution does not hold; None may be one that it does."""
+"""Stands for a choice that the distribution does not contain; None may be a choice."""
 
-_ONE_AT_A_TIME = threading.Lock()
-"""Held by the thread that asks a tuner: tuners are not made for threads, and draw from one state of Python's own."""
+_TUNER_LOCK = threading.Lock()
+"""Held while a tuner is in use: tuners are not thread-safe and draw from Python's global random state."""
 
 
 class NNISampler(IndependentSampler):
-    """Asks an NNI tuner for a candidate, and tells it the score.
+    """Sampler that asks an NNI tuner for candidates and reports their scores.
 
-    NNI's tuners want to know the space beforehand. When it is not given, it is what the trials have shown of it
-    so far: a parameter that is new has the tuner made anew and shown the past, where it can take it in (tpe).
-    The space is flat: conditional parameters are always chosen, and used where they are reached.
-    What a tuner has learnt is in its memory alone: in a study that goes on, it is asked and told all of it again.
-    A trial that had other values than were proposed, such as one enqueued, and one that breaks a constraint of
-    Optuna's, are told as failures; the first kind is shown to a tuner that can take it in (tpe).
+    NNI's tuners have to know the search space beforehand. Unless it is given, it consists of the parameters of the
+    trials so far; for a new parameter, the tuner is created anew, and the past trials are imported if it supports that
+    (tpe). The space is flat: the tuner chooses conditional parameters always, and inactive ones are not used.
+
+    A tuner keeps what it has learned in memory only. When a study is resumed, all proposals and results are replayed.
+    A trial with other values than proposed, such as an enqueued one, and one that violates a constraint are reported as
+    failed. The former is also imported if the tuner supports that (tpe).
 
     Args:
         tuner: one of TUNERS.
-        seed: of the tuner, where it takes one, and of what is drawn.
-        space: the distributions by name, if known.
+        seed: seed of the tuner, if it has one, and of sampled parameters.
+        space: distributions by parameter name, if known.
 
     Raises:
-        UserError: when there is no such tuner, or it does not run here.
-        ValueError: when the seed is negative.
+        UserError: if the tuner is unknown, unsupported or not installed.
+        ValueError: if the seed is negative.
     """
 
     def __init__(self, tuner: str, seed: int = 0, space: Mapping[str, BaseDistribution] | None = None) -> None:
         if tuner not in TUNERS:
-            why = REFUSED.get(tuner, f"there is no such tuner; choose from {', '.join(TUNERS)}")
+            why = UNSUPPORTED_TUNERS.get(tuner, f"unknown tuner; choose from {', '.join(TUNERS)}")
             raise UserError(f"--sampler nni:{tuner}: {why}")
-        _class(tuner)  # refused at once where it does not run
+        _tuner_class(tuner)  # fails now if NNI is not installed
         self._name, self._seed = tuner, checked_seed(seed)
         self._space = dict(space or {})
-        self._dialogues: dict[tuple[str, int], tuple[BaseStorage, _Dialogue]] = {}
+        self._sessions: dict[tuple[str, int], tuple[BaseStorage, _Session]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        # They are held anew from the study: the storage of one may be such that it cannot be pickled.
-        return self.__dict__ | {"_dialogues": {}}
+        # Sessions are rebuilt from their studies: a storage may not be picklable.
+        return self.__dict__ | {"_sessions": {}}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Have the tuner propose.
+        """Ask the tuner for the trial's parameters.
 
         Raises:
-            ValueError: when the study has several objectives.
+            ValueError: if the study has several objectives.
         """
         self._raise_error_if_multi_objective(study)
-        with _ONE_AT_A_TIME:
-            others = [t for t in trials_of(study) if t.number != trial.number]
-            storage, dialogue = self._dialogues.get(study_key(study), (None, None))
-            if dialogue is None or storage is not study._storage:
+        with _TUNER_LOCK:
+            others = [t for t in all_trials(study) if t.number != trial.number]
+            storage, session = self._sessions.get(study_key(study), (None, None))
+            if session is None or storage is not study._storage:
                 maximise = study.direction == StudyDirection.MAXIMIZE
-                dialogue = _Dialogue(self._name, self._seed, self._space, maximise)
-                self._dialogues[study_key(study)] = study._storage, dialogue
-            # Other processes may have asked for trials of the study since, as an earlier one may have.
-            dialogue.repeat(others)
-            dialogue.ask(trial.number, [t for t in others if t.state.is_finished()])
+                session = _Session(self._name, self._seed, self._space, maximise)
+                self._sessions[study_key(study)] = study._storage, session
+            # Earlier processes and parallel ones may have asked for other trials of the study.
+            session.replay(others)
+            session.ask(trial.number, [t for t in others if t.state.is_finished()])
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        _, dialogue = self._dialogues.get(study_key(study), (None, None))
-        genes = dialogue.proposed.get(trial.number, {}) if dialogue else {}
-        if param_name in genes:
-            value = _from_nni(genes[param_name], param_distribution)
-            if holds(param_distribution, value):
+        _, session = self._sessions.get(study_key(study), (None, None))
+        proposed = session.proposed.get(trial.number, {}) if session else {}
+        if param_name in proposed:
+            value = _from_nni(proposed[param_name], param_distribution)
+            if contains(param_distribution, value):
                 return value
-        return drawn(self._seed, study, trial, param_name, param_distribution)
+        return sample_uniform(self._seed, study, trial, param_name, param_distribution)
 
 
-class _Dialogue:
-    """What a study asks a tuner and tells it, of which all that follows depends on the order alone."""
+class _Session:
+    """Session of a study with a tuner. The proposals depend only on the order of requests and results."""
 
     def __init__(self, tuner: str, seed: int, space: Mapping[str, BaseDistribution], maximise: bool) -> None:
         self.proposed: dict[int, dict[str, Any]] = {}
@@ -131,79 +140,84 @@ class _Dialogue:
         self._name, self._seed, self._maximise = tuner, seed, maximise
         self._space = dict(space)
         self._tuner: Any = None
-        self._ended: dict[int, FrozenTrial] = {}
+        self._finished: dict[int, FrozenTrial] = {}
         self._random = random.Random(seed)
 
-    def repeat(self, trials: Sequence[FrozenTrial]) -> None:
-        """Ask for those trials of a study that were not asked for yet, telling each time what had ended by then."""
+    def replay(self, trials: Sequence[FrozenTrial]) -> None:
+        """Ask for the trials that this session has not asked for yet, in the order in which they started.
+
+        Before each request, report the trials that had finished by then.
+        """
         started = [t for t in trials if t.datetime_start and t.number not in self._asked]
-        # A trial that was added, not asked for, has taken no time.
+        # A trial that was added to the study rather than asked for has no duration.
         new = [t for t in started if t.datetime_start != t.datetime_complete]
         if not new:
             return
-        ended = sorted((t for t in trials if t.datetime_complete), key=_completed)
-        told = 0
+        finished = sorted((t for t in trials if t.datetime_complete), key=_completed)
+        reported = 0
         for trial in sorted(new, key=_started):
-            there = bisect_right(ended, _started(trial), key=_completed)
-            self.ask(trial.number, ended[told:there])
-            told = there
+            by_then = bisect_right(finished, _started(trial), key=_completed)
+            self.ask(trial.number, finished[reported:by_then])
+            reported = by_then
 
-    def ask(self, number: int, ended: Sequence[FrozenTrial]) -> None:
-        """Have the tuner propose for the trial of a number, once it has been told what is new among the ended.
+    def ask(self, number: int, finished: Sequence[FrozenTrial]) -> None:
+        """Report the newly finished trials and ask the tuner for the parameters of a trial.
 
-        A running trial of another thread may have been asked for already, by the thread that came first.
+        Do nothing if another thread has already asked for this trial.
         """
         if number in self._asked:
             return
         self._asked.add(number)
-        new = sorted((t for t in ended if t.number not in self._ended), key=_completed)
+        new = sorted((t for t in finished if t.number not in self._finished), key=_completed)
         known = self._space | {n: d for t in new for n, d in t.distributions.items() if n not in self._space}
-        with _state_of(self._random), _quiet():
+        with _global_random_state(self._random), _without_log():
             for trial in new:
-                self._ended[trial.number] = trial
-                self._tell(trial)
+                self._finished[trial.number] = trial
+                self._report(trial)
             if known and (known != self._space or self._tuner is None):
                 self._space = known
-                self._tuner = self._made()
+                self._tuner = self._new_tuner()
                 if self._name == "tpe":
-                    self._show([t for t in self._ended.values() if t.state == TrialState.COMPLETE and not broken(t)])
+                    self._import([t for t in self._finished.values() if _is_valid(t)])
             if self._tuner is not None:
-                self.proposed[number] = self._generated(number)
+                self.proposed[number] = self._generate(number)
 
-    def _tell(self, trial: FrozenTrial) -> None:
-        genes = self.proposed.pop(trial.number, None)
-        if not genes:
+    def _report(self, trial: FrozenTrial) -> None:
+        """Report the result of a finished trial to the tuner."""
+        proposed = self.proposed.pop(trial.number, None)
+        if not proposed:
             return
-        complete = trial.state == TrialState.COMPLETE and not broken(trial)
-        common = {n: d for n, d in trial.distributions.items() if n in genes}
-        as_proposed = all(same(d, _from_nni(genes[n], d), trial.params[n]) for n, d in common.items())
-        if complete and common and as_proposed:
-            self._tuner.receive_trial_result(trial.number, genes, trial.value)
+        valid = _is_valid(trial)
+        shared = {n: d for n, d in trial.distributions.items() if n in proposed}
+        as_proposed = all(equal_values(d, _from_nni(proposed[n], d), trial.params[n]) for n, d in shared.items())
+        if valid and shared and as_proposed:
+            self._tuner.receive_trial_result(trial.number, proposed, trial.value)
             self._tuner.trial_end(trial.number, True)
             return
         self._tuner.trial_end(trial.number, False)
-        if complete and self._name == "tpe":
-            self._show([trial], genes)
+        if valid and self._name == "tpe":
+            self._import([trial], proposed)
 
-    def _show(self, trials: Sequence[FrozenTrial], rest: Mapping[str, Any] = NOTHING) -> None:
-        """Show tpe trials that it did not propose; not those that have values which its space does not hold.
+    def _import(self, trials: Sequence[FrozenTrial], inactive: Mapping[str, Any] = NO_VALUES) -> None:
+        """Import trials that tpe did not propose. Skip those with values outside the space.
 
         Args:
-            rest: for parameters that they did not reach, what is to stand there, in NNI's terms.
+            trials: complete trials.
+            inactive: values of their inactive parameters, in NNI's format.
         """
-        shown = []
+        data = []
         for trial in trials:
-            values = {n: v for n, v in trial.params.items() if n in self._space and holds(self._space[n], v)}
-            told = {**rest, **{n: _to_nni(v, self._space[n]) for n, v in values.items()}}
-            if values.keys() == trial.params.keys() and told.keys() == self._space.keys():
-                shown.append({"parameter": told, "value": trial.value})
-        self._tuner.import_data(shown)
+            values = {n: v for n, v in trial.params.items() if n in self._space and contains(self._space[n], v)}
+            parameters = {**inactive, **{n: _to_nni(v, self._space[n]) for n, v in values.items()}}
+            if values.keys() == trial.params.keys() and parameters.keys() == self._space.keys():
+                data.append({"parameter": parameters, "value": trial.value})
+        self._tuner.import_data(data)
 
-    def _generated(self, number: int) -> dict[str, Any]:
-        """What the tuner proposes; nothing when it has proposed all there is, or waits for what it proposed."""
+    def _generate(self, number: int) -> dict[str, Any]:
+        """Return the tuner's proposal; empty if the space is exhausted or the tuner waits for results."""
         import nni
 
-        # With its whole population out, NNI's evolution has none to mutate, and would raise a RuntimeError.
+        # While all of its population is running, NNI's evolution would raise a RuntimeError.
         if not getattr(self._tuner, "population", True):
             return {}
         try:
@@ -211,21 +225,26 @@ class _Dialogue:
         except nni.NoMoreTrialError:
             return {}
 
-    def _made(self) -> Any:
-        """A tuner for the space, which knows nothing of the past."""
+    def _new_tuner(self) -> Any:
+        """Create a tuner for the space, without results."""
         options: dict[str, Any] = {"optimize_mode": "maximize" if self._maximise else "minimize"}
         if self._name in ("tpe", "random"):
             options["seed"] = self._seed
-        # What a tuner that is made anew was running, it no longer knows.
+        # The new tuner does not know the running trials.
         self.proposed.clear()
-        tuner = _class(self._name)(**options)
+        tuner = _tuner_class(self._name)(**options)
         tuner.update_search_space(nni_space(self._space))
         if self._name == "evolution":
-            # It seeds itself from the clock: its first population is drawn again.
+            # It is seeded by the clock, so generate its first population again.
             tuner.random_state, tuner.population = np.random.RandomState(self._seed), []
             for _ in range(tuner.population_size):
                 tuner._random_generate_individual()
         return tuner
+
+
+def _is_valid(trial: FrozenTrial) -> bool:
+    """Return whether a trial is complete and violates no constraint."""
+    return trial.state == TrialState.COMPLETE and not violates_constraints(trial)
 
 
 def _started(trial: FrozenTrial) -> datetime:
@@ -239,17 +258,17 @@ def _completed(trial: FrozenTrial) -> datetime:
 
 
 def nni_space(space: Mapping[str, BaseDistribution]) -> dict[str, dict[str, Any]]:
-    """Distributions in NNI's search-space format: labels by their JSON, so that any label can be told."""
-    return {name: _described(distribution) for name, distribution in space.items()}
+    """Convert distributions to NNI's search-space format. Choices become JSON, so that any choice is supported."""
+    return {name: _nni_domain(distribution) for name, distribution in space.items()}
 
 
-def _described(distribution: BaseDistribution) -> dict[str, Any]:
+def _nni_domain(distribution: BaseDistribution) -> dict[str, Any]:
     if isinstance(distribution, CategoricalDistribution):
-        return {"_type": "choice", "_value": [_label(c) for c in distribution.choices]}
+        return {"_type": "choice", "_value": [_choice_text(c) for c in distribution.choices]}
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     low, high, step = distribution.low, distribution.high, distribution.step
     if low == high:
-        return {"_type": "choice", "_value": [_label(low)]}
+        return {"_type": "choice", "_value": [_choice_text(low)]}
     kind = "loguniform" if distribution.log else "uniform"
     if step is not None:
         return {"_type": "q" + kind, "_value": [low, high, step]}
@@ -257,11 +276,11 @@ def _described(distribution: BaseDistribution) -> dict[str, Any]:
 
 
 def _to_nni(value: Any, distribution: BaseDistribution) -> Any:
-    return _label(value) if isinstance(distribution, CategoricalDistribution) or distribution.single() else value
+    return _choice_text(value) if isinstance(distribution, CategoricalDistribution) or distribution.single() else value
 
 
-def _label(value: Any) -> str:
-    """A label's JSON; its representation where it has none, as a class."""
+def _choice_text(value: Any) -> str:
+    """Return a choice as JSON, or its `repr` if it cannot be serialized, such as a class."""
     try:
         return json.dumps(value)
     except TypeError:
@@ -269,9 +288,9 @@ def _label(value: Any) -> str:
 
 
 def _from_nni(value: Any, distribution: BaseDistribution) -> Any:
-    """The value on the distribution's grid, which NNI counts from zero."""
+    """Convert a value from NNI's format, and snap it to the distribution's grid: NNI's grid starts at 0."""
     if isinstance(distribution, CategoricalDistribution):
-        return next((c for c in distribution.choices if _label(c) == value), _NO_CHOICE)
+        return next((c for c in distribution.choices if _choice_text(c) == value), _NO_CHOICE)
     if isinstance(value, str):
         return json.loads(value)
     if isinstance(distribution, IntDistribution | FloatDistribution) and distribution.step is not None:
@@ -280,35 +299,35 @@ def _from_nni(value: Any, distribution: BaseDistribution) -> Any:
     return int(value) if isinstance(distribution, IntDistribution) else value
 
 
-def _class(tuner: str) -> Any:
-    """NNI's class.
+def _tuner_class(tuner: str) -> Any:
+    """Import the class of a tuner.
 
     Raises:
-        UserError: when NNI, or what the tuner needs besides, is not installed.
+        UserError: if NNI, or another package that the tuner needs, is not installed.
     """
     module, name = TUNERS[tuner]
     try:
-        with _quiet():
+        with _without_log():
             return getattr(importlib.import_module(f"nni.algorithms.hpo.{module}"), name)
     except ImportError as error:
         raise UserError(f"--sampler nni:{tuner}: {error}; pip install nni") from error
 
 
 @contextmanager
-def _state_of(generator: random.Random) -> Iterator[None]:
-    """Python's global random numbers, which NNI draws from, taken from a generator of one's own."""
-    kept = random.getstate()
+def _global_random_state(generator: random.Random) -> Iterator[None]:
+    """Replace Python's global random state, which NNI uses, by that of a generator."""
+    saved = random.getstate()
     random.setstate(generator.getstate())
     try:
         yield
     finally:
         generator.setstate(random.getstate())
-        random.setstate(kept)
+        random.setstate(saved)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """NNI's log, which tells of every trial, silenced."""
+def _without_log() -> Iterator[None]:
+    """Disable logging up to INFO: NNI logs every trial."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:

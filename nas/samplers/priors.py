@@ -1,4 +1,4 @@
-"""What the user believes to be best, as a density over candidates that a search leans on and then forgets."""
+"""Priors of the user: a density over candidates that guides the search at first and loses weight later."""
 
 from __future__ import annotations
 
@@ -9,63 +9,65 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from nas.samplers.genome import INACTIVE, Column
-from nas.samplers.independent import holds
+from nas.samplers.column import INACTIVE, Column
+from nas.samplers.independent import contains
 
 __all__ = ["Priors"]
 
-SHARE = 0.5
-"""Of the density that lies at the value believed in; the rest is even over the domain."""
+PEAK_MASS = 0.5
+"""Probability mass at the expected value; the rest is uniform over the domain."""
 
-WIDTH = 0.1
-"""Standard deviation around a number believed in, as a share of its range."""
+PEAK_WIDTH = 0.1
+"""Standard deviation around an expected number, as a share of its range."""
 
 
 class Priors:
-    """Beliefs about single parameters, independent of each other.
+    """Independent priors of single parameters.
+
+    A value outside its parameter's domain is ignored.
 
     Args:
-        values: by parameter name, the label or number believed to be best.
+        values: value expected to be best, by parameter name.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = dict(values)
 
-    def draw(self, seed: int, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any | None:
-        """The value believed in, in a share of the trials; None for an even draw."""
+    def sample(self, seed: int, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any | None:
+        """Return the expected value with probability PEAK_MASS, else None for a uniform sample."""
         value = self._values.get(name)
-        if value is None or not holds(distribution, value):
+        if value is None or not contains(distribution, value):
             return None
-        return value if np.random.default_rng([seed, trial.number, 1, *name.encode()]).random() < SHARE else None
+        return value if np.random.default_rng([seed, trial.number, 1, *name.encode()]).random() < PEAK_MASS else None
 
-    def lean(
+    def apply(
         self, codes: np.ndarray, names: Sequence[str], columns: Sequence[Column], rng: np.random.Generator
     ) -> np.ndarray:
-        """M x P codes in which a share of the values that are reached has moved to the one believed in."""
+        """Set each active value of M x P codes to the expected one with probability PEAK_MASS."""
         codes = codes.copy()
-        for p, code in self._codes(names, columns):
-            moved = (codes[:, p] != INACTIVE) & (rng.random(len(codes)) < SHARE)
-            codes[moved, p] = code
+        for p, code in self._expected_codes(names, columns):
+            replaced = (codes[:, p] != INACTIVE) & (rng.random(len(codes)) < PEAK_MASS)
+            codes[replaced, p] = code
         return codes
 
     def log_density(self, codes: np.ndarray, names: Sequence[str], columns: Sequence[Column]) -> np.ndarray:
-        """Of M x P candidates, against an even draw; a parameter that is not reached says nothing."""
-        found = np.zeros(len(codes))
-        for p, code in self._codes(names, columns):
-            if columns[p].labels:
-                peak = (codes[:, p] == code) * float(columns[p].levels)
+        """Return the M log densities of M x P codes relative to the uniform density; inactive parameters count 0."""
+        density = np.zeros(len(codes))
+        for p, code in self._expected_codes(names, columns):
+            if columns[p].categorical:
+                peak = (codes[:, p] == code) * float(columns[p].n_values)
             else:
-                away = (codes[:, p] - code) / WIDTH
-                peak = np.exp(-0.5 * away * away) / (WIDTH * np.sqrt(2.0 * np.pi))
-            found += np.where(codes[:, p] == INACTIVE, 0.0, np.log(SHARE * peak + 1.0 - SHARE))
-        return found
+                z = (codes[:, p] - code) / PEAK_WIDTH
+                peak = np.exp(-0.5 * z * z) / (PEAK_WIDTH * np.sqrt(2.0 * np.pi))
+            density += np.where(codes[:, p] == INACTIVE, 0.0, np.log(PEAK_MASS * peak + 1.0 - PEAK_MASS))
+        return density
 
-    def _codes(self, names: Sequence[str], columns: Sequence[Column]) -> list[tuple[int, float]]:
-        """The parameters with a belief that their domain holds, and its code."""
+    def _expected_codes(self, names: Sequence[str], columns: Sequence[Column]) -> list[tuple[int, float]]:
+        """Return index and code of each expected value that its domain contains."""
         found = []
         for p, (name, column) in enumerate(zip(names, columns, strict=True)):
             value = self._values.get(name)
-            if value is not None and holds(column.distribution, value):
+            if value is not None and contains(column.distribution, value):
                 raw = np.array([column.distribution.to_internal_repr(value)], dtype=float)
-                found.append((p, float(column.codes(raw)[0])))
+                found.append((p, float(column.encode(raw)[0])))
         return found

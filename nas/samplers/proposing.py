@@ -1,4 +1,4 @@
-"""The plumbing of samplers that propose whole candidates from what the study holds, and from nothing else."""
+"""Base class of samplers that propose whole candidates from the trials of the study."""
 
 from __future__ import annotations
 
@@ -13,85 +13,93 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.samplers.archive import Archive
-from nas.samplers.independent import IndependentSampler, checked_seed, drawn, holds, same, study_key
-from nas.samplers.study_view import View
+from nas.samplers.independent import (
+    IndependentSampler,
+    checked_seed,
+    contains,
+    equal_values,
+    sample_uniform,
+    study_key,
+)
+from nas.samplers.study_view import StudyView
 
 __all__ = ["ProposingSampler"]
 
 
 class ProposingSampler(IndependentSampler):
-    """Proposes a candidate when its first parameter is asked for; what the candidate lacks is drawn.
+    """Sampler that proposes a candidate when the first parameter of a trial is suggested.
 
-    Parameters that are enqueued with a trial stay as they are, and the rest is chosen for them. One that turns out
-    to have another value than was proposed, because something else chose it, has the rest proposed anew.
+    Parameters missing from the proposal are sampled uniformly. Enqueued parameters keep their values, and the others
+    are proposed for them. If another sampler overrides a proposed value, the remaining ones are proposed anew.
 
-    The random numbers follow from the seed and the trial's number: a sampler made anew with the same seed goes
-    on as the old one would.
+    Random numbers depend only on the seed and the trial's number: a new sampler with the same seed continues a study
+    as the old one would.
 
     Args:
-        seed: of every random number, 0 or more; drawn when None.
+        seed: seed of all random numbers, 0 or more; None for a random one.
 
     Raises:
-        ValueError: when the seed is negative.
+        ValueError: if the seed is negative.
     """
 
     def __init__(self, seed: int | None = None) -> None:
         self._seed = checked_seed(seed)
         self._archive: Archive | None = None
         self._proposed: dict[tuple[str, int], dict[int, dict[str, Any]]] = {}
-        """What was proposed to trials that have not ended, by study and number."""
+        """Proposals of unfinished trials, by study and trial number."""
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        # The archive is made anew from the study: it may know a storage that cannot be pickled.
+        # The archive is rebuilt from the study: it may refer to a storage that cannot be pickled.
         return {name: value for name, value in self.__dict__.items() if name != "_lock"} | {"_archive": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
 
     @abstractmethod
-    def propose(self, view: View) -> np.ndarray | None:
-        """The codes of a candidate, or None to have it drawn."""
+    def propose(self, view: StudyView) -> np.ndarray | None:
+        """Return the P codes of a candidate, or None to sample it uniformly."""
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         with self._lock:  # Optuna may run trials in threads
             proposed = self._proposed.setdefault(study_key(study), {})
-            genes = proposed.get(trial.number)
-            if genes is None or _departs(trial, genes):
-                genes = proposed[trial.number] = self._genes(study, trial)
-        if param_name in genes and holds(param_distribution, genes[param_name]):
-            return genes[param_name]
-        return self.draw(study, trial, param_name, param_distribution)
+            params = proposed.get(trial.number)
+            if params is None or _was_overridden(trial, params):
+                params = proposed[trial.number] = self._propose_params(study, trial)
+        if param_name in params and contains(param_distribution, params[param_name]):
+            return params[param_name]
+        return self.sample_missing(study, trial, param_name, param_distribution)
 
-    def draw(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
-        """A value for a parameter that no proposal holds."""
-        return drawn(self._seed, study, trial, name, distribution)
+    def sample_missing(self, study: Study, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
+        """Sample a parameter that is missing from the proposal."""
+        return sample_uniform(self._seed, study, trial, name, distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         with self._lock:
             self._proposed.get(study_key(study), {}).pop(trial.number, None)
 
-    def _genes(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        """The values by name of what is proposed."""
-        if self._archive is None or not self._archive.of(study):
+    def _propose_params(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        """Propose the parameters that the trial does not have yet."""
+        if self._archive is None or not self._archive.belongs_to(study):
             self._archive = Archive(study)
         self._archive.update(study)
         if not self._archive.names:
             return {}
-        running = self._archive.running(study, trial, self._proposed[study_key(study)])
-        # Optuna's PartialFixedSampler tells the sampler in it nothing of what it fixes.
-        around = getattr(study.sampler, "_fixed_params", {})
-        fixed = self._archive.fixed({**around, **trial.system_attrs.get("fixed_params", {}), **trial.params})
-        view = View(self._archive, running, self._seed, trial.number, fixed)
-        found = self.propose(view)
-        genes = {} if found is None else view.genes(found)
-        return {name: value for name, value in genes.items() if name not in trial.params}
+        running = self._archive.encode_running(study, trial, self._proposed[study_key(study)])
+        # Optuna's PartialFixedSampler does not pass its fixed values to the sampler that it wraps.
+        partly_fixed = getattr(study.sampler, "_fixed_params", {})
+        enqueued = trial.system_attrs.get("fixed_params", {})
+        fixed = self._archive.encode_fixed({**partly_fixed, **enqueued, **trial.params})
+        view = StudyView(self._archive, running, self._seed, trial.number, fixed)
+        codes = self.propose(view)
+        params = {} if codes is None else view.params(codes)
+        return {name: value for name, value in params.items() if name not in trial.params}
 
 
-def _departs(trial: FrozenTrial, genes: Mapping[str, Any]) -> bool:
-    """Whether a parameter that the trial has by now is not what was proposed."""
-    settled = [(name, gene, trial.params[name]) for name, gene in genes.items() if name in trial.params]
-    # Most are equal as they are, which is quicker to tell.
-    return any(gene != value and not same(trial.distributions[name], gene, value) for name, gene, value in settled)
+def _was_overridden(trial: FrozenTrial, proposed: Mapping[str, Any]) -> bool:
+    """Return whether a parameter of the trial has another value than was proposed."""
+    shared = [(name, value, trial.params[name]) for name, value in proposed.items() if name in trial.params]
+    # Compare directly first, which is faster: most values are equal.
+    return any(one != other and not equal_values(trial.distributions[name], one, other) for name, one, other in shared)

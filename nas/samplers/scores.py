@@ -1,4 +1,4 @@
-"""How good a trial is beside the others of its study, pruned ones included."""
+"""Scores that make the trials of a study comparable, pruned trials included."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtri
 from scipy.stats import qmc, rankdata
 
-from nas.record import PARTIAL, RUNGS, notes
+from nas.record import TrialRecord
 
 __all__ = [
     "Gains",
-    "broken",
-    "directions",
+    "extrapolate_pruned",
     "fitness",
-    "foretold",
     "gaussian_ranks",
-    "one_score",
-    "reports",
+    "intermediate_scores",
     "robust_scores",
+    "scalarize",
+    "violates_constraints",
+    "weight_vectors",
 ]
 
 
 def fitness(trial: FrozenTrial, study: Study) -> tuple[float, ...] | None:
-    """How far the trial went, then each objective there, larger being better; None when it has no score."""
+    """Return the last step of a trial (infinity if complete) and its objectives there, larger is better.
+
+    Return None if the trial has no score.
+    """
     step: float
     if trial.state == TrialState.COMPLETE and trial.values is not None:
         step, values = math.inf, trial.values
-    elif PARTIAL in notes(trial):
-        step, *values = notes(trial)[PARTIAL]
+    elif (partial := TrialRecord.of(trial).partial) is not None:
+        step, *values = partial
     elif trial.intermediate_values and len(study.directions) == 1:
         step = max(trial.intermediate_values)
         values = [trial.intermediate_values[int(step)]]
@@ -43,113 +46,136 @@ def fitness(trial: FrozenTrial, study: Study) -> tuple[float, ...] | None:
     return float(step), *(sign * value for sign, value in zip(signs, values, strict=True))
 
 
-def broken(trial: FrozenTrial) -> bool:
-    """Whether it breaks a constraint, one that Optuna holds being met at 0 and below."""
+def violates_constraints(trial: FrozenTrial) -> bool:
+    """Return whether the trial violates a constraint: in Optuna, a positive value is a violation."""
     values = trial.constraints.values() if hasattr(trial, "constraints") else trial.system_attrs.get("constraints")
     return any(value > 0 for value in values or ())
 
 
-def reports(trial: FrozenTrial, study: Study) -> dict[int, float]:
-    """The first objective by step, larger being better; without what is not finite."""
+def intermediate_scores(trial: FrozenTrial, study: Study) -> dict[int, float]:
+    """Return the finite reports of the first objective by step, larger is better."""
     sign = 1.0 if study.directions[0] == StudyDirection.MAXIMIZE else -1.0
-    several = len(study.directions) > 1
-    found = notes(trial).get(RUNGS, {}) if several else trial.intermediate_values
-    return {int(step): sign * value for step, value in found.items() if math.isfinite(value)}
+    return {step: sign * value for step, value in TrialRecord.of(trial).rungs.items() if math.isfinite(value)}
 
 
 WORST = -3.0
-"""Deviations below the median at which scores are cut off: how bad the bad ones are is of no interest."""
+"""Lower bound of robust scores, in deviations from the median: how bad a poor trial is does not matter."""
 
 
 class Gains:
-    """What trials gained on average from each step at which they reported to the next one."""
+    """Mean gain in score from each reported step to the next, over all trials."""
 
     def __init__(self) -> None:
-        self._found: dict[int, dict[int, list[float]]] = {}
-        self._known: dict[float, float] = {}
-        """Gains to the end by step, until more is added."""
+        self._counts_and_sums: dict[int, dict[int, list[float]]] = {}
+        self._to_end: dict[float, float] = {}
+        """Cache of `to_end`, cleared by `add`."""
 
-    def add(self, reported: Mapping[int, float]) -> None:
-        """Take note of one trial's reports."""
-        self._known.clear()
-        for (step, value), (later, reached) in pairwise(sorted(reported.items())):
-            count_and_sum = self._found.setdefault(step, {}).setdefault(later, [0.0, 0.0])
+    def add(self, scores: Mapping[int, float]) -> None:
+        """Add the intermediate scores of one trial, by step."""
+        self._to_end.clear()
+        for (step, value), (later, reached) in pairwise(sorted(scores.items())):
+            count_and_sum = self._counts_and_sums.setdefault(step, {}).setdefault(later, [0.0, 0.0])
             count_and_sum[0] += 1.0
             count_and_sum[1] += reached - value
 
     def to_end(self, step: float) -> float:
-        """The gain from a step to the last one, each time to the step that most trials reported next."""
+        """Return the mean gain from a step to the last one.
+
+        Sums the gains of consecutive steps; the next step is the one that most trials reported next.
+        """
         passed = []
-        while step in self._found and step not in self._known:
-            later, (count, gained) = max(self._found[int(step)].items(), key=lambda item: item[1][0])
+        while step in self._counts_and_sums and step not in self._to_end:
+            later, (count, gained) = max(self._counts_and_sums[int(step)].items(), key=lambda item: item[1][0])
             passed.append((step, gained / count))
             step = later
-        total = self._known.get(step, 0.0)
+        total = self._to_end.get(step, 0.0)
         for step, gain in reversed(passed):
             total += gain
-            self._known[step] = total
+            self._to_end[step] = total
         return total
 
 
-def foretold(fitnesses: np.ndarray, gains: Gains) -> np.ndarray:
-    """N x (1 + K) fitnesses in which a pruned trial has the score that it would have reached, had it gained as others.
+def extrapolate_pruned(fitnesses: np.ndarray, gains: Gains) -> np.ndarray:
+    """Replace the score of each pruned trial by its expected final score: its last score plus the mean gain.
 
-    Pruned trials so compare with each other wherever they were stopped; all of them stay below those trained in
-    full: to be pruned is a poor sign, and those that were not are the ones that the gains are known of.
+    Pruned trials then compare with each other wherever they were stopped. All of them stay below the complete
+    trials: being pruned is a poor sign, and the gains are known only from trials that were not.
+
+    Args:
+        fitnesses: N x (1 + K), last step and K objectives, see `fitness`.
+        gains: of the first objective.
+
+    Returns:
+        N x (1 + K), with 0 as the last step of every pruned trial.
     """
     found = fitnesses.copy()
-    stopped = np.isfinite(found[:, 0])
-    for step in np.unique(found[stopped, 0]):
+    pruned = np.isfinite(found[:, 0])
+    for step in np.unique(found[pruned, 0]):
         found[found[:, 0] == step, 1] += gains.to_end(step)
-    found[stopped, 0] = 0.0
+    found[pruned, 0] = 0.0
     return found
 
 
-def one_score(fitnesses: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """N x (1 + K) fitnesses of K objectives as N x 2 of one, that of weighted ranks: nan stays nan.
+def scalarize(fitnesses: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Combine K objectives into one by the augmented Chebyshev distance of their ranks (Knowles 2006, eq. 2).
 
-    The scalarisation is the augmented Chebyshev distance from a candidate that is first in every objective
-    (Knowles 2006, eq. 2), in ranks instead of values so that no scale matters. Trials that went as far as each other
-    are ranked among themselves: what a pruned one costs may be told in other units.
+    Ranks make the result independent of the objectives' scales. Trials are ranked among those with the same last
+    step, since a pruned trial may report its costs in other units.
+
+    Args:
+        fitnesses: N x (1 + K), last step and K objectives, nan for failed trials.
+        weights: K, sum to 1.
+
+    Returns:
+        N x 2, last step and combined score; nan stays nan.
     """
     if fitnesses.shape[1] == 2:
         return fitnesses
-    behind = np.full_like(fitnesses[:, 1:], np.nan)
-    for far in np.unique(fitnesses[~np.isnan(fitnesses[:, 0]), 0]):
-        rows = fitnesses[:, 0] == far
-        behind[rows] = 1.0 - rankdata(fitnesses[rows, 1:], axis=0, nan_policy="omit") / np.count_nonzero(rows)
-    away = behind * weights
-    return np.stack([fitnesses[:, 0], -away.max(axis=1) - 0.05 * away.sum(axis=1)], axis=1)
+    regret = np.full_like(fitnesses[:, 1:], np.nan)
+    for step in np.unique(fitnesses[~np.isnan(fitnesses[:, 0]), 0]):
+        rows = fitnesses[:, 0] == step
+        regret[rows] = 1.0 - rankdata(fitnesses[rows, 1:], axis=0, nan_policy="omit") / np.count_nonzero(rows)
+    weighted = regret * weights
+    return np.stack([fitnesses[:, 0], -weighted.max(axis=1) - 0.05 * weighted.sum(axis=1)], axis=1)
 
 
-def directions(count: int, objectives: int) -> np.ndarray:
-    """`count` vectors of weights that sum to 1, spread evenly: what an ask is to look for, in turn."""
+def weight_vectors(count: int, objectives: int) -> np.ndarray:
+    """Return `count` x `objectives` evenly spread weights, each row with sum 1."""
     spread = -np.log(qmc.Halton(objectives, scramble=False).random(count + 1)[1:])
     return spread / spread.sum(axis=1, keepdims=True)
 
 
 def robust_scores(fitnesses: np.ndarray) -> np.ndarray:
-    """N x 2 fitnesses (how far, score), in deviations of the better half, cut off below: N of mean 0 and deviation 1.
+    """Standardize scores by the spread of the better half and clip poor ones at WORST.
 
-    Close to an optimum among real numbers what matters is how little scores fall off, of which ranks tell nothing.
-    Where trials were not all trained in full, scores do not compare, and these are the ranks; so they are where
-    scores have no spread that can be told.
+    Near an optimum of real numbers, the distances between scores matter, and ranks lose them. Fall back to
+    `gaussian_ranks` if a trial is not complete, or if the scores have no finite, positive spread.
+
+    Args:
+        fitnesses: N x 2, last step and score.
+
+    Returns:
+        N scores of mean 0 and standard deviation 1.
     """
     scores = fitnesses[:, 1]
-    with np.errstate(all="ignore"):  # of infinite scores, and of those whose squares are
-        middle = np.median(scores)
-        better = scores[scores >= middle]
-        spread = better.std() if len(better) else 0.0
+    with np.errstate(all="ignore"):  # infinite scores, and scores whose squares overflow
+        median = np.median(scores)
+        better_half = scores[scores >= median]
+        spread = better_half.std() if len(better_half) else 0.0
     if not np.isposinf(fitnesses[:, 0]).all() or not 0.0 < spread < np.inf:
         return gaussian_ranks(fitnesses)
-    found = np.maximum((scores - middle) / spread, WORST)
+    found = np.maximum((scores - median) / spread, WORST)
     return (found - found.mean()) / found.std()
 
 
 def gaussian_ranks(fitnesses: np.ndarray) -> np.ndarray:
-    """The normal quantiles of the ranks of N x 2 fitnesses (how far, score): N numbers of mean zero, ties alike.
+    """Transform scores to the normal quantiles of their ranks: independent of scale, robust to outliers.
 
-    Ranks make the model blind to the scale of the scores, and to how bad the bad ones are.
+    Args:
+        fitnesses: N x 2, last step and score, compared in this order.
+
+    Returns:
+        N quantiles of mean 0, equal for ties.
     """
     _, places = np.unique(fitnesses, axis=0, return_inverse=True)
     return ndtri((rankdata(places.ravel()) - 0.5) / len(fitnesses))

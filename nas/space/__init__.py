@@ -1,4 +1,4 @@
-"""Declarative search spaces: recipes with some values left open, and the walk that closes them."""
+"""Declarative search spaces: recipes with some fields left open, and the functions that close them."""
 
 from nas.space.candidate import SCHEMA, candidate_hash, from_json, to_json
 from nas.space.choosers import (

@@ -1,4 +1,4 @@
-"""Candidates as data: JSON with a schema version, and a hash that ignores what has no effect."""
+"""Candidates as JSON with a schema version, and a hash that ignores fields without effect."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ SCHEMA = 1
 
 
 def to_json(candidate: Recipe) -> str:
-    """A closed recipe as JSON text.
+    """Serialize a closed recipe to JSON.
 
     Raises:
-        SpaceError: when a field is still open.
+        SpaceError: a field is still open.
     """
     if is_open(candidate):
-        raise SpaceError("an open space has no JSON form of its own: close it first")
+        raise SpaceError("only a closed recipe can be written as JSON: close it first")
     return json.dumps({"schema": SCHEMA, "recipe": _encode(candidate)})
 
 
 def from_json(text: str) -> Recipe:
-    """The recipe that `to_json` wrote; fields added since take their defaults.
+    """Read a recipe that `to_json` wrote. Fields added since then take their defaults.
 
     Raises:
-        SpaceError: on another schema version, an unknown component or field, or text that is not a recipe.
+        SpaceError: another schema version, an unknown component or field, or text that is not a recipe.
     """
     try:
         data = json.loads(text)
@@ -42,12 +42,12 @@ def from_json(text: str) -> Recipe:
         raise SpaceError(f"the recipe has schema {schema}, this version reads {SCHEMA}: use the version that wrote it")
     candidate = _decode(recipe, "recipe")
     if not isinstance(candidate, Recipe):
-        raise SpaceError(f"this is not a recipe but a {type(candidate).__name__}")
+        raise SpaceError(f"this is a {type(candidate).__name__}, not a recipe")
     return candidate
 
 
 def candidate_hash(candidate: Recipe) -> str:
-    """16 hexadecimal digits, equal for candidates that train the same network in the same way."""
+    """Hash a candidate to 16 hexadecimal digits, equal for candidates that train the same network in the same way."""
     text = json.dumps(_encode(_canonical(candidate), as_float=True), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -62,7 +62,7 @@ def _encode(node: Any, as_float: bool = False) -> Any:
         return node
     if isinstance(node, int | float):
         return float(node) if as_float else node
-    raise SpaceError(f"{node!r} cannot be stored: a recipe holds components, tuples, numbers, text, True, False, None")
+    raise SpaceError(f"{node!r} cannot be stored: use components, tuples, numbers, text, True, False or None")
 
 
 def _decode(data: Any, path: str) -> Any:

@@ -1,4 +1,4 @@
-"""Choosers: the ways to answer an open field. Each is a `choose(path, domain)` for `close`."""
+"""Choosers: functions `choose(path, domain)` that give `close` a value for each open field."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["crossover", "draw", "enumerate_candidates", "from_genes", "from_trial", "genes_of", "mutate"]
 
 Genes = dict[str, Any]
-"""The answers that close a space: a label or a number by path."""
+"""The values that close a space: a label or a number for each path."""
 
 
 def draw(rng: random.Random) -> Choose:
-    """Answers at random: labels evenly, numbers evenly on their scale and grid."""
+    """Choose at random: labels uniformly, numbers uniformly on their scale and grid."""
 
     def choose(path: str, domain: Any) -> Any:
         if isinstance(domain, Choice):
@@ -44,10 +44,10 @@ def _clip(value: float, domain: Int | Float) -> float:
 
 
 def from_genes(genes: Mapping[str, Any]) -> Choose:
-    """Answers from a mapping of path to value.
+    """Choose the values of a mapping from path to value.
 
     Raises:
-        SpaceError: when a path that is reached is missing.
+        SpaceError: the path of an active parameter is missing.
     """
 
     def choose(path: str, domain: Any) -> Any:
@@ -59,7 +59,7 @@ def from_genes(genes: Mapping[str, Any]) -> Choose:
 
 
 def from_trial(trial: optuna.Trial) -> Choose:
-    """Answers from an Optuna trial, one `suggest_*` a parameter."""
+    """Let an Optuna trial suggest the values, with one `suggest_*` call per parameter."""
 
     def choose(path: str, domain: Any) -> Any:
         if isinstance(domain, Choice):
@@ -72,47 +72,47 @@ def from_trial(trial: optuna.Trial) -> Choose:
 
 
 def mutate(parent: Mapping[str, Any], rng: random.Random, changes: int = 1) -> Choose:
-    """Keeps the parent's genes but `changes` of them, redraws those, and draws what the parent lacks.
+    """Copy the parent's genes, redraw `changes` of them, and draw genes that the parent lacks.
 
-    Genes that are no longer reached are dropped, since nothing asks for them.
+    Genes of parameters that are no longer active are dropped.
     """
     redrawn = set(rng.sample(sorted(parent), min(changes, len(parent))))
-    fresh = draw(rng)
+    at_random = draw(rng)
 
     def choose(path: str, domain: Any) -> Any:
         old = parent.get(path)
         if path not in parent or not domain.holds(old):
-            return fresh(path, domain)
-        return _other(old, path, domain, fresh) if path in redrawn else old
+            return at_random(path, domain)
+        return _redraw(old, path, domain, at_random) if path in redrawn else old
 
     return choose
 
 
-def _other(old: Any, path: str, domain: Any, fresh: Choose) -> Any:
-    """A fresh answer that differs from the old one, where the domain has another."""
+def _redraw(old: Any, path: str, domain: Any, at_random: Choose) -> Any:
+    """Draw a value that differs from the old one, if the domain has another."""
     for _ in range(20):
-        value = fresh(path, domain)
+        value = at_random(path, domain)
         if value != old or type(value) is not type(old):
             return value
     return old
 
 
 def crossover(one: Mapping[str, Any], other: Mapping[str, Any], rng: random.Random) -> Choose:
-    """Takes each gene from either parent, from whichever has it when only one does, and draws the rest."""
-    fresh = draw(rng)
+    """Take each gene from a random parent that has it, and draw the rest."""
+    at_random = draw(rng)
 
     def choose(path: str, domain: Any) -> Any:
         first, second = (one, other) if rng.random() < 0.5 else (other, one)
         for parent in (first, second):
             if path in parent and domain.holds(parent[path]):
                 return parent[path]
-        return fresh(path, domain)
+        return at_random(path, domain)
 
     return choose
 
 
 def genes_of(space: Any, choose: Choose) -> tuple[Recipe, Genes]:
-    """Close the space and also return the answers given, by path."""
+    """Close the space; return the candidate and the chosen values by path."""
     genes: Genes = {}
 
     def record(path: str, domain: Any) -> Any:
@@ -123,10 +123,10 @@ def genes_of(space: Any, choose: Choose) -> tuple[Recipe, Genes]:
 
 
 def enumerate_candidates(space: Any) -> Iterator[Any]:
-    """Every closing of a space without continuous fields, in the order of its options.
+    """Yield every candidate of a space without continuous fields, in the order of its options.
 
     Raises:
-        SpaceError: when the space has a real-valued field without a step.
+        SpaceError: the space has a `Float` without a step.
     """
     prefix: list[int] = []
     while True:
@@ -141,7 +141,7 @@ def enumerate_candidates(space: Any) -> Iterator[Any]:
 
 
 def _counting(prefix: list[int], widths: list[int]) -> Callable[[str, Any], Any]:
-    """Answers with the option numbers in `prefix`, then the first, noting how many options each field had."""
+    """Choose the options numbered in `prefix`, then first ones; append each number of options to `widths`."""
 
     def choose(path: str, domain: Any) -> Any:
         values = domain.labels if isinstance(domain, Choice) else domain.values()

@@ -1,4 +1,4 @@
-"""Component, the base of every part of a recipe: a frozen dataclass known by its class name."""
+"""Component, the base class of every part of a recipe: a frozen dataclass identified by its class name."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from nas.errors import UserError
 __all__ = ["SPACE_MODULE", "Component", "SpaceError", "field_values"]
 
 SPACE_MODULE = "nas_space_"
-"""How the names of the modules begin that space files are loaded as."""
+"""Prefix of the module names under which space files are loaded."""
 
 
 class SpaceError(UserError):
-    """A search space or a recipe that cannot be used; the message names the path."""
+    """An unusable search space or recipe. The message names the path of the field."""
 
 
 class Component:
-    """A part of a recipe, such as a block, a decoder, a pretext task or an optimizer.
+    """Base class of the parts of a recipe, such as blocks, decoders, pretext tasks and optimizers.
 
-    Subclasses are frozen dataclasses. Any field may hold a domain instead of a value; a
-    component whose fields are all closed can build itself. Defining the dataclass is all that
-    is needed to make it searchable and to read it back from JSON.
+    Subclasses are frozen dataclasses. Any field may hold a domain instead of a value; a component whose fields are
+    all closed can build itself. Defining the dataclass makes it searchable and readable from JSON; there is nothing
+    to register.
     """
 
     types: ClassVar[dict[str, type[Component]]] = {}
@@ -40,22 +40,21 @@ class Component:
         Component.types[cls.__name__] = cls
 
     def canonical(self) -> Component:
-        """The same component with every field that has no effect set to its default."""
+        """Return the component with every field that has no effect set to its default."""
         return self
 
 
 def field_values(component: Any) -> list[tuple[str, Any]]:
-    """Names and values of a component's fields, leaving out those marked as not part of it."""
+    """List names and values of a component's fields, without those whose metadata says `excluded`."""
     if not is_dataclass(component):
         return []
-    return [(f.name, getattr(component, f.name)) for f in fields(component) if not f.metadata.get("aside")]
+    return [(f.name, getattr(component, f.name)) for f in fields(component) if not f.metadata.get("excluded")]
 
 
 def _replaces(new: type, old: type) -> bool:
-    """Whether a class may take the place of one of its name: it belongs to another space, or is the same class again.
+    """Whether a class may replace one of the same name: it belongs to another space, or has the same source.
 
-    A script that imports a module beside its space file defines its components twice, and so does a space file that is
-    the script itself.
+    The same source is loaded twice where a script imports a module beside its space file, or is a space file itself.
     """
     spaces = [kind.__module__.partition(".")[0] for kind in (new, old)]
     if spaces[0] != spaces[1] and all(space.startswith(SPACE_MODULE) for space in spaces):
@@ -67,7 +66,7 @@ def _replaces(new: type, old: type) -> bool:
 
 
 def _place(kind: type) -> str:
-    """The module of a class as its user knows it."""
+    """The file of a class from a space file, or the module of any other."""
     if kind.__module__.startswith(SPACE_MODULE):
         return str(getattr(sys.modules.get(kind.__module__), "__file__", kind.__module__))
     return kind.__module__

@@ -1,4 +1,4 @@
-"""A space as people and programs read it: a tree of text, JSON, and NNI's format."""
+"""Descriptions of a space: text for people, JSON, and NNI's format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["describe", "space_to_data", "space_to_nni"]
 
 
 def describe(space: Recipe) -> str:
-    """Every parameter with its domain and conditions, the fixed fields, the size and the baselines."""
+    """Describe a space as text: parameters with domains and conditions, fixed fields, size and baselines."""
     found = check(space)
     lines = ["Open:"] if found else ["Nothing is open: this is a single recipe."]
     for parameter in found:
@@ -53,7 +53,10 @@ def _domain_text(domain: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """A closed value on one line: `UNet(up=bilinear)`, leaving out fields at their default but an encoder's stages."""
+    """Format a closed value on one line, such as `UNet(up=bilinear)`.
+
+    Fields at their default are left out, except tuples of components such as an encoder's stages.
+    """
     if isinstance(value, Component):
         defaults = {name: getattr(type(value), name, None) for name, _ in field_values(value)}
         shown = [f"{n}={text(v)}" for n, v in field_values(value) if v != defaults[n] or _is_structure(v)]
@@ -74,7 +77,7 @@ def _has_domain(value: Any) -> bool:
 
 
 def space_to_data(node: Any) -> Any:
-    """The whole space as JSON-ready data: domains as `{"domain": ...}`, components as `{"type": ...}`."""
+    """Convert a space to JSON-ready data: domains to `{"domain": ...}`, components to `{"type": ...}`."""
     if isinstance(node, Choice):
         options = dict(zip(map(str, node.labels), map(space_to_data, node.options), strict=True))
         return {"domain": "Choice", "options": options, **({} if node.prior is None else {"prior": node.prior})}
@@ -98,9 +101,10 @@ def space_to_data(node: Any) -> Any:
 
 
 def space_to_nni(space: Recipe) -> dict[str, dict[str, Any]]:
-    """Every parameter by its path in NNI's search-space format, JSON-ready.
+    """Convert a space to NNI's search-space format, one entry per parameter path, JSON-ready.
 
-    NNI's tuners then always choose the conditional parameters too; a candidate leaves out what it does not reach.
+    NNI has no conditional parameters: its tuners choose a value for every parameter. Candidates ignore the values of
+    inactive ones.
     """
     return {parameter.path: _nni_domain(parameter.domain) for parameter in check(space)}
 

@@ -1,4 +1,4 @@
-"""Domains: what a field of a recipe may hold instead of a value, to leave it open to the search."""
+"""Domains: a field of a recipe holds one instead of a value to leave it open to the search."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def join(path: str, name: Any) -> str:
 
 
 def label_of(option: Any) -> Any:
-    """The name of an option: itself if it is a plain value, the class name of a component, else its text."""
+    """Label an option: a plain value is its own label, a component has its class name, anything else its repr."""
     if option is None or isinstance(option, bool | int | float | str):
         return option
     return type(option).__name__ if isinstance(option, Component) else repr(option)
 
 
 def _detailed_label(option: Any) -> Any:
-    """The label of one of several components of the same class: the fields that differ from the default."""
+    """Label a component by the fields that differ from their defaults, to tell components of one class apart."""
     if not isinstance(option, Component):
         return label_of(option)
     defaults = {f.name: f.default for f in fields(option) if f.default is not MISSING}  # type: ignore[arg-type]
@@ -40,21 +40,21 @@ def _labels(options: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class Domain:
-    """An open field."""
+    """Base class of domains: the set of values that an open field may take."""
 
     def problem(self) -> str | None:
-        """What makes the domain unusable, in a few words, or None."""
+        """Say in a few words what makes the domain unusable; None for a usable one."""
         return None
 
 
 class Choice(Domain):
-    """One of several options: plain values, tuples, or components that may be open themselves.
+    """One of several options: plain values, tuples, or components that may have open fields themselves.
 
-    The search sees the options' labels only. Options need distinct labels.
+    The search only sees the labels of the options, which must differ.
 
     Args:
-        options: what may be chosen.
-        prior: the option believed to be best, or its label; None for no belief. See `SurrogateSampler`.
+        options: values to choose from.
+        prior: the option believed to be best, or its label; None for no prior. See `SurrogateSampler`.
     """
 
     def __init__(self, *options: Any, prior: Any = None) -> None:
@@ -74,11 +74,11 @@ class Choice(Domain):
         return _prior_problem(self)
 
     def holds(self, label: Any) -> bool:
-        """Whether it is the label of an option."""
+        """Whether `label` is the label of an option."""
         return any(_same(known, label) for known in self.labels)
 
     def option(self, label: Any) -> Any:
-        """The option of that label; raises SpaceError if there is none."""
+        """The option with a label. Raises SpaceError if there is none."""
         for known, option in zip(self.labels, self.options, strict=True):
             if _same(known, label):
                 return option
@@ -86,7 +86,15 @@ class Choice(Domain):
 
 
 class Int(Domain):
-    """A whole number from lo to hi, both included; on a log scale, or in steps; `prior` is believed to be best."""
+    """An integer from `lo` to `hi`, both included.
+
+    Args:
+        lo: smallest value.
+        hi: largest value.
+        log: whether to sample on a log scale.
+        step: distance of neighbouring values.
+        prior: the value believed to be best; None for no prior. See `SurrogateSampler`.
+    """
 
     def __init__(self, lo: int, hi: int, *, log: bool = False, step: int = 1, prior: int | None = None) -> None:
         self.lo, self.hi, self.log, self.step, self.prior = lo, hi, log, step, prior
@@ -103,12 +111,20 @@ class Int(Domain):
         return range(self.lo, self.hi + 1, self.step)
 
     def holds(self, value: Any) -> bool:
-        """Whether a value lies in the domain."""
+        """Whether the domain contains a value."""
         return is_number(value) and float(value).is_integer() and int(value) in self.values()
 
 
 class Float(Domain):
-    """A real number from lo to hi, both included; on a log scale, or in steps; `prior` is believed to be best."""
+    """A float from `lo` to `hi`, both included.
+
+    Args:
+        lo: smallest value.
+        hi: largest value.
+        log: whether to sample on a log scale.
+        step: distance of neighbouring values; None for a continuous domain.
+        prior: the value believed to be best; None for no prior. See `SurrogateSampler`.
+    """
 
     def __init__(
         self, lo: float, hi: float, *, log: bool = False, step: float | None = None, prior: float | None = None
@@ -123,13 +139,13 @@ class Float(Domain):
         return _range_problem(self)
 
     def values(self) -> list[float]:
-        """Every value of a domain with a step."""
+        """Every value of a domain with a step. Raises SpaceError without one."""
         if not self.step:
             raise SpaceError(f"{self} is continuous and has no list of values: give it a step")
         return [self.lo + i * self.step for i in range(int((self.hi - self.lo) / self.step + 1e-9) + 1)]
 
     def holds(self, value: Any) -> bool:
-        """Whether a value lies in the domain (on its grid, up to rounding)."""
+        """Whether the domain contains a value, up to rounding where it has a step."""
         if not is_number(value) or not self.lo <= value <= self.hi:
             return False
         steps = (value - self.lo) / self.step if self.step else 0.0
@@ -141,7 +157,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is one, which True and False are not, though Python counts them in."""
+    """Whether a value is an int or a float; True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -149,11 +165,11 @@ def _range_problem(domain: Int | Float) -> str | None:
     lo, hi, step = domain.lo, domain.hi, domain.step
     kind = int if isinstance(domain, Int) else (int, float)
     if not all(is_number(x) and isinstance(x, kind) and math.isfinite(x) for x in (lo, hi)):
-        return f"has bounds {lo!r} and {hi!r}: give two numbers of the kind it holds"
+        return f"has bounds {lo!r} and {hi!r}: give two finite {'integers' if kind is int else 'numbers'}"
     if lo > hi:
         return f"has lo > hi ({lo} > {hi}): swap them"
     if domain.log and lo <= 0:
-        return f"is a log domain from {lo}: a log domain starts above 0"
+        return f"is a log domain from {lo}: let it start above 0"
     if step is not None and step <= 0:
         return f"has a step of {step}: give a positive step"
     if domain.log and step not in (None, 1):
@@ -168,11 +184,11 @@ def _prior_text(domain: Choice | Int | Float) -> str:
 def _prior_problem(domain: Choice | Int | Float) -> str | None:
     if domain.prior is None or domain.holds(domain.prior):
         return None
-    return f"has a prior of {domain.prior!r} that it does not hold: give one of its own values"
+    return f"has a prior of {domain.prior!r}, which is not one of its values: give one that is"
 
 
 class Repeat(Domain):
-    """A tuple of `times` copies of a template, each closed on its own (an encoder's stages)."""
+    """A tuple of `times` copies of a template, such as an encoder's stages; each copy has parameters of its own."""
 
     def __init__(self, template: Any, times: int | Int) -> None:
         self.template, self.times = template, times
@@ -183,7 +199,7 @@ class Repeat(Domain):
     def problem(self) -> str | None:
         lowest = self.times.lo if isinstance(self.times, Int) else self.times
         if not isinstance(lowest, int) or isinstance(lowest, bool) or lowest < 0:
-            return f"repeats {self.times!r} times: give a whole number or an Int from 0 up"
+            return f"repeats {self.times!r} times: give a whole number of at least 0, or an Int"
         return None
 
     @property
@@ -193,10 +209,10 @@ class Repeat(Domain):
 
 
 class Mix(Domain):
-    """A set of components, each on or off, with a weight when it is on (pretext tasks).
+    """Any subset of some components, such as pretext tasks, each with a weight.
 
-    `weight` is a value or a domain that becomes the `weight` field of each component that is on;
-    None leaves the components' own weights.
+    `weight` is a value or a domain for the `weight` field of each chosen component; None keeps the components' own
+    weights.
     """
 
     def __init__(self, *parts: Component, weight: Any = "default") -> None:
@@ -205,7 +221,7 @@ class Mix(Domain):
         self.labels = tuple(str(label) for label in _labels(parts))
 
     def weighted(self, part: Component) -> Component:
-        """A part as it is when it is on: with the weight, or the weight's domain."""
+        """The part with the weight, or with the weight's domain."""
         return part if self.weight is None else replace(part, weight=self.weight)  # type: ignore[type-var]
 
     def __repr__(self) -> str:

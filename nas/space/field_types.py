@@ -1,4 +1,4 @@
-"""See that the fields of a space's components hold values of the types they are annotated with."""
+"""Check the fields of a space's components against their type annotations."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from nas.space.domains import Choice, Float, Int, Mix, Repeat, is_number, join
 __all__ = ["check_types"]
 
 NAMES: dict[Any, str] = {int: "whole number", float: "number", bool: "True or False", NoneType: "None"}
-"""Plain types that are checked. Text is not: a part names the texts that it knows when it is built."""
+"""Plain types that are checked. `str` is not: components check their texts when they are built."""
 
 
 def check_types(node: Any, path: str = "") -> None:
-    """See that each field of each component of a space holds a value of its type, or a domain of such values.
+    """Check that each field of each component holds a value of its annotated type, or a domain of such values.
 
-    Checked are `int`, `float`, `bool`, `None`, `Literal`, components, and tuples and unions of these. A field with
-    another annotation may hold anything.
+    `int`, `float`, `bool`, `None`, `Literal`, components, and tuples and unions of these are checked. Fields with
+    other annotations may hold anything.
 
     Raises:
-        SpaceError: one does not; the message names its path, class and value, and what it may hold.
+        SpaceError: a field holds something else. The message names path, class, value and the allowed type.
     """
     types = _field_types(node)
     for name, part in _parts(node):
@@ -37,18 +37,18 @@ def check_types(node: Any, path: str = "") -> None:
 
 
 def _field_types(node: Any) -> dict[str, Any]:
-    """The annotations of a component's fields, where they can be read and the field does not hold its default."""
+    """The annotations of a component's fields, without fields at their default or of unreadable annotations."""
     if not isinstance(node, Component) or not is_dataclass(node):
         return {}
     try:
         hints = get_type_hints(type(node))
-    except Exception:  # a space may hold parts of anyone's making
+    except Exception:  # resolving the annotations of a user's component may raise anything
         return {}
     return {name: kind for name, kind in hints.items() if getattr(node, name) is not getattr(type(node), name, node)}
 
 
 def _parts(node: Any) -> list[tuple[Any, Any]]:
-    """The names and values of what a node holds."""
+    """Names and values of a node's children."""
     if isinstance(node, Choice):
         return list(zip(node.labels, node.options, strict=True))
     if isinstance(node, Repeat):
@@ -61,7 +61,7 @@ def _parts(node: Any) -> list[tuple[Any, Any]]:
 
 
 def _misfits(value: Any, kind: Any) -> list[Any]:
-    """What is not of a type: `value` itself, or some of the options or items that it consists of."""
+    """List what is not of a type: `value` itself, or some of its options or items."""
     if isinstance(value, Choice):
         return [wrong for option in value.options for wrong in _misfits(option, kind)]
     if get_origin(kind) in (Union, UnionType):
@@ -84,7 +84,7 @@ def _misfits_of_tuple(value: Any, kinds: tuple[Any, ...]) -> list[Any]:
 
 
 def _is_of(value: Any, kind: Any) -> bool:
-    """Whether a value, an `Int` or a `Float` is of a type; anything is of a type that is not checked."""
+    """Whether a value, an `Int` or a `Float` fits a type. True for a type that is not checked."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if kind is int:
@@ -97,7 +97,7 @@ def _is_of(value: Any, kind: Any) -> bool:
 
 
 def _described(kind: Any, plural: bool = False) -> str:
-    """What may be given, such as `a whole number`, `a tuple of Stages`, `a number or None`, `a Block`."""
+    """Describe a type for people: `a whole number`, `a tuple of Stages`, `a number or None`, `a Block`."""
     inner = get_args(kind)
     if get_origin(kind) in (Union, UnionType):
         return " or ".join(map(_described, inner))

@@ -12,7 +12,7 @@ from nas.space.candidate import to_json
 from nas.space.component import SPACE_MODULE, Component, SpaceError
 from nas.space.domains import Choice, Domain, Float, Int
 from nas.space.field_types import check_types
-from nas.space.neighbours import own_line, run_space_file
+from nas.space.local_modules import run_space_file, user_line
 from nas.space.recipe import Recipe
 from nas.space.walk import check, is_open
 
@@ -21,14 +21,15 @@ __all__ = ["find_shipped", "find_space_file", "load_space"]
 SHIPPED = Path(__file__).parents[1] / "search_spaces"
 """The folder of the shipped spaces."""
 
-NEEDED = ("encoder", "decoder", "loss", "method", "optimizer", "schedule", "augment")
+REQUIRED = ("encoder", "decoder", "loss", "method", "optimizer", "schedule", "augment")
+"""Fields that every recipe must set."""
 
 
 def find_space_file(name: str | Path) -> Path:
-    """The file of that name as given, or else among the shipped `search_spaces`.
+    """Find a space file by its path, or by its path below the shipped `search_spaces`.
 
     Raises:
-        SpaceError: when there is none, naming the shipped ones.
+        SpaceError: there is no such file. The message names the shipped ones.
     """
     path = find_shipped(name)
     if path is not None and (path.suffix == ".py" or Path(name).is_file()):
@@ -39,17 +40,19 @@ def find_space_file(name: str | Path) -> Path:
 
 
 def find_shipped(name: str | Path) -> Path | None:
-    """The file of that name as given, or else among the shipped `search_spaces` ("presets/unet.py"), or None."""
+    """Find any file by its path, or by its path below the shipped `search_spaces` ("presets/unet.py"); else None."""
     path = Path(name)
     places = (path, SHIPPED / path, SHIPPED.parent / path)
     return next((place for place in places if place.is_file()), None)
 
 
 def load_space(name: str | Path) -> Recipe:
-    """The checked space that a file defines as `space`; it may import modules beside it, see `nas.space.neighbours`.
+    """Load and check the space that a file defines as `space`.
+
+    The file may import modules beside it, see `nas.space.local_modules`.
 
     Raises:
-        SpaceError: when the file is missing, fails to run, defines no space, or the space is unusable.
+        SpaceError: the file is missing, fails to run, or defines no usable space.
     """
     path = find_space_file(name)
     module = _run(path)
@@ -72,14 +75,14 @@ def load_space(name: str | Path) -> Recipe:
 
 
 def _names(baselines: tuple[Recipe, ...], module: ModuleType) -> tuple[str, ...]:
-    """The variable of the file that holds each baseline, or ""."""
+    """The variable that holds each baseline in the file, or "" where there is none."""
     variables = {id(value): name for name, value in reversed(vars(module).items()) if name != "space"}
     return tuple(variables.get(id(baseline), "") for baseline in baselines)
 
 
 def _check_parts(recipe: Recipe, where: str = "") -> None:
-    """See that what a training cannot do without is there, and is no mere name of it."""
-    for name in NEEDED:
+    """Check that all required fields are set, and hold components (not their names)."""
+    for name in REQUIRED:
         value = getattr(recipe, name)
         if value is None:
             raise SpaceError(f"{where}{name} is not set: give the recipe one, as search_spaces/unet.py does")
@@ -103,10 +106,10 @@ def _run(path: Path) -> ModuleType:
 
 
 def _place(error: BaseException, path: Path) -> str:
-    """The file and the line of the user's own that an error is to be looked for in."""
+    """The user's file and line that an error comes from."""
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return f"{error.filename}:{error.lineno}"
-    return own_line(error) or str(path)
+    return user_line(error) or str(path)
 
 
 def _reason(error: BaseException, path: Path) -> str:
@@ -115,5 +118,5 @@ def _reason(error: BaseException, path: Path) -> str:
         text += "; a space file must not call sys.exit"
     name = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     if name in sys.stdlib_module_names and (path.parent / f"{name}.py").exists():
-        text += f"; {name}.py beside it is not read, since Python has a module of that name: rename the file"
+        text += f"; {name}.py beside it is not read, because Python has a module of that name: rename the file"
     return f"{type(error).__name__}: {text}"

@@ -1,19 +1,18 @@
-"""Find a closed recipe inside a space: the answers that would close the space to it."""
+"""Find a closed recipe in a space: the genes that close the space to it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from nas.space.choosers import Genes
 from nas.space.component import Component, field_values
 from nas.space.domains import Choice, Domain, Float, Int, Mix, Repeat, join
 
 __all__ = ["locate"]
 
-Genes = dict[str, Any]
-
 
 def locate(node: Any, value: Any, path: str = "") -> Genes | None:
-    """The answers by path that close `node` to `value`, or None where it is not a point of the space."""
+    """The genes that close `node` to `value`, or None if the space does not contain it."""
     if isinstance(node, Domain):
         return _in_domain(node, value, path)
     if isinstance(node, Component):
@@ -47,18 +46,18 @@ def _in_domain(domain: Domain, value: Any, path: str) -> Genes | None:
 
 
 def _in_mix(mix: Mix, value: Any, path: str) -> Genes | None:
-    left = list(value)
+    remaining = list(value)
     genes: Genes = {}
     for label, part in zip(mix.labels, mix.parts, strict=True):
         at = join(path, label)
         genes[at] = False
-        for item in left:
+        for item in remaining:
             inner = locate(mix.weighted(part), item, at)
             if inner is not None:
-                left.remove(item)
+                remaining.remove(item)
                 genes |= {at: True, **inner}
                 break
-    return None if left else genes
+    return None if remaining else genes
 
 
 def _all(parts: list[Genes | None]) -> Genes | None:

@@ -1,4 +1,4 @@
-"""The one walk over a space: close it with a chooser, list its parameters, check it, count it."""
+"""Walks over a space: close it with a chooser, list its parameters, check it, count its candidates."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ON_OFF = Choice(False, True)
 
 
 def close(node: Any, choose: Choose, path: str = "") -> Any:
-    """The same tree with every open field closed by what `choose` answers.
+    """Return the tree with every open field set to the value that `choose` returns.
 
     Raises:
-        SpaceError: naming the path, when an answer lies outside its domain or the domain is unusable.
+        SpaceError: a value is outside its domain, or a domain is unusable. The message names the path.
     """
     if isinstance(node, Domain):
         return _close_domain(node, choose, path)
@@ -65,7 +65,7 @@ def _close_mix(mix: Mix, choose: Choose, path: str) -> tuple[Any, ...]:
 
 
 def is_open(node: Any) -> bool:
-    """Whether any field of the tree still holds a domain."""
+    """Whether any field of the tree holds a domain."""
     if isinstance(node, Domain):
         return True
     if isinstance(node, tuple | list):
@@ -93,7 +93,7 @@ def components(node: Any) -> Iterator[Component]:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One open field: its path, its domain, and what must hold for it to be reached."""
+    """An open field: its path, its domain, and the conditions under which it is active."""
 
     path: str
     domain: Choice | Int | Float
@@ -101,10 +101,10 @@ class Parameter:
 
 
 def parameters(node: Any, path: str = "", conditions: tuple[str, ...] = ()) -> Iterator[Parameter]:
-    """Every parameter that some closing of the tree can reach, in the order of the walk.
+    """Yield every parameter that is active in some candidate, in the order of the walk.
 
     Raises:
-        SpaceError: naming the path, when a domain is unusable.
+        SpaceError: a domain is unusable. The message names its path.
     """
     if isinstance(node, Domain):
         _check_domain(node, path)
@@ -140,10 +140,10 @@ def _check_domain(domain: Domain, path: str) -> None:
 
 
 def check(node: Any) -> list[Parameter]:
-    """The parameters of a usable space.
+    """List the parameters of a space, checking that it is usable.
 
     Raises:
-        SpaceError: naming the path of an unusable domain, or of two parameters on one path.
+        SpaceError: a domain is unusable, or two parameters have the same path. The message names the path.
     """
     found: dict[str, Parameter] = {}
     for parameter in parameters(node):
@@ -154,13 +154,13 @@ def check(node: Any) -> list[Parameter]:
 
 
 def priors(node: Any) -> dict[str, Any]:
-    """By path, what is believed to be best (a label or a number), where a domain says so."""
+    """The priors of all parameters that have one: labels or numbers by path."""
     return {p.path: p.domain.prior for p in parameters(node) if p.domain.prior is not None}
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a space is: closings that differ in discrete choices, and whether real numbers come on top."""
+    """The size of a space: its number of discrete candidates, and whether it has continuous parameters as well."""
 
     discrete: int
     continuous: bool
@@ -172,7 +172,7 @@ class Size:
 
 
 def size(node: Any) -> Size:
-    """The number of ways to close a tree; a Float without a step counts once and marks the size continuous."""
+    """Count the candidates of a tree. A Float without a step counts once and makes the size continuous."""
     count, continuous = _count(node)
     return Size(count, continuous)
 

@@ -1,4 +1,4 @@
-"""Early stopping: at each rung a rule says whether a candidate trains on."""
+"""Early stopping: rules that decide at each rung whether a candidate continues."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nas.stopping.halving import AsyncHalving
 from nas.stopping.hyperband import Hyperband
 from nas.stopping.none import NoStopping
 from nas.stopping.pareto import ParetoHalving
-from nas.stopping.promotion import Promotion, promoted
+from nas.stopping.promotion import Promotion, next_promotion
 from nas.stopping.rule import RungRule, StoppingRule, rungs_of
 
 __all__ = [
@@ -27,33 +27,38 @@ __all__ = [
     "StoppingRule",
     "make_rule",
     "make_stopping",
-    "promoted",
+    "next_promotion",
     "rungs_of",
 ]
 
 STOPPING = ("halving", "promotion", "adaptive", "curve", "hyperband", "none")
-"""The names known."""
+"""Names of the stopping rules."""
 
 
 def make_stopping(name: str, steps: int, seed: int) -> StoppingRule:
-    """The rule of that name, for full trainings of so many steps.
+    """Create a stopping rule by name.
 
     Args:
         name: one of STOPPING.
-        steps: of a full training.
-        seed: of what a rule decides by chance.
+        steps: number of steps of a full training.
+        seed: seed of the rule's random decisions.
 
     Raises:
-        UserError: when there is none.
+        UserError: if the rule is unknown.
     """
     return make_rule(name, rungs_of(steps), seed)
 
 
 def make_rule(name: str, rungs: tuple[int, ...], seed: int) -> StoppingRule:
-    """The same for rungs of one's own, ascending.
+    """Create a stopping rule by name for given rungs.
+
+    Args:
+        name: one of STOPPING.
+        rungs: steps, ascending.
+        seed: seed of the rule's random decisions.
 
     Raises:
-        UserError: when there is none.
+        UserError: if the rule is unknown.
     """
     makers: dict[str, Callable[[], StoppingRule]] = {
         "halving": lambda: AsyncHalving(rungs),
@@ -64,5 +69,5 @@ def make_rule(name: str, rungs: tuple[int, ...], seed: int) -> StoppingRule:
         "none": lambda: NoStopping(rungs),
     }
     if name not in makers:
-        raise UserError(f"--stopping {name}: there is no such rule; choose from {', '.join(STOPPING)}")
+        raise UserError(f"--stopping {name}: unknown rule; choose from {', '.join(STOPPING)}")
     return makers[name]()

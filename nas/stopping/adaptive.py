@@ -1,4 +1,4 @@
-"""Halving that learns how truly each rung ranks, and keeps as many candidates as that calls for."""
+"""Successive halving with a survival rate that adapts to how well each rung predicts the final ranking."""
 
 from __future__ import annotations
 
@@ -8,28 +8,33 @@ from statistics import NormalDist
 
 from nas.stopping.rule import RungRule
 
-__all__ = ["AdaptiveHalving", "worth_keeping"]
+__all__ = ["AdaptiveHalving", "optimal_survivors"]
 
-TRUST, WEIGHT = 0.5, 4
-"""What a rung's tau is taken to be before anything is known, and how many candidates that belief is worth."""
+PRIOR_TAU, PRIOR_CANDIDATES = 0.5, 4
+"""Prior of a rung's tau, and the number of candidates that it counts as."""
 
-EXPLORED = 0.5
-"""Trial number n trains to its end, whatever its scores, with the chance of this over n + 1."""
+EXPLORATION = 0.5
+"""Trial number n is never stopped with probability EXPLORATION / (n + 1)."""
 
-FIELD = 20
-"""What is looked for is the best of the candidates seen, or of so many while there are fewer."""
+MIN_FIELD = 20
+"""The rule seeks the best of the candidates at a rung, or of this many while there are fewer."""
 
 NORMAL = NormalDist()
 
 
 class AdaptiveHalving(RungRule):
-    """Of the candidates at a rung the best go on: few where rungs have ranked truly, many where they have not.
+    """Successive halving that keeps few candidates if a rung predicts the final ranking well, and many if not.
 
-    How truly a rung ranks is Kendall's tau between its order and that of the final scores, over the candidates that
-    have both. Most of these are survivors of the rung, who are more alike than candidates are, which makes their
-    order less certain (range restriction): tau is understated, so the rule errs by keeping too many. To see others
-    as well, a few candidates are let on whatever their scores. The seed and the trial's number decide which; there
-    are fewer and fewer of them, half the logarithm of the number of trials in all.
+    Kendall's tau between the scores at a rung and the final ones measures how well the rung predicts, over the
+    candidates that have both. Most of these are survivors of the rung. Their scores are similar, which lowers tau
+    (range restriction), so the rule errs on the side of keeping too many.
+
+    To see other candidates as well, a few explore: they are never stopped. Seed and trial number decide which. Their
+    expected number is half the logarithm of the number of trials.
+
+    Args:
+        rungs: steps at which candidates report.
+        seed: seed of the exploration.
     """
 
     def __init__(self, rungs: tuple[int, ...], seed: int = 0) -> None:
@@ -37,44 +42,44 @@ class AdaptiveHalving(RungRule):
         self.seed = seed
 
     def passes(self, number: int, rung: int, value: float) -> bool:
-        return self.explores(number) or self.better(rung, value) < self.kept(rung)
+        return self.explores(number) or self.count_better(rung, value) < self.survivors(rung)
 
     def explores(self, number: int) -> bool:
-        """Whether a trial trains to its end whatever its scores."""
-        return random.Random(f"{self.seed} {number}").random() < EXPLORED / (number + 1)
+        """Return whether a trial is never stopped."""
+        return random.Random(f"{self.seed} {number}").random() < EXPLORATION / (number + 1)
 
-    def kept(self, rung: int) -> int:
-        """How many of the candidates seen at a rung are good enough to go on; at least one."""
-        tau, pairs = self.agreement(rung)
+    def survivors(self, rung: int) -> int:
+        """Return how many of the candidates at a rung pass, at least 1."""
+        tau, pairs = self.kendall_tau(rung)
         if math.isnan(tau):
             tau, pairs = 0.0, 0
-        believed = (max(tau, 0.0) * pairs + TRUST * WEIGHT) / (pairs + WEIGHT)
-        return worth_keeping(believed, len(self.seen[rung]), rung / self.rungs[-1])
+        posterior = (max(tau, 0.0) * pairs + PRIOR_TAU * PRIOR_CANDIDATES) / (pairs + PRIOR_CANDIDATES)
+        return optimal_survivors(posterior, len(self.scores[rung]), rung / self.rungs[-1])
 
 
-def worth_keeping(tau: float, seen: int, paid: float) -> int:
-    """How many of the best at a rung to keep, so as to find the most of the best candidates for one's training time.
+def optimal_survivors(tau: float, candidates: int, paid: float) -> int:
+    """Return how many candidates to keep at a rung to find the best candidate in the least training time.
 
-    A rung's score and the final one are taken as normal with the correlation sin(pi tau / 2), which is Kendall's tau
-    of a normal pair. If the best share s goes on, what is looked for, of final score z, is among them with the chance
-    Phi((rho z - q) / sqrt(1 - rho^2)), q being the rung score that a share s exceeds; a candidate costs
-    paid + s (1 - paid) of a full training. The share is that of the largest chance for its cost: all of them at tau 0,
-    where stopping is as good as a coin, and the fewer the truer the rung.
+    Scores at the rung and final scores are modelled as bivariate normal with correlation rho = sin(pi tau / 2), which
+    corresponds to Kendall's tau. If a share s survives, the sought candidate, with final score z, survives with
+    probability Phi((rho z - q) / sqrt(1 - rho^2)), where q is the score that a share s exceeds. Each candidate costs
+    paid + s (1 - paid) of a full training. The optimal share maximizes probability per cost: all candidates for
+    tau = 0, where stopping is no better than chance, and the fewer the larger tau.
 
     Args:
-        tau: between a rung's order and the final one, 0 to 1.
-        seen: candidates at the rung so far, at least one.
-        paid: the part of a full training that a candidate at the rung has had.
+        tau: Kendall's tau between scores at the rung and final scores, 0 to 1.
+        candidates: number of candidates at the rung, at least 1.
+        paid: share of a full training until the rung.
     """
     rho = math.sin(math.pi / 2 * tau)
-    field = max(seen, FIELD)
+    field = max(candidates, MIN_FIELD)
     sought, spread = NORMAL.inv_cdf(field / (field + 1)), math.sqrt(max(1 - rho * rho, 1e-9))
 
-    def found(kept: int) -> float:
-        share = kept / (seen + 1)
+    def probability_per_cost(kept: int) -> float:
+        share = kept / (candidates + 1)
         return NORMAL.cdf((rho * sought + NORMAL.inv_cdf(share)) / spread) / (paid + share * (1 - paid))
 
     kept = 1
-    while kept < seen and found(kept + 1) > found(kept):
+    while kept < candidates and probability_per_cost(kept + 1) > probability_per_cost(kept):
         kept += 1
     return kept

@@ -1,4 +1,4 @@
-"""Stopping of candidates whose chance to end above the best so far is not worth the rest of their training."""
+"""Stopping of candidates whose probability of a new best score does not justify the rest of their training."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ from statistics import NormalDist
 
 from nas.stopping.rule import RungRule
 
-__all__ = ["CurveRule", "chance_to_lead"]
+__all__ = ["CurveRule", "probability_of_new_best"]
 
-LATEST = 100
-"""Complete candidates to learn from."""
+MAX_PAIRS = 100
+"""Maximum number of complete candidates that the prediction uses, the latest ones."""
 
-LEAST = 3
-"""Complete candidates without which nobody is stopped: a line goes through any two."""
+MIN_PAIRS = 3
+"""Minimum number of complete candidates before any is stopped: a line through two points has no residuals."""
 
 NORMAL = NormalDist()
 
 
 class CurveRule(RungRule):
-    """Each candidate's chance to end above the best so far is foretold from its rung by those that are complete.
+    """Stops a candidate if its probability of a new best final score is low for the cost of finishing its training.
 
-    It goes on if that chance is worth the rest of its training: the last of k candidates is the best of them with the
-    chance 1 / k, so that a full training's worth of time has so far bought new leaders at the rate of one in all the
-    training there has been; a candidate of a lower rate makes room for a fresh one. Where a rung says nothing, all
-    are about at that rate, and most go on. The best so far at a rung always does.
+    The probability is predicted from the score at the rung, by the candidates that are complete. The threshold is the
+    rate of the search so far: the last of k candidates is the best of them with probability 1 / k, so a full training
+    has bought 1 / k new best scores on average. A candidate with a lower rate makes room for a new one. If a rung
+    predicts nothing, all candidates have about that rate, and most continue. The best at a rung always passes.
 
-    What is foretold is the place among the complete ones, so neither the scale nor the shape of the curves matters,
-    and a training that ran away weighs no more than a poor one. The complete ones were chosen by their scores at
-    rungs, which leaves the line from such a score to the final one where it is, so there is no need to explore.
+    The prediction uses ranks, so the scale and shape of the curves do not matter, and a diverged training counts as no
+    worse than a poor one. The complete candidates were selected by their scores at rungs. Selection by the predictor
+    does not bias the regression line, so no exploration is needed.
     """
 
     def passes(self, number: int, rung: int, value: float) -> bool:
-        pairs = self.pairs(rung, LATEST)
-        if len(pairs) < LEAST or not self.better(rung, value):
+        pairs = self.score_pairs(rung, MAX_PAIRS)
+        if len(pairs) < MIN_PAIRS or not self.count_better(rung, value):
             return True
-        return chance_to_lead(pairs, value) * self._spent() >= self.rungs[-1] - rung
+        return probability_of_new_best(pairs, value) * self._total_steps() >= self.rungs[-1] - rung
 
-    def _spent(self) -> int:
-        """Steps trained so far by all candidates."""
-        return sum((rung - before) * len(self.seen[rung]) for before, rung in pairwise((0, *self.rungs)))
+    def _total_steps(self) -> int:
+        """Count the steps of all candidates so far."""
+        return sum((rung - before) * len(self.scores[rung]) for before, rung in pairwise((0, *self.rungs)))
 
 
-def chance_to_lead(pairs: list[tuple[float, float]], value: float) -> float:
-    """The chance that a candidate's final score is above those of the complete ones.
+def probability_of_new_best(pairs: list[tuple[float, float]], value: float) -> float:
+    """Return the probability that a candidate's final score exceeds those of all complete candidates.
 
-    A line is fitted by least squares from one normal score to the other, that is, from the place in one order to the
-    place in the other; the chance is that of Student's t with the line's standard error for a new point.
+    Fits a line by least squares between the normal scores of the two ranks. The probability is that of Student's t
+    distribution with the line's prediction error.
 
     Args:
-        pairs: of each complete candidate, the score at the rung and the final one; three at least.
+        pairs: score at the rung and final score of at least three complete candidates.
         value: the candidate's score at the rung.
     """
     from scipy.special import stdtr
@@ -61,17 +61,17 @@ def chance_to_lead(pairs: list[tuple[float, float]], value: float) -> float:
     xs, ys = [_normal_score(early, x) for x, _ in pairs], [_normal_score(final, y) for _, y in pairs]
     mean_x, mean_y = math.fsum(xs) / n, math.fsum(ys) / n
     width = math.fsum((x - mean_x) ** 2 for x in xs)
-    if not width:  # all alike at the rung: it says nothing
+    if not width:  # equal scores at the rung predict nothing
         return 1.0
     slope = math.fsum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / width
-    left = math.fsum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in zip(xs, ys, strict=True))
-    away = _normal_score(early, value) - mean_x
-    error = math.sqrt(left / (n - 2) * (1 + 1 / n + away * away / width))
-    ahead = mean_y + slope * away - max(ys)
-    return float(stdtr(n - 2, ahead / error)) if error else float(ahead >= 0)
+    residual = math.fsum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in zip(xs, ys, strict=True))
+    offset = _normal_score(early, value) - mean_x
+    error = math.sqrt(residual / (n - 2) * (1 + 1 / n + offset * offset / width))
+    lead = mean_y + slope * offset - max(ys)
+    return float(stdtr(n - 2, lead / error)) if error else float(lead >= 0)
 
 
 def _normal_score(ordered: list[float], value: float) -> float:
-    """Where a value stands among others, as a quantile of the normal distribution."""
-    place = (bisect_left(ordered, value) + bisect_right(ordered, value)) / 2
-    return NORMAL.inv_cdf((place + 0.5) / (len(ordered) + 1))
+    """Return the normal quantile of a value's rank among ordered values."""
+    rank = (bisect_left(ordered, value) + bisect_right(ordered, value)) / 2
+    return NORMAL.inv_cdf((rank + 0.5) / (len(ordered) + 1))

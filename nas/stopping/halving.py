@@ -1,4 +1,4 @@
-"""Asynchronous successive halving over rungs."""
+"""Asynchronous successive halving."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ __all__ = ["AsyncHalving"]
 
 
 class AsyncHalving(RungRule):
-    """Of the candidates that have lately reached a rung, the best 1 / eta go on (after ASHA, Li et al. 2020).
+    """Asynchronous successive halving among the latest candidates (after ASHA, Li et al. 2020).
 
-    The published rule compares with all that ever reached the rung. A sampler that learns proposes ever better
-    candidates, of which most are then above the best third of old, so that few are stopped and the later ones cost
-    several times the earlier ones. Here a candidate is compared with the `eta ** 2` of the highest numbers.
+    A candidate passes a rung if it is among the best 1 / eta of the latest `eta ** 2` candidates, by trial number.
+    The first `eta - 1` candidates at a rung pass, and so does the best so far.
 
-    The first `eta - 1` candidates at a rung go on: they have nothing to be compared with yet. The best so far
-    always does.
+    ASHA compares with all earlier candidates. With a sampler that learns, candidates improve, and most late ones would
+    be among the best third of all: few would be stopped, and late candidates would cost several times the early ones.
     """
 
     def __init__(self, rungs: tuple[int, ...], eta: int = 3) -> None:
@@ -25,9 +24,9 @@ class AsyncHalving(RungRule):
         self.eta = eta
 
     def passes(self, number: int, rung: int, value: float) -> bool:
-        compared = self.compared(rung)
-        return len(compared) < self.eta or sum(other > value for other in compared) < max(len(compared) // self.eta, 1)
+        others = self.competitors(rung)
+        return len(others) < self.eta or sum(other > value for other in others) < max(len(others) // self.eta, 1)
 
-    def compared(self, rung: int) -> list[float]:
-        """The scores at a rung that a candidate has to stand beside."""
-        return [score for _, score in heapq.nlargest(self.eta**2, self.seen[rung].items())]
+    def competitors(self, rung: int) -> list[float]:
+        """Return the scores at a rung that a candidate is compared with, its own included."""
+        return [score for _, score in heapq.nlargest(self.eta**2, self.scores[rung].items())]

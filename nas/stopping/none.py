@@ -8,9 +8,9 @@ __all__ = ["NoStopping"]
 
 
 class NoStopping(RungRule):
-    """Every candidate trains to its end, and reports at its rungs on the way."""
+    """Never stops a candidate; scores at the rungs are recorded."""
 
     def goes_on(self, number: int, rung: int, value: float) -> bool:
-        """Record a score; yes."""
+        """Record a score and return True."""
         self.record(number, rung, value)
         return True

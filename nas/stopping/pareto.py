@@ -1,4 +1,4 @@
-"""Successive halving for several objectives."""
+"""Asynchronous successive halving for several objectives."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nas.runs.objectives import standing
+from nas.runs.objectives import crowded_comparison_ranks
 from nas.stopping.rule import RungRule
 
 __all__ = ["ParetoHalving"]
 
 
 class ParetoHalving(RungRule):
-    """Of the candidates that have reached a rung so far, the best 1 / eta by fronts go on.
+    """Asynchronous successive halving by Pareto fronts.
 
-    A small network is so compared with those of its size, and is not stopped because large ones score higher.
-    Within a front, the more alone a candidate is the better. The best score so far always goes on.
+    A candidate passes a rung if it is among the best 1 / eta so far, by front, and within a front by crowding distance.
+    Small networks therefore compete with networks of their size. The best score so far always passes.
 
     Args:
-        rungs: the steps at which candidates report.
-        costs: of a trial by its number, the smaller the better.
-        eta: one in how many goes on.
+        rungs: steps at which candidates report.
+        costs: function from a trial number to its costs, smaller is better.
+        eta: reduction factor.
     """
 
     def __init__(self, rungs: tuple[int, ...], costs: Callable[[int], tuple[float, ...]], eta: int = 3) -> None:
@@ -29,9 +29,9 @@ class ParetoHalving(RungRule):
         self.costs, self.eta = costs, eta
 
     def passes(self, number: int, rung: int, value: float) -> bool:
-        seen = self.seen[rung]
-        if len(seen) < self.eta or self.better(rung, value) == 0:
+        scores = self.scores[rung]
+        if len(scores) < self.eta or self.count_better(rung, value) == 0:
             return True
-        points = np.array([(score, *(-cost for cost in self.costs(other))) for other, score in seen.items()])
-        place = standing(points)[list(seen).index(number)]
-        return bool(place < max(len(seen) // self.eta, 1))
+        points = np.array([(score, *(-cost for cost in self.costs(other))) for other, score in scores.items()])
+        place = crowded_comparison_ranks(points)[list(scores).index(number)]
+        return bool(place < max(len(scores) // self.eta, 1))

@@ -1,4 +1,4 @@
-"""What a stopping rule is, and what all of ours share: the rungs, and who reported what at them."""
+"""Stopping rules: their interface, the rungs, and the scores reported at each rung."""
 
 from __future__ import annotations
 
@@ -7,109 +7,112 @@ from typing import Protocol
 
 __all__ = ["RungRule", "StoppingRule", "rungs_of"]
 
-LATEST = 100
-"""Candidates from which the agreement of two orders is learnt: the time it takes is quadratic in them."""
+MAX_TAU_PAIRS = 100
+"""Maximum number of candidates that Kendall's tau is computed from, the latest ones: its time is quadratic."""
 
 
-EARLIEST = 80
-"""The step before which scores say little: by then a plain network predicts more than one class and beats a class map
-by location (`benchmarks/results/learning_floor.md`)."""
+EARLIEST_RUNG = 80
+"""Minimum step of the first rung. By this step, a plain network predicts more than one class and is better than a
+class map by location (`benchmarks/results/learning_floor.md`); scores before it say little."""
 
 
 def rungs_of(steps: int, eta: int = 3, count: int = 3) -> tuple[int, ...]:
-    """`count` rungs at equal ratios, the last one being `steps`.
+    """Return `count` rungs with a constant ratio; the last one is `steps`.
 
-    The ratio is `eta`, and less where the first rung would come before EARLIEST. A training too short for that has
-    its rungs at `eta` all the same.
+    The ratio is `eta`, or less if the first rung would be before EARLIEST_RUNG. Trainings too short for that keep the
+    ratio `eta`.
     """
     first = steps / eta ** (count - 1)
-    if steps >= eta * EARLIEST:
-        first = max(first, EARLIEST)
+    if steps >= eta * EARLIEST_RUNG:
+        first = max(first, EARLIEST_RUNG)
     ratio = (steps / first) ** (1 / (count - 1))
     rungs = {max(round(steps / ratio**i), 1) for i in range(count)}
     return tuple(sorted(rungs))
 
 
 class StoppingRule(Protocol):
-    """Says at each rung whether a candidate trains on. It waits for nobody, so no worker is ever idle.
+    """Decides at each rung whether a candidate continues. It never waits for other candidates, so no worker idles.
 
-    A rule decides from what was recorded and from a trial's number, and in whatever order it was recorded: so a
-    search that is resumed goes on as it would have.
+    A decision depends only on the recorded scores, in any order, and on the trial's number. A resumed search
+    therefore makes the same decisions.
 
     Attributes:
-        rungs: the steps at which a candidate reports, ascending; the last one is the end of its training.
-        promotes: whether a candidate that was stopped is kept, and goes on once it passes after all.
+        rungs: steps at which a candidate reports, ascending; the last one is the end of its training.
+        promotes: whether the state of a stopped candidate is kept, so that it can continue if it passes later.
     """
 
     rungs: tuple[int, ...]
     promotes: bool
 
     def record(self, number: int, rung: int, value: float) -> None:
-        """Take note of what an earlier sitting saw: a trial's number, the rung, and its score there."""
+        """Record the score of a trial, by number, at a rung, as reported in an earlier session."""
 
     def goes_on(self, number: int, rung: int, value: float) -> bool:
-        """Record a score (the larger the better) and say whether the candidate trains on."""
+        """Record a score, larger is better, and return whether the candidate continues."""
 
     def passes(self, number: int, rung: int, value: float) -> bool:
-        """Whether a candidate goes on from a rung before the last; its score is recorded already."""
+        """Return whether a candidate passes a rung before the last; its score must have been recorded."""
 
     def describe(self) -> str:
-        """What is known of how truly the rungs rank, in a few words."""
+        """Describe in a few words how well the rungs predict the final ranking."""
 
 
 class RungRule:
-    """A rule that leaves everything to `passes` but what all rules agree on.
+    """Base class of rules that decide in `passes`.
 
-    The last rung and what is no rung let everyone on. A score that is NaN lets nobody on and is not kept.
+    Every candidate passes the last rung and steps that are not rungs. A score of NaN never passes and is not recorded.
     """
 
     promotes = False
 
     def __init__(self, rungs: tuple[int, ...]) -> None:
         self.rungs = rungs
-        self.seen: dict[int, dict[int, float]] = {rung: {} for rung in rungs}
-        """Scores by rung and by the trial's number."""
+        self.scores: dict[int, dict[int, float]] = {rung: {} for rung in rungs}
+        """Recorded scores, by rung and trial number."""
         self._taus: dict[int, tuple[int, float]] = {}
 
     def record(self, number: int, rung: int, value: float) -> None:
-        """Take note of what an earlier sitting saw: a trial's number, the rung, and its score there."""
-        if rung in self.seen and not math.isnan(value):
-            self.seen[rung][number] = value
+        """Record the score of a trial, by number, at a rung, as reported in an earlier session."""
+        if rung in self.scores and not math.isnan(value):
+            self.scores[rung][number] = value
 
     def goes_on(self, number: int, rung: int, value: float) -> bool:
-        """Record a score (the larger the better) and say whether the candidate trains on."""
+        """Record a score, larger is better, and return whether the candidate continues."""
         self.record(number, rung, value)
-        if rung not in self.seen or rung == self.rungs[-1]:
+        if rung not in self.scores or rung == self.rungs[-1]:
             return True
         return not math.isnan(value) and self.passes(number, rung, value)
 
     def passes(self, number: int, rung: int, value: float) -> bool:
-        """Whether a candidate goes on from a rung before the last; its score is recorded already."""
+        """Return whether a candidate passes a rung before the last; its score must have been recorded."""
         raise NotImplementedError
 
-    def better(self, rung: int, value: float) -> int:
-        """How many scores at a rung are above a value."""
-        return sum(other > value for other in self.seen[rung].values())
+    def count_better(self, rung: int, value: float) -> int:
+        """Count the scores at a rung that are above a value."""
+        return sum(other > value for other in self.scores[rung].values())
 
-    def agreement(self, rung: int) -> tuple[float, int]:
-        """Kendall's tau between a rung's order and the final one, NaN while unknown, and over how many candidates."""
-        there = len(self.seen[rung].keys() & self.seen[self.rungs[-1]].keys())
-        if there > 1 and self._taus.get(rung, (0, 0.0))[0] != there:
+    def kendall_tau(self, rung: int) -> tuple[float, int]:
+        """Return Kendall's tau between the scores at a rung and the final ones, and the number of candidates.
+
+        Tau is NaN while it is unknown.
+        """
+        count = len(self.scores[rung].keys() & self.scores[self.rungs[-1]].keys())
+        if count > 1 and self._taus.get(rung, (0, 0.0))[0] != count:
             from scipy.stats import kendalltau
 
-            tau = kendalltau(*zip(*self.pairs(rung, LATEST), strict=True)).statistic
-            self._taus[rung] = there, float(tau)
-        return self._taus.get(rung, (0, math.nan))[1], min(there, LATEST)
+            tau = kendalltau(*zip(*self.score_pairs(rung, MAX_TAU_PAIRS), strict=True)).statistic
+            self._taus[rung] = count, float(tau)
+        return self._taus.get(rung, (0, math.nan))[1], min(count, MAX_TAU_PAIRS)
 
     def describe(self) -> str:
-        """How truly the rungs before the last rank, in a few words: `tau .24, .61 of 12`; empty while unknown."""
-        found = [self.agreement(rung) for rung in self.rungs[:-1]]
+        """Describe Kendall's tau of the rungs before the last: `tau .24, .61 of 12`; empty while unknown."""
+        found = [self.kendall_tau(rung) for rung in self.rungs[:-1]]
         known = [tau for tau, pairs in found if pairs > 2 and not math.isnan(tau)]
         if not known:
             return ""
         return "tau " + ", ".join(f"{tau:.2f}".replace("0.", ".") for tau in known) + f" of {found[-1][1]}"
 
-    def pairs(self, rung: int, latest: int) -> list[tuple[float, float]]:
-        """Score at a rung and final score of those that have both: the `latest` ones by their numbers."""
-        early, final = self.seen[rung], self.seen[self.rungs[-1]]
-        return [(early[number], final[number]) for number in sorted(early.keys() & final.keys())[-latest:]]
+    def score_pairs(self, rung: int, limit: int) -> list[tuple[float, float]]:
+        """Return score at a rung and final score of the candidates that have both: the latest `limit` by number."""
+        early, final = self.scores[rung], self.scores[self.rungs[-1]]
+        return [(early[number], final[number]) for number in sorted(early.keys() & final.keys())[-limit:]]

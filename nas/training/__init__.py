@@ -1,4 +1,4 @@
-"""Training: one trainer for every recipe, its metric, optimizers, schedules, augmentation and costs."""
+"""Training: a trainer for all recipes, with metrics, optimizers, schedules, augmentation and costs."""
 
 from nas.training.augment import Augment, colour_jitter
 from nas.training.batch import VOID, Batch

@@ -1,4 +1,4 @@
-"""What a candidate costs, found on the meta device: no memory is taken and nothing is computed."""
+"""Parameters, multiply-adds and memory of a candidate, computed on the meta device from shapes alone."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Cost", "cost"]
 
 @dataclass(frozen=True)
 class Cost:
-    """What the network costs that is evaluated, a veto included; the training of method and pretext tasks comes on top.
+    """Cost of the evaluated network, including a veto. Training a method or pretext tasks costs more.
 
     Attributes:
-        params: parameters.
-        macs: multiply-adds of the prediction of one image.
-        memory_mb: MB of the weights and what is trained with them, and of what a labelled batch keeps for backward.
+        params: number of parameters.
+        macs: multiply-adds for one image.
+        memory_mb: MB of weights, gradients, optimizer moments and the activations of a labelled batch.
     """
 
     params: int
@@ -31,10 +31,10 @@ class Cost:
 
 @lru_cache(maxsize=4096)
 def cost(candidate: Recipe, size: tuple[int, int] = (96, 128), classes: int = 11) -> Cost:
-    """The cost of a closed candidate at an image size (height, width).
+    """Compute the cost of a closed candidate at an image size (height, width).
 
     Raises:
-        Exception: whatever building the network raises, when its parts do not fit.
+        Exception: anything that building the network raises.
     """
     saved: dict[int, int] = {}
 
@@ -51,6 +51,6 @@ def cost(candidate: Recipe, size: tuple[int, int] = (96, 128), classes: int = 11
     params = sum(p.numel() for p in network.parameters())
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     trained = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
-    # Weights, what is trained of them with gradients and two moments, and the activations of the batch.
+    # Weights; gradients and two moments of the trained ones; activations of the batch.
     memory = weights + 3 * trained + candidate.labelled_batch * max(sum(saved.values()) - weights, 0)
     return Cost(params, counter.get_total_flops() // 2, memory / 1e6)

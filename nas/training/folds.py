@@ -1,4 +1,4 @@
-"""Cross-validation: one recipe trained on every fold, rung by rung, and scored on all held-out images together."""
+"""Cross-validation: train a recipe on every fold, rung by rung, and score all held-out images together."""
 
 from __future__ import annotations
 
@@ -27,28 +27,32 @@ def train_folds(
     plan: Plan,
     report: Report = lambda step, miou: True,
     paused: Path | None = None,
-    alive: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train a closed recipe on every fold and score it by one confusion matrix over their validation images.
 
-    The folds reach each rung together, so that `report` can stop all of them. A few validation images a fold make a
-    noisy score each; their common matrix counts every labelled image once (Forman and Scholz 2010 show why the mean
-    of the folds' own scores is biased where classes are rare).
+    All folds train up to a rung before any continues, so that `report` can stop them together. The pooled confusion
+    matrix counts every labelled image once. A mean of scores per fold would be noisy, and biased for rare classes
+    (Forman and Scholz 2010).
 
     Args:
-        folds: the same data, each with other images held out for validation.
-        report, paused, alive: as for `train`; the state of each fold is kept beside `paused`.
+        candidate: the closed recipe.
+        folds: the data, with different images held out for validation in each.
+        plan: as for `train`.
+        report: as for `train`, with the pooled mIoU.
+        paused: as for `train`; the states of further folds are stored beside it.
+        heartbeat: as for `train`.
 
     Returns:
-        The network of the first fold, the common scores, the seconds of all folds together.
+        The network of the first fold, pooled scores, and the seconds of all folds.
     """
     device = torch.device(plan.device)
     reset_peak(device)
-    trainings = [Training(candidate, data, plan, _kept(paused, i)) for i, data in enumerate(folds)]
+    trainings = [Training(candidate, data, plan, _state_path(paused, i)) for i, data in enumerate(folds)]
     pooled: Confusion | None = None
     with ExitStack() as stack:
-        reached = [stack.enter_context(closing(training.rungs(alive))) for training in trainings]
-        for counted in zip(*reached, strict=True):
+        rungs = [stack.enter_context(closing(training.rungs(heartbeat))) for training in trainings]
+        for counted in zip(*rungs, strict=True):
             pooled = reduce(add, counted)
             if not report(trainings[0].step, pooled.scores().miou):
                 for training in trainings:
@@ -68,26 +72,26 @@ def train_folds(
 
 
 def train_fold(
-    candidate: Recipe, data: Data, plan: Plan, report: Report, alive: Callable[[], None]
+    candidate: Recipe, data: Data, plan: Plan, report: Report, heartbeat: Callable[[], None]
 ) -> tuple[Trained, dict[int, list[int]]]:
-    """Train a closed recipe on one fold; return also the confusion counts of each rung, for `pooled_miou`."""
+    """Train a closed recipe on one fold. Also return the confusion counts by rung, for `pooled_miou`."""
     reset_peak(torch.device(plan.device))
     training = Training(candidate, data, plan)
     counts: dict[int, list[int]] = {}
-    for counted in training.rungs(alive):
+    for counted in training.rungs(heartbeat):
         counts[training.step] = counted.counts.tolist()
         report(training.step, counted.scores().miou)
     return training.trained(), counts
 
 
 def pooled_miou(counts: Sequence[Sequence[int]]) -> float:
-    """The mIoU of the confusion counts of several folds together, each K x K in one row."""
+    """Compute the mIoU of the summed confusion counts of several folds, each K * K numbers."""
     pooled = Confusion(math.isqrt(len(counts[0])))
     for each in counts:
         pooled.counts += torch.tensor(each)
     return pooled.scores().miou
 
 
-def _kept(paused: Path | None, fold: int) -> Path | None:
-    # The first fold's has the name that is looked for.
+def _state_path(paused: Path | None, fold: int) -> Path | None:
+    # The first fold keeps the name, because callers test whether this file exists.
     return paused and (paused.with_name(f"{paused.name}.{fold}") if fold else paused)

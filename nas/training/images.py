@@ -1,4 +1,4 @@
-"""Images of a split as tensors: drawn in shuffled epochs, on the device where they fit."""
+"""Images of a split as tensors, and shuffled epochs of their indices."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ DEVICE_BYTES = 4 << 30
 
 
 class Images:
-    """A split's uint8 images N x H x W x 3 and masks N x H x W, served as tensors.
+    """A split's uint8 images N x H x W x 3 and masks N x H x W as tensors.
 
-    On a GPU the whole split is uploaded when first drawn from, if it is under 4 GB; on the CPU nothing is copied but
-    the batch.
+    On a GPU, a split under 4 GB is uploaded whole when it is first used. Otherwise only batches are copied.
     """
 
     def __init__(self, split: Any, device: torch.device) -> None:
@@ -29,29 +28,29 @@ class Images:
 
     @property
     def pixels(self) -> int:
-        """Pixels of an image."""
+        """Number of pixels of an image."""
         height, width = self._split.images.shape[1:3]
         return int(height * width)
 
     @cached_property
     def _images(self) -> Any:
-        return self._held(self._split.images)
+        return self._on_device(self._split.images)
 
     @cached_property
     def _masks(self) -> Any:
-        return self._held(self._split.masks)
+        return self._on_device(self._split.masks)
 
-    def _held(self, array: np.ndarray) -> Any:
+    def _on_device(self, array: np.ndarray) -> Any:
         if self.device.type == "cuda" and self._split.images.nbytes < DEVICE_BYTES:
             return torch.from_numpy(np.array(array)).to(self.device)
         return array
 
     def images(self, indices: np.ndarray) -> torch.Tensor:
-        """uint8 images n x 3 x H x W."""
+        """Return the uint8 images n x 3 x H x W at some indices."""
         return self._take(self._images, indices).permute(0, 3, 1, 2)
 
     def masks(self, indices: np.ndarray) -> torch.Tensor:
-        """uint8 masks n x H x W."""
+        """Return the uint8 masks n x H x W at some indices."""
         return self._take(self._masks, indices)
 
     def _take(self, array: Any, indices: np.ndarray) -> torch.Tensor:
@@ -61,13 +60,13 @@ class Images:
 
 
 class Epochs:
-    """Endless batches of exactly `batch` indices that go through 0..count-1 in a new order each time.
+    """Endless iterator over batches of exactly `batch` indices, shuffling 0 .. count - 1 anew in each epoch.
 
     Attributes:
-        waiting: indices drawn already, which the next batches begin with.
+        waiting: shuffled indices that are not used yet.
 
     Raises:
-        ValueError: there is no image.
+        ValueError: `count` is 0.
     """
 
     def __init__(self, count: int, batch: int, generator: torch.Generator) -> None:

@@ -1,4 +1,4 @@
-"""How long a network takes for one image on the device that it is to run on."""
+"""Latency of a network on a device."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ WARM_UP, RUNS = 3, 15
 
 @torch.inference_mode()
 def latency_ms(network: nn.Module, size: tuple[int, int], device: torch.device) -> float:
-    """The median time of a forward pass of one image of height x width, in milliseconds.
+    """Measure the median time of a forward pass of one image of `size` (height, width), in milliseconds.
 
-    The first passes, in which kernels are chosen and buffers made, are not counted.
+    The first passes, which choose kernels and allocate buffers, are not counted.
     """
     network.eval()
     image = torch.zeros(1, 3, *size, device=device)
@@ -33,6 +33,6 @@ def latency_ms(network: nn.Module, size: tuple[int, int], device: torch.device) 
 
 
 def _wait(device: torch.device) -> None:
-    """Until the device has done what it was given: on a GPU a call returns before that."""
+    """Wait until the device has finished. On a GPU, calls return before that."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""Peak memory of a stretch of work, on a GPU or in this process."""
+"""Peak memory of a block of code, on the GPU or in this process."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ _CLEAR = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 
 _resident: list[float] = []
-"""MB that were resident when the first stretch of this process began, and when the present one did."""
+"""Resident MB at the first `reset_peak` of this process and at the latest one."""
 
 
 def reset_peak(device: torch.device) -> None:
-    """Start a new stretch."""
+    """Start a new measurement."""
     if device.type == "cuda":
-        torch.cuda.init()  # type: ignore[no-untyped-call]  # until then its allocator knows of no device
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # the allocator fails before
         torch.cuda.reset_peak_memory_stats(device)
     elif _CLEAR.exists():
-        _give_back()
+        _trim_heap()
         try:
             _CLEAR.write_text("5")
-        except OSError:  # a container may forbid it; the peak is then that of the process's life
+        except OSError:  # a container may forbid it; the peak then covers the whole life of the process
             return
         now = _status("VmRSS")
         _resident[:] = [_resident[0] if _resident else now, now]
 
 
 def peak_megabytes(device: torch.device) -> float:
-    """The largest memory since `reset_peak`, in MB: allocated on the GPU, or resident in this process.
+    """Return the peak since `reset_peak` in MB: allocated on the GPU, or resident in this process.
 
-    What a process keeps of earlier stretches does not count, so that it does not matter when something is measured.
+    Memory that the process still holds from earlier measurements does not count, so that their order has no effect.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
@@ -49,14 +49,14 @@ def peak_megabytes(device: torch.device) -> float:
 
 
 def _status(name: str) -> float:
-    """A line of Linux's account of this process, in MB."""
+    """Read a field of /proc/self/status in MB."""
     line = next(x for x in _STATUS.read_text().splitlines() if x.startswith(name))
     return int(line.split()[1]) * 1024 / 1e6
 
 
-def _give_back() -> None:
-    """Return to the system what earlier work has freed."""
+def _trim_heap() -> None:
+    """Return freed memory to the system."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
     if trim:
         trim(0)

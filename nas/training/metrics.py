@@ -1,4 +1,4 @@
-"""Mean intersection over union from one confusion matrix over a whole split."""
+"""Mean intersection over union (mIoU) from the confusion matrix of a split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ __all__ = ["Confusion", "Scores"]
 
 @dataclass(frozen=True)
 class Scores:
-    """mIoU, pixel accuracy, IoU by class; a class absent from labels and predictions is NaN and out of the mean."""
+    """mIoU, pixel accuracy, and IoU by class.
+
+    The IoU of a class absent from labels and predictions is NaN, and not part of the mean.
+    """
 
     miou: float
     accuracy: float
@@ -22,26 +25,26 @@ class Scores:
 
 
 class Confusion:
-    """Counts of (label, prediction) pairs, K x K; pixels labelled 255 are left out."""
+    """Confusion matrix: counts of (label, prediction) pairs, K x K. Void pixels (255) are not counted."""
 
     def __init__(self, classes: int, device: torch.device | str = "cpu") -> None:
         self.classes = classes
         self.counts = torch.zeros(classes * classes, dtype=torch.int64, device=device)
 
     def add(self, prediction: torch.Tensor, labels: torch.Tensor) -> None:
-        """Count N x H x W predicted classes against N x H x W labels."""
+        """Add predicted classes N x H x W and their labels N x H x W."""
         known = labels != VOID
         pairs = labels[known].long() * self.classes + prediction[known].long()
         self.counts += torch.bincount(pairs, minlength=self.classes**2)
 
     def __add__(self, other: Confusion) -> Confusion:
-        """The counts of both."""
+        """Return the sum of both counts."""
         both = Confusion(self.classes, self.counts.device)
         both.counts = self.counts + other.counts
         return both
 
     def scores(self) -> Scores:
-        """The scores of all that was counted; mIoU is 0 when nothing was."""
+        """Compute the scores. Without any counts, mIoU and accuracy are 0."""
         matrix = self.counts.reshape(self.classes, self.classes).cpu().numpy().astype(np.float64)
         hit = np.diag(matrix)
         union = matrix.sum(0) + matrix.sum(1) - hit

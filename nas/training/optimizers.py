@@ -16,26 +16,26 @@ __all__ = ["SGD", "Adam", "AdamW"]
 
 
 def _groups(network: nn.Module, lr: float, weight_decay: float, classifier_factor: float = 1.0) -> list[dict[str, Any]]:
-    """Parameter groups in which norm gains and biases are not decayed, each part of a network at its own rate.
+    """Make parameter groups without weight decay on norm scales and biases, each part at its own learning rate.
 
-    A classifier learns at `classifier_factor` times the rate, and an encoder at its `rate`, see `EncoderNet`.
+    The rate of a classifier is `classifier_factor` times `lr`, that of an encoder its `rate` times `lr`.
     """
     encoders = [module for module in network.modules() if isinstance(module, EncoderNet)]
-    # From the innermost on, as one encoder may hold another, whose rate then does not count.
+    # An encoder may contain another one, whose rate does not count.
     factors = {id(p): encoder.rate for encoder in reversed(encoders) for p in encoder.parameters()}
     parts: dict[float, list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            usual = classifier_factor if _is_classifier(name) else 1.0
-            parts.setdefault(factors.get(id(parameter), usual), []).append(parameter)
+            factor_of_rest = classifier_factor if _is_classifier(name) else 1.0
+            parts.setdefault(factors.get(id(parameter), factor_of_rest), []).append(parameter)
     return [
         {**group, "lr": lr * factor}
         for factor, trainable in parts.items()
-        for group in _decayed_apart(trainable, weight_decay)
+        for group in _split_by_decay(trainable, weight_decay)
     ]
 
 
-def _decayed_apart(trainable: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+def _split_by_decay(trainable: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
     return [
         {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
@@ -43,15 +43,15 @@ def _decayed_apart(trainable: Sequence[nn.Parameter], weight_decay: float) -> li
 
 
 def _is_classifier(name: str) -> bool:
-    """Whether a parameter is of a network's classifier, wherever in what is trained the network is."""
+    """Whether a parameter belongs to a classifier, at any depth of the trained modules."""
     return "classifier" in name.split(".")
 
 
 @dataclass(frozen=True)
 class SGD(Component):
-    """Stochastic gradient descent with momentum, Nesterov's unless `nesterov` is off.
+    """Stochastic gradient descent with momentum, by default Nesterov momentum.
 
-    The classifier learns at `classifier_factor` times the rate (10 in DeepLab, Chen et al. 2018).
+    The learning rate of the classifier is `classifier_factor` times `lr` (10 in DeepLab, Chen et al. 2018).
     """
 
     lr: float = 0.02
@@ -61,11 +61,11 @@ class SGD(Component):
     classifier_factor: float = 1.0
 
     def canonical(self) -> SGD:
-        """Without momentum there is none of Nesterov's."""
+        """Reset `nesterov` where there is no momentum."""
         return self if self.momentum > 0 else replace(self, nesterov=SGD.nesterov)
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer of all the network's parameters."""
+        """Build the optimizer for all parameters of a network that require gradients."""
         groups = _groups(network, self.lr, self.weight_decay, self.classifier_factor)
         nesterov = self.nesterov and self.momentum > 0
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=nesterov)
@@ -79,7 +79,7 @@ class Adam(Component):
     weight_decay: float = 0.0
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer of all the network's parameters."""
+        """Build the optimizer for all parameters of a network that require gradients."""
         return torch.optim.Adam(_groups(network, self.lr, self.weight_decay), lr=self.lr)
 
 
@@ -91,5 +91,5 @@ class AdamW(Component):
     weight_decay: float = 0.01
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer of all the network's parameters."""
+        """Build the optimizer for all parameters of a network that require gradients."""
         return torch.optim.AdamW(_groups(network, self.lr, self.weight_decay), lr=self.lr)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules as recipe components: a factor on the optimizer's rate at each step."""
+"""Learning-rate schedules as recipe components."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["Constant", "Cosine", "Poly"]
 
 @dataclass(frozen=True)
 class _Schedule(Component):
-    """Linear warm-up over the first `warmup` of the steps, then the schedule's own curve.
+    """Linear warm-up over the share `warmup` of the steps, then the schedule's own curve.
 
-    A learning rate is a function of the step of a fixed total, never of when a trial is stopped.
+    The learning rate depends only on the step and the planned number of steps, not on early stopping.
     """
 
     warmup: float = 0.0
 
     def factor(self, step: int, steps: int) -> float:
-        """The factor at `step` (from 0) of `steps`; in (0, 1]."""
+        """Return the factor on the learning rate, in (0, 1], at `step`, which runs from 0 to `steps` - 1."""
         warm = self.warmup * steps
         if step < warm:
             return (step + 1) / (warm + 1)
@@ -32,12 +32,12 @@ class _Schedule(Component):
 
 @dataclass(frozen=True)
 class Constant(_Schedule):
-    """The optimizer's rate throughout."""
+    """A constant learning rate."""
 
 
 @dataclass(frozen=True)
 class Poly(_Schedule):
-    """(1 - progress) ** power (Chen et al. 2017, DeepLab: power 0.9)."""
+    """Polynomial decay: (1 - progress) ** power (0.9 in DeepLab, Chen et al. 2017)."""
 
     power: float = 0.9
 
@@ -47,7 +47,7 @@ class Poly(_Schedule):
 
 @dataclass(frozen=True)
 class Cosine(_Schedule):
-    """Half a cosine from 1 to 0 (Loshchilov & Hutter 2017)."""
+    """Cosine annealing from 1 to 0 (Loshchilov & Hutter 2017)."""
 
     def _curve(self, progress: float) -> float:
         return 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,4 +1,4 @@
-"""Everything that a training depends on in mid-way, written to a file and read back."""
+"""State of an unfinished training, saved to a file so that the training can continue later."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["TrainingState"]
 
 
 class Stateful(Protocol):
-    """A module or an optimizer."""
+    """A module or an optimizer: an object with a state dict."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -25,12 +25,15 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What a training's further steps depend on; plain tensors and numbers when written, no pickled code.
+    """Everything that the further steps of a training depend on. The file holds tensors and numbers, no pickled code.
+
+    Torch's global random state of the CPU and the device is part of it.
 
     Attributes:
         parts: modules and optimizers by name.
-        epochs: where the draws of images stand.
-        generator: the training's own random numbers; those of torch on the CPU and on the device belong to it too.
+        epochs: the iterators over images.
+        generator: the training's random number generator.
+        device: the device of the training.
     """
 
     parts: Mapping[str, Stateful]
@@ -39,7 +42,7 @@ class TrainingState:
     device: torch.device
 
     def write(self, path: Path, step: int) -> None:
-        """Keep the state after a step; a file that is there already is replaced in one move."""
+        """Save the state after a step. An existing file is replaced atomically."""
         cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else torch.empty(0)
         state = {
             "step": step,
@@ -51,17 +54,17 @@ class TrainingState:
             torch.save(state, temporary)
 
     def read(self, path: Path) -> int:
-        """Restore the state; the step after which it was kept."""
-        # Onto the CPU: an optimizer leaves its step counts where they were read, and on a GPU it would wait for each.
+        """Restore the state and return the step after which it was saved."""
+        # Onto the CPU: an optimizer keeps its step counts where they were loaded, and on a GPU it would wait for each.
         state = torch.load(path, map_location="cpu", weights_only=True)
         for name, part in self.parts.items():
             part.load_state_dict(state["parts"][name])
         for epochs, waiting in zip(self.epochs, state["waiting"], strict=True):
             epochs.waiting = waiting
-        own, everywhere, cuda = state["random"]
+        own, cpu, cuda = state["random"]
         self.generator.set_state(own)
-        torch.set_rng_state(everywhere)
-        # A state that was kept on a CPU has none of a GPU.
+        torch.set_rng_state(cpu)
+        # A state that was saved on a CPU has no random state of a GPU.
         if self.device.type == "cuda" and cuda.numel():
             torch.cuda.set_rng_state(cuda, self.device)
         return int(state["step"])

@@ -1,4 +1,4 @@
-"""The trainer: one loop for every recipe, reporting a validation mIoU at each rung."""
+"""Trainer: one training loop for all recipes, which reports the validation mIoU at each rung."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nas.space import PretrainThenFinetune, Recipe
 from nas.training.augment import colour_jitter
 from nas.training.batch import VOID, Batch, Logs
 from nas.training.compute import autocast, memory_layout
-from nas.training.ema import ema_update, young_decay
+from nas.training.ema import decay_with_warmup, ema_update
 from nas.training.evaluate import confusion
 from nas.training.images import Epochs, Images
 from nas.training.memory import peak_megabytes, reset_peak
@@ -40,20 +40,20 @@ Report = Callable[[int, float], bool]
 
 
 class TrainingError(RuntimeError):
-    """A training that cannot go on; the message says why and at which step."""
+    """A training cannot continue. The message says why and at which step."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to train, when to report, and with which random numbers.
+    """Length, rungs, seed and device of a training.
 
     Attributes:
-        steps: optimizer steps of a full training; the schedule spans them.
-        rungs: steps after which the validation mIoU is reported; the last one is `steps`. A rung before
-            segmentation is trained at all says nothing, and is left out.
-        seed: of initialisation, sampling, augmentation and every task.
+        steps: number of optimizer steps that the learning-rate schedule spans.
+        rungs: steps after which the validation mIoU is reported; the last is `steps`. Rungs before the segmentation
+            training begins are skipped.
+        seed: seed of initialization, sampling, augmentation and all tasks.
         device: "cpu" or "cuda".
-        stop: the step after which the training ends although its schedule spans `steps`; None for `steps`.
+        stop: last step, if the training ends before its schedule; None for `steps`.
     """
 
     steps: int
@@ -64,13 +64,23 @@ class Plan:
 
     @property
     def end(self) -> int:
-        """The last step that is trained."""
+        """Number of steps that are trained."""
         return self.steps if self.stop is None else self.stop
 
 
 @dataclass
 class Trained:
-    """A trained network and what it took. `scores` are those of the last rung reached."""
+    """A trained network with its scores at the last rung, time and memory.
+
+    Attributes:
+        network: the network to evaluate.
+        scores: scores at the last rung.
+        steps: steps that were trained.
+        seconds: seconds of training and evaluation.
+        step_seconds: mean seconds per training step.
+        peak_mb: peak memory in MB.
+        logs: numbers logged in the last step, by name.
+    """
 
     network: Network
     scores: Scores
@@ -87,29 +97,32 @@ def train(
     plan: Plan,
     report: Report = lambda step, miou: True,
     paused: Path | None = None,
-    alive: Callable[[], None] = lambda: None,
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Train a closed recipe on few labelled and many unlabelled images.
 
     Args:
-        report: given each rung's step and validation mIoU; says whether to go on.
-        paused: where a training that `report` stops is kept. One that is kept there is taken up, and ends as if it
-            had never been stopped, on the same kind of device. None to keep nothing.
-        alive: called after every step, and every batch of an evaluation.
+        candidate: the closed recipe.
+        data: the data set.
+        plan: length, rungs, seed and device.
+        report: called with step and validation mIoU at each rung; returns whether to continue.
+        paused: file for the state of a training that `report` stops; None to save nothing. If it exists, the training
+            continues from it, with the same result as without the stop on the same kind of device.
+        heartbeat: called after every step, and after every batch of an evaluation.
 
     Raises:
-        TrainingError: when a loss is no longer finite.
-        torch.OutOfMemoryError: when the device has too little memory.
+        TrainingError: a loss is not finite.
+        torch.OutOfMemoryError: the device has too little memory.
     """
     reset_peak(torch.device(plan.device))
-    return Training(candidate, data, plan, paused).run(report, alive)
+    return Training(candidate, data, plan, paused).run(report, heartbeat)
 
 
 class Training:
-    """The state of one training."""
+    """A training in progress."""
 
     def __init__(self, candidate: Recipe, data: Data, plan: Plan, paused: Path | None = None) -> None:
-        # A task of no weight is none, as `Recipe.canonical` has it.
+        # Drop tasks with weight 0, as `Recipe.canonical` does.
         candidate = replace(candidate, pretext=tuple(task for task in candidate.pretext if task.weight > 0))
         self.candidate, self.plan, self.paused = candidate, plan, paused
         self.device = torch.device(plan.device)
@@ -139,54 +152,54 @@ class Training:
         self.optimizer = candidate.optimizer.build(nn.ModuleList(m for m in (self.network, self.own) if m is not None))
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.logs: Logs = {}
-        self.step = self.begun = 0
-        self.seconds = self.validating = 0.0
+        self.step = self.first_step = 0
+        self.training_seconds = self.evaluation_seconds = 0.0
         self.confusion: Confusion | None = None
         self.epochs = Epochs(len(self.labelled), candidate.labelled_batch, self.generator)
-        # Steps that train the pretext tasks alone.
+        # Number of steps at the start that train only the pretext tasks.
         self.pretrain = 0
         if candidate.pretext and isinstance(candidate.curriculum, PretrainThenFinetune):
             self.pretrain = round(candidate.curriculum.fraction * plan.steps)
         wanted = candidate.unlabelled_batch if self._uses_unlabelled() else 0
         self.unlabelled_epochs = Epochs(len(self.unlabelled), wanted, self.generator)
 
-    def run(self, report: Report, alive: Callable[[], None]) -> Trained:
-        for counted in self.rungs(alive):
+    def run(self, report: Report, heartbeat: Callable[[], None]) -> Trained:
+        for counted in self.rungs(heartbeat):
             if not report(self.step, counted.scores().miou):
                 self.pause()
                 break
         return self.trained()
 
-    def rungs(self, alive: Callable[[], None]) -> Generator[Confusion, None, None]:
-        """Train from rung to rung; yield the validation confusion matrix of each."""
+    def rungs(self, heartbeat: Callable[[], None]) -> Generator[Confusion, None, None]:
+        """Train to each rung and yield its validation confusion matrix."""
         batches = self._batches()
         if self.paused and self.paused.exists():
-            self.step = self.begun = self._state().read(self.paused)
+            self.step = self.first_step = self._state().read(self.paused)
         self.network.train()
         while self.step < self.plan.end:
             started = time.perf_counter()
             self._step(next(batches), self.step)
             self.step += 1
-            alive()
-            self.seconds += time.perf_counter() - started
-            trained = self._branches(self.step - 1)[1]
-            if self.step == self.plan.end or (self.step in self.plan.rungs and trained):
+            heartbeat()
+            self.training_seconds += time.perf_counter() - started
+            _, segmentation = self._phases(self.step - 1)
+            if self.step == self.plan.end or (self.step in self.plan.rungs and segmentation):
                 started = time.perf_counter()
                 self._check_finite(self.step)
-                self.confusion = confusion(self._predictor(), self.validation, self.classes, self.device, alive)
-                self.validating += time.perf_counter() - started
+                self.confusion = confusion(self._predictor(), self.validation, self.classes, self.device, heartbeat)
+                self.evaluation_seconds += time.perf_counter() - started
                 yield self.confusion
 
     def pause(self) -> None:
-        """Keep the state of a training that is stopped before its end, where that is asked for."""
+        """Save the state of a training that was stopped before its end, if `paused` is set."""
         if self.paused and self.step < self.plan.end:
             self._state().write(self.paused, self.step)
 
     def trained(self) -> Trained:
-        """What the training has led to at its last rung.
+        """Return the result at the last rung.
 
         Raises:
-            TrainingError: it has reached no rung.
+            TrainingError: no rung was reached.
         """
         if self.confusion is None:
             raise TrainingError("a training needs at least one step")
@@ -194,8 +207,8 @@ class Training:
             network=self._predictor(),
             scores=self.confusion.scores(),
             steps=self.step,
-            seconds=self.seconds + self.validating,
-            step_seconds=self.seconds / (self.step - self.begun),
+            seconds=self.training_seconds + self.evaluation_seconds,
+            step_seconds=self.training_seconds / (self.step - self.first_step),
             peak_mb=peak_megabytes(self.device),
             logs={name: float(value) for name, value in self.logs.items()},
         )
@@ -227,12 +240,12 @@ class Training:
         return wanted and len(self.unlabelled) > 0 and self.candidate.unlabelled_batch > 0
 
     def _step(self, batch: Batch, step: int) -> None:
-        """One optimizer step. Each branch is taken backward at once, so that memory holds one branch at a time."""
+        """Take an optimizer step. Each loss runs backward at once, so that memory holds one graph at a time."""
         factor = self.candidate.schedule.factor(step, self.plan.steps)
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
         self.optimizer.zero_grad(set_to_none=True)
-        pretext, segmentation = self._branches(step)
+        pretext, segmentation = self._phases(step)
         if segmentation:
             self._segmentation(batch, step)
         if pretext:
@@ -246,16 +259,16 @@ class Training:
         if segmentation:
             self.candidate.method.update(self.own, self.network, batch, step)
         if self.average is not None and self.candidate.ema:
-            ema_update(self.average, self.network, young_decay(self.candidate.ema, step))
+            ema_update(self.average, self.network, decay_with_warmup(self.candidate.ema, step))
 
-    def _branches(self, step: int) -> tuple[bool, bool]:
-        """Whether this step trains the pretext tasks, and whether it trains segmentation."""
+    def _phases(self, step: int) -> tuple[bool, bool]:
+        """Whether a step trains the pretext tasks, and whether it trains segmentation."""
         if self.pretrain:
             return step < self.pretrain, step >= self.pretrain
         return bool(self.candidate.pretext), True
 
     def _segmentation(self, batch: Batch, step: int) -> None:
-        # What a method warms up or ramps up begins with the classes, not with the pretext tasks before them.
+        # Warm-up and ramp-up of a method start with segmentation, not with pretraining.
         progress = (step - self.pretrain) / (self.plan.steps - self.pretrain)
         with autocast(self.device):
             logits = self.network(batch.images)
@@ -266,16 +279,16 @@ class Training:
         self.logs |= {"loss.segmentation": supervised.detach(), "loss": total.detach(), **logged}
 
     def _pretext(self, batch: Batch) -> None:
-        """As many images as are labelled in the step, drawn from all of them, are dealt out among the tasks.
+        """Train the pretext tasks on a random sample of the images, split among the tasks.
 
-        A step so costs one more pass, whatever the number of tasks.
+        The sample is as large as the labelled batch, so that the cost is one more pass for any number of tasks.
         """
         images = batch.images if batch.unlabelled is None else torch.cat([batch.images, batch.unlabelled])
         tasks = self.candidate.pretext
         order = torch.randperm(len(images), generator=batch.generator)
         wanted = max(len(batch.images), len(tasks))
         for i, task in enumerate(tasks):
-            # Fewer images than tasks: they are used again.
+            # The modulo reuses images if there are fewer than tasks.
             chosen = order[torch.arange(i, wanted, len(tasks)) % len(order)]
             share = images[chosen.to(images.device, non_blocking=True)]
             with autocast(self.device), self._statistics():
@@ -301,9 +314,9 @@ class Training:
 
 
 def class_pixels(split: Split, classes: int) -> list[int]:
-    """Labelled pixels of each class."""
+    """Count the labelled pixels of each class."""
     assert split.masks is not None
-    # Mask by mask, as counting takes eight bytes a pixel.
+    # Mask by mask, because counting takes eight bytes per pixel.
     counts = sum((np.bincount(mask.ravel(), minlength=VOID + 1) for mask in split.masks), np.zeros(VOID + 1, np.int64))
     return [int(n) for n in counts[:classes]]
 
@@ -311,10 +324,10 @@ def class_pixels(split: Split, classes: int) -> list[int]:
 def _make_deterministic(device: torch.device, seed: int) -> None:
     torch.manual_seed(seed)
     if device.type == "cuda":
-        # Needed by cuBLAS for repeatable sums; read when its first handle is made.
+        # cuBLAS needs this for deterministic results, and reads it when its first handle is created.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        # Nothing is read that was not written, and torch warns of operations for uses of them that are not ours.
+        # No tensor is read before it is written. Torch also warns of operations that are deterministic as used here.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         warnings.filterwarnings("ignore", "[^ ]* does not have a deterministic implementation")
         torch.backends.cudnn.benchmark = False

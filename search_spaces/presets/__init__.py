@@ -1,1 +1,1 @@
-"""Networks as published, each a closed recipe: training one is a search with --budget 1."""
+"""Published networks as closed recipes. Train one by a search with --budget 1."""

@@ -1,14 +1,15 @@
-"""DeepLabv2 (Chen et al. 2018): ResNet-101 at output stride 8, four dilated classifiers summed, 43.9 M parameters.
+"""DeepLabv2 (Chen et al. 2018) on ResNet-101 at output stride 8, with four dilated classifiers: 43.9 M parameters.
 
-Trained as the supervised baseline of Mittal et al. (2019) is on Cityscapes, images halved, crops of 256 x 512:
+With the training of the supervised baseline of Mittal et al. (2019) on Cityscapes: images of half the size, crops of
+256 x 512:
 
     nas-search --space presets/deeplabv2.py --budget 1 --data cityscapes:PATH --no-holdout \\
         --labels 372 --size 512x1024 --steps 40000 --repeats 1
 
-372 is the paper's 1/8 of all 2975 training images (744 is its 1/4), and `--labels FILE.txt` takes a published
-list. As in the paper the encoder starts from weights learnt on ImageNet, torchvision's, where resnet101-63fe2227.pth
-of https://download.pytorch.org/models/ is in the folder of `--weights-dir` or NAS_WEIGHTS; else it starts from random
-ones, and the log says so. The paper keeps batch norm fixed; here it is trained.
+372 is 1/8 of all 2975 training images, as in the paper (1/4 is 744). `--labels FILE.txt` takes a published list. The
+encoder starts from torchvision's ImageNet weights where resnet101-63fe2227.pth (https://download.pytorch.org/models/)
+is in the folder of `--weights-dir` or NAS_WEIGHTS, else from random weights, and the log says so. The paper starts from
+ImageNet or COCO weights and freezes batch norm; here it is trained.
 """
 
 from nas import SGD, Augment, CrossEntropy, Poly, Pretrained, Recipe, Supervised

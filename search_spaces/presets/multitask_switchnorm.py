@@ -1,7 +1,7 @@
-"""A U-Net with switchable norm (Luo et al. 2018) whose encoder learns four pretext tasks beside segmentation.
+"""A U-Net with switchable norm (Luo et al. 2018), trained on segmentation and four pretext tasks.
 
-Each task has its head on the shared encoder and a tenth of segmentation's weight; SGD, eight labelled and
-eight unlabelled images a step, of which the tasks share out eight, drawn anew. On Cityscapes:
+Each task has a head on the shared encoder and weight 0.1. Training is by SGD with eight labelled and eight unlabelled
+images per step; the pretext tasks share a random eight of them. On Cityscapes:
 
     nas-search --space presets/multitask_switchnorm.py --budget 1 --data cityscapes:PATH --no-holdout \\
         --labels 1/8 --size 256x512 --steps 40000 --repeats 1

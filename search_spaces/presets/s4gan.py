@@ -1,11 +1,11 @@
-"""S4GAN (Mittal et al. 2019): DeepLabv2 with a discriminator that vouches for predictions on unlabelled images.
+"""S4GAN (Mittal et al. 2019): DeepLabv2 with a discriminator that selects predictions on unlabelled images.
 
-With the paper's settings for Cityscapes; for PASCAL VOC it has threshold 0.6, lr 1e-4 and crops of 321 x 321:
+With the paper's settings for Cityscapes. For PASCAL VOC they are threshold 0.6, lr 1e-4 and crops of 321 x 321:
 
     nas-search --space presets/s4gan.py --budget 1 --data cityscapes:PATH --no-holdout \\
         --labels 372 --size 512x1024 --steps 40000 --repeats 1
 
-See presets/deeplabv2.py for the network and what differs from the paper.
+See presets/deeplabv2.py for the network and differences from the paper.
 """
 
 from dataclasses import replace

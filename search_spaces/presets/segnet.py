@@ -1,12 +1,12 @@
 """SegNet on the thirteen convolutions of VGG-16 (Badrinarayanan et al. 2017): 29.4 M parameters.
 
-As published: stochastic gradient descent at a constant rate of 0.1 with momentum 0.9, 12 images a step,
-classes weighted by median frequency, no augmentation. On CamVid, 367 labelled images of 360 x 480:
+As published: SGD with a constant learning rate of 0.1 and momentum 0.9, 12 images per step, median frequency
+balancing, no augmentation. On CamVid, with 367 labelled images of 360 x 480:
 
     nas-search --space presets/segnet.py --budget 1 --data camvid:PATH --no-holdout --labels all --size 360x480 \\
         --steps 3000 --repeats 1
 
-The paper starts the encoder from ImageNet weights; here all weights start at random.
+The paper initializes the encoder with ImageNet weights; here all weights start at random.
 """
 
 from nas import SGD, Augment, Constant, CrossEntropy, Recipe, Supervised

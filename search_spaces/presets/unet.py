@@ -1,7 +1,7 @@
-"""U-Net (Ronneberger et al. 2015) with batch norm: 64 to 1024 wide, four halvings, 31.0 M parameters.
+"""U-Net (Ronneberger et al. 2015) with batch norm: five levels of widths 64 to 1024, 31.0 M parameters.
 
-Two 3 x 3 convolutions a level, transposed convolutions up, Adam, five images a step. On Cityscapes with its
-19 classes grouped into four:
+Two 3 x 3 convolutions per level, upsampling by transposed convolutions, Adam, five images per step. On Cityscapes with
+its 19 classes grouped into four:
 
     nas-search --space presets/unet.py --budget 1 --data cityscapes:PATH --group-classes presets/cityscapes_4.json \\
         --no-holdout --labels all --size 256x512 --steps 40000 --repeats 1

@@ -1,10 +1,11 @@
-"""Data: the embedded scenes, readers for real sets, few-label splits, and sharing pixels with workers."""
+"""Data sets with few labels: the embedded scenes, readers, splits and folds, and pixels shared with workers."""
 
 from nas.tasks.data.files import list_images, read_image, resize
 from nas.tasks.data.folds import fold
 from nas.tasks.data.grouping import Groups, read_groups
+from nas.tasks.data.kinds import KINDS, open_source, resolved, same_set
 from nas.tasks.data.labels import is_list
-from nas.tasks.data.load import KINDS, load_data, open_source, resolved, same_set
+from nas.tasks.data.load import load_data
 from nas.tasks.data.sets import VOID, FewLabelData, ImageSet, Item, Source, fingerprint
 from nas.tasks.data.sharing import SharedData, shared
 from nas.tasks.data.summary import Summary, summarize

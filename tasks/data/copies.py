@@ -1,4 +1,4 @@
-"""Copies among images: the same picture under two names, also in another format, size, quality or brightness."""
+"""Find copies: the same picture under two names, also in another format, size, quality or brightness."""
 
 from __future__ import annotations
 
@@ -11,38 +11,39 @@ import numpy as np
 from PIL import Image
 
 from nas.tasks.data.items import FileItem
-from nas.tasks.data.joined import Joined
+from nas.tasks.data.joined import DisjointSets
 from nas.tasks.data.sets import Pixels
 from nas.tasks.data.thumbnails import SIDE
 
 __all__ = ["find_copies", "group_copies"]
 
 HASH_SIDE = 16
-"""A hash has the square of this many bits: 256, since the usual 64 are alike by chance too often."""
+"""Side of a hash of 256 bits; hashes of the usual 64 bits are alike by chance too often."""
 
 MOST_BITS = 32
-"""Bits in which the hashes of copies may differ; those of other photos differ in 60 or more (benchmarks/copies.py)."""
+"""Largest number of different bits of copies; other photos differ in 60 or more (benchmarks/copies.py)."""
 
 SPOT = 24
-"""Grey levels by which copies may differ at most at any place (1/32 of the height and width)."""
+"""Largest difference of copies at any pixel of their thumbnails, in grey levels."""
 
 PLAIN = 2.0
-"""Standard deviation of grey levels below which a picture shows too little to be recognised, as an empty sky."""
+"""Standard deviation of grey levels below which a picture, such as an empty sky, is too plain to be recognised."""
 
 CHUNK = 1024
+"""Thumbnails that are compared with all others at once."""
 
 
 def find_copies(pictures: Pixels) -> list[tuple[int, int]]:
     """Find the pairs of thumbnails that show the same picture.
 
-    A perceptual hash finds candidates, whatever their brightness and contrast. It overlooks a small object that has
-    come or gone, so the thumbnails are compared place by place as well.
+    A perceptual hash finds candidates of any brightness and contrast. It does not notice small objects, so the pixels
+    of the thumbnails are compared as well.
 
     Args:
         pictures: thumbnails, N x 32 x 32.
 
     Returns:
-        Places of the two, the lower first, in order.
+        Indices of each pair in ascending order.
     """
     signs = _hashes(pictures).astype(np.float32) * 2 - 1
     fewest = HASH_SIDE**2 - 2 * MOST_BITS
@@ -57,14 +58,14 @@ def find_copies(pictures: Pixels) -> list[tuple[int, int]]:
 
 
 def _hashes(pictures: Pixels) -> np.ndarray:
-    """A perceptual hash of each thumbnail: N x 256, bool."""
+    """Perceptual hashes, N x 256, bool."""
     images = map(Image.fromarray, pictures)
     hashes = [imagehash.phash(image, HASH_SIDE, SIDE // HASH_SIDE).hash.ravel() for image in images]
     return np.array(hashes, bool).reshape(len(pictures), HASH_SIDE**2)
 
 
 def _same_everywhere(one: Pixels, others: Pixels) -> np.ndarray:
-    """Whether a thumbnail and each of N others are alike at every place, once brightness and contrast are the same."""
+    """Whether a thumbnail equals each of N others at every pixel, up to brightness and contrast."""
     deviation = np.minimum(one.std(), others.std((1, 2)))
     gap = np.abs(_standardized(one[None]) - _standardized(others)).max((1, 2)) * deviation
     alike: np.ndarray = (gap <= SPOT) & (deviation >= PLAIN)
@@ -80,22 +81,22 @@ def _standardized(pictures: Pixels) -> np.ndarray:
 
 
 def group_copies(items: Sequence[FileItem], copies: Sequence[tuple[int, int]]) -> tuple[FileItem, ...]:
-    """The items with each other's copies in one `group`, joined with the groups that they are in already.
+    """Put copies into one group, joined with the groups that they are in already.
 
     Args:
         items: the images.
-        copies: pairs of places among them.
+        copies: pairs of indices of `items`.
     """
-    joined = Joined(len(items))
+    sets = DisjointSets(len(items))
     for pair in copies:
-        joined.join(*pair)
+        sets.union(*pair)
     of_group: dict[str, int] = {}
     for place, item in enumerate(items):
         if item.group is not None:
-            joined.join(of_group.setdefault(item.group, place), place)
+            sets.union(of_group.setdefault(item.group, place), place)
     members: dict[int, list[int]] = defaultdict(list)
     for place in range(len(items)):
-        members[joined.root(place)].append(place)
+        members[sets.find(place)].append(place)
     found = list(items)
     for places in members.values():
         names = list(dict.fromkeys(g for g in (items[place].group for place in places) if g is not None))

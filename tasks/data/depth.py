@@ -1,4 +1,4 @@
-"""Images of more than 8 bits a channel: one scale for all images of a set, kept for prediction."""
+"""Reduce images of more than 8 bits a channel to 8 by one scale for the data set, which prediction uses too."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ __all__ = ["EIGHT_BITS", "PixelScale", "find_scale"]
 Range = tuple[float, float]
 
 _BITS = (8, 10, 12, 14, 16)
-"""What cameras, microscopes and scanners store in 16 bits."""
+"""Bit depths that cameras, microscopes and scanners store in 16 bits."""
 
 
 @dataclass(frozen=True)
 class PixelScale:
-    """Which stored values become black (0) and white (255); 8-bit images stay as they are.
+    """Stored values that become black (0) and white (255); images of 8 bits are not scaled.
 
     Attributes:
-        whole: of images that store whole numbers of more than 8 bits, such as (0, 4095); None if the set held none.
-        real: of images that store floats, such as (0, 1); None if the set held none.
+        whole: range of integers of more than 8 bits, such as (0, 4095); None if the data set has none.
+        real: range of floats, such as (0, 1); None if the data set has none.
     """
 
     whole: Range | None = None
     real: Range | None = None
 
     def apply(self, pixels: np.ndarray) -> npt.NDArray[np.uint8]:
-        """Pixels as RGB, H x W x 3 uint8, from H x W or H x W x 3 of any type.
+        """Convert pixels, H x W or H x W x 3 of any type, to RGB, H x W x 3 uint8.
 
-        An image of a kind that the set did not hold is scaled by its own values.
+        An image of a type without a range is scaled by its own values.
         """
         if pixels.dtype != np.uint8:
             known = self.real if pixels.dtype.kind == "f" else self.whole
@@ -46,38 +46,38 @@ class PixelScale:
         return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain lists and numbers."""
+        """Convert to plain lists and numbers."""
         return {"whole": self.whole and list(self.whole), "real": self.real and list(self.real)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> PixelScale:
-        """The inverse of `to_json`."""
+        """Restore a scale from the result of `to_json`."""
         whole, real = content.get("whole"), content.get("real")
         return cls(whole and (float(whole[0]), float(whole[1])), real and (float(real[0]), float(real[1])))
 
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each kind of deep images the set holds."""
-        said = []
+        """A sentence on each range."""
+        found = []
         for what, known in (("more than 8 bits", self.whole), ("floating-point values", self.real)):
             if known is not None:
-                said.append(f"images of {what}: {known[0]:g} to {known[1]:g} become 0 to 255, in every image")
-        return tuple(said)
+                found.append(f"images of {what}: {known[0]:g} to {known[1]:g} become 0 to 255 in all of them")
+        return tuple(found)
 
 
 EIGHT_BITS = PixelScale()
-"""The scale of a set that holds images of 8 bits only."""
+"""Scale of a data set whose images all have 8 bits."""
 
 
 def find_scale(headers: Mapping[Path, Header | None], what: str, progress: bool = False) -> PixelScale:
-    """The scale of a set, from the least and the greatest value among its images of more than 8 bits.
+    """Find the scale of a data set from the smallest and the largest value of its images of more than 8 bits.
 
-    Whole numbers are taken for 8, 10, 12, 14 or 16 bits, whichever holds the greatest; floats for 0 to 1 where they lie
-    in it. Images that cannot be read are passed over.
+    Integers get the range of the smallest of 8, 10, 12, 14 and 16 bits that holds the largest value. Floats get 0 to 1
+    if all values are in it. Images that cannot be read are skipped.
 
     Args:
-        headers: of all images of the set; the pixels of those that are deep are decoded.
-        what: for the progress bar.
-        progress: whether to show one.
+        headers: headers of all images; only images of more than 8 bits are decoded.
+        what: name of the data set, for the progress bar.
+        progress: whether to show progress on standard error.
     """
     deep = [path for path, header in headers.items() if header is not None and header.deep]
     if not deep:
@@ -90,7 +90,7 @@ def find_scale(headers: Mapping[Path, Header | None], what: str, progress: bool 
 
 
 def _file_extremes(path: Path) -> tuple[float, float, bool] | None:
-    """Least and greatest value of an image, and whether it stores floats; None for 8 bits and for a broken one."""
+    """Smallest and largest value of an image, and whether it stores floats; None for 8 bits or a broken file."""
     try:
         pixels = decode_image(read_bytes(path), path)
     except BrokenImageError:
@@ -106,14 +106,14 @@ def _extremes(pixels: np.ndarray) -> Range:
 
 
 def _range(extremes: Sequence[Range] | Iterable[Range], real: bool) -> Range:
-    """Black and white of images whose least and greatest values are these."""
+    """The range of images, from the smallest and the largest value of each."""
     lows, highs = zip(*extremes, strict=True)
     low, high = min(lows), max(highs)
     if low >= 0 and real and high <= 1:
         return 0.0, 1.0
     tops = [float((1 << bits) - 1) for bits in _BITS]
     top = next((top for top in tops if high <= top), None)
-    # Floats that just exceed 1 are not of 0 to 255: most of that range has to be used to say so.
+    # Floats that barely exceed 1 do not have the range 0 to 255, so half of a range must be used.
     if low >= 0 and top is not None and (not real or high > top / 2):
         return 0.0, top
     return (low, high) if high > low else (low, low + 1)

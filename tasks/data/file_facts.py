@@ -1,4 +1,4 @@
-"""What the files of a set say of themselves, decided once for all of them: depth and orientation."""
+"""Depth and orientation of the image files of a data set, decided for the set as a whole."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["FileFacts", "understand_files"]
 
 @dataclass(frozen=True)
 class FileFacts:
-    """Items that know the scale of the set and how their masks lie.
+    """Items with the pixel scale of their data set and the orientation of their masks.
 
     Attributes:
         items: the items, in their order.
-        scale: of all images, those without masks included.
+        scale: scale of all images, with and without masks.
         notes: sentences on how the files were understood.
-        warnings: sentences on what may be misunderstood, each with the mend.
+        warnings: sentences on what may be misunderstood, each with what to do.
     """
 
     items: tuple[FileItem, ...]
@@ -38,16 +38,18 @@ def understand_files(items: Sequence[FileItem], others: Sequence[Path], what: st
 
     Args:
         items: images with or without masks.
-        others: further images of the set, without masks.
-        what: the set, for the progress bars.
-        progress: whether to show them.
+        others: further images of the set, all without masks.
+        what: name of the data set, for the progress bars.
+        progress: whether to show progress on standard error.
     """
     paths = [*(item.image_path for item in items), *others]
     with progress_bar(len(paths), f"{what} files", progress) as bar:
         headers = dict(zip(paths, threaded(read_header, paths, bar), strict=True))
     scale = find_scale(headers, what, progress)
     notes = list(scale.notes())
-    if turns := sum(header.orientation > 1 for header in headers.values() if header is not None):
-        notes.append(f"{counted(turns, 'image')} turned upright as EXIF says")
+    if rotated := sum(header.orientation > 1 for header in headers.values() if header is not None):
+        notes.append(
+            f"{counted(rotated, 'image')} rotated upright by {'its' if rotated == 1 else 'their'} EXIF orientation"
+        )
     matched = match_masks([replace(item, scale=scale) for item in items], headers, what, progress)
     return FileFacts(matched.items, scale, (*notes, *matched.notes), matched.warnings)

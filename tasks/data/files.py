@@ -1,4 +1,4 @@
-"""Image files on disk: finding them in folders, and reading one as RGB."""
+"""Find image files in folders, and read one as RGB."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 from nas.errors import UserError
 from nas.tasks.data.decoding import BrokenImageError, decode_image, read_bytes
 from nas.tasks.data.depth import EIGHT_BITS, PixelScale
-from nas.tasks.data.formats import IMAGE_SUFFIXES, describe_unread, is_unread
+from nas.tasks.data.formats import IMAGE_SUFFIXES, describe_unsupported, is_unsupported
 from nas.tasks.data.sets import Pixels
-from nas.tasks.data.texts import one_form
+from nas.tasks.data.texts import composed
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "BrokenImageError",
-    "describe_unread",
+    "describe_unsupported",
     "list_images",
     "read_image",
     "resize",
-    "unread_images",
+    "unsupported_images",
     "walk_images",
 ]
 
@@ -30,24 +30,26 @@ _log = logging.getLogger(__name__)
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """Image files of one folder by stem, in the order of their names; hidden files are passed over.
+    """Return the image files of a folder by stem, in the order of their names, without hidden files.
 
     Raises:
-        UserError: two files share a stem, so that a mask could not tell which is its own.
+        UserError: two files share a stem, so that a mask would match both.
     """
     return by_stem(path for path in sorted(folder.iterdir()) if _is_image(path) and not path.name.startswith("."))
 
 
 def by_stem(paths: Iterator[Path], root: Path | None = None) -> dict[str, Path]:
-    """Image files by stem, or by their path below `root` without the suffix ("train/0001"), accents composed.
+    """Return image files by stem, or by their path below `root` without the suffix ("train/0001").
+
+    Names are in Unicode's composed form.
 
     Raises:
-        UserError: two share it.
+        UserError: two files share a name.
     """
     found: dict[str, Path] = {}
     for path in paths:
         place = path.stem if root is None else path.relative_to(root).with_suffix("").as_posix()
-        name = one_form(place)
+        name = composed(place)
         if name in found:
             raise UserError(f"{path.parent}: {found[name].name} and {path.name} share a stem; rename one")
         found[name] = path
@@ -55,10 +57,10 @@ def by_stem(paths: Iterator[Path], root: Path | None = None) -> dict[str, Path]:
 
 
 def walk_images(root: Path) -> Iterator[Path]:
-    """Image files of a folder and of all folders in it, links to folders included, in the order of their paths.
+    """Walk the image files of a folder and its subfolders, through links, in the order of their paths.
 
-    Hidden files and folders are passed over, as are those that tools leave (@eaDir). A link back to a folder that it
-    lies in is not followed, and a link that leads nowhere is passed over; warnings name them.
+    Hidden files and folders are skipped, and those of tools (@eaDir). A link back to one of its own parent folders and
+    a broken link are skipped with a warning.
 
     Raises:
         UserError: a folder cannot be read.
@@ -66,17 +68,17 @@ def walk_images(root: Path) -> Iterator[Path]:
     return (path for path in _walk(root, ()) if _is_image(path))
 
 
-def unread_images(root: Path) -> list[Path]:
-    """Image files of a folder and of those in it whose format is not read, for `describe_unread`.
+def unsupported_images(root: Path) -> list[Path]:
+    """List the image files of a folder and its subfolders that have an unsupported format.
 
     Raises:
         UserError: a folder cannot be read.
     """
-    return [path for path in _walk(root, (), warn=False) if is_unread(path)]
+    return [path for path in _walk(root, (), warn=False) if is_unsupported(path)]
 
 
 def _walk(folder: Path, above: tuple[tuple[int, int], ...], warn: bool = True) -> Iterator[Path]:
-    """Files below a folder; `above` identifies it and the folders that it lies in, by device and inode."""
+    """Files below a folder; `above` has device and inode of each of its parent folders."""
     try:
         known = folder.stat()
         entries = sorted(folder.iterdir(), key=lambda path: path.name)
@@ -85,7 +87,7 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...], warn: bool = True) -
     this = (known.st_dev, known.st_ino)
     if this in above:
         if warn:
-            _log.warning("%s links to a folder that it lies in: not followed", folder)
+            _log.warning("%s links to a parent folder of its own: not followed", folder)
         return
     folders = []
     for path in entries:
@@ -95,7 +97,7 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...], warn: bool = True) -
             folders.append(path)
         elif not path.exists():
             if warn:
-                _log.warning("%s links to %s, which is not there: passed over", path, path.readlink())
+                _log.warning("%s links to %s, which does not exist: skipped", path, path.readlink())
         else:
             yield path
     for each in folders:
@@ -107,20 +109,20 @@ def _is_image(path: Path) -> bool:
 
 
 def read_image(path: Path, scale: PixelScale | None = None) -> Pixels:
-    """An image file as RGB, H x W x 3 uint8, turned upright as EXIF says.
+    """Read an image file as RGB, H x W x 3 uint8, upright by its EXIF orientation.
 
     Args:
         path: the file.
-        scale: how images of more than 8 bits a channel are brought to 8; None decides from this image alone.
+        scale: how to reduce more than 8 bits a channel to 8; None decides by this image alone.
 
     Raises:
-        BrokenImageError: it cannot be read or decoded.
+        BrokenImageError: the file cannot be read or decoded.
     """
     return (scale or EIGHT_BITS).apply(decode_image(read_bytes(path), path))
 
 
 def resize(pixels: Pixels, size: tuple[int, int] | None, labels: bool = False) -> Pixels:
-    """Pixels at `size` (H, W): labels by nearest; images by area, or linearly where they grow."""
+    """Resize to (H, W): labels by nearest neighbour, images by area if they shrink and linearly if they grow."""
     if size is None or pixels.shape[:2] == size:
         return pixels
     import cv2

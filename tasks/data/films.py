@@ -1,4 +1,4 @@
-"""Films among numbered images: frames are told from separate photos by the pictures themselves."""
+"""Tell frames of films from numbered photos by their thumbnails."""
 
 from __future__ import annotations
 
@@ -15,32 +15,39 @@ from nas.tasks.data.thumbnails import difference
 __all__ = ["find_films"]
 
 SHORT = 9
-"""Frames that a film needs to be cut in time; fewer stay together as a group."""
+"""Smallest number of frames of a film; fewer make a group."""
 
 SAME = 0.01
-"""Difference of thumbnails up to which two images are of one moment, whatever the others are like."""
+"""Largest difference of thumbnails of neighbouring frames."""
 
 NEAR = 0.05
-"""The same where they are also much more alike than images that are far apart."""
+"""Largest difference of neighbouring frames that also differ much less than distant images."""
 
-MUCH = 0.3
-"""What "much more alike" is: this times the difference of images far apart."""
+MUCH_LESS = 0.3
+"""Ratio of the differences of neighbouring and of distant images that counts as "much less"."""
 
 DRIFT = 0.6
-"""A slow film: neighbours differ by at most this times what images far apart do, ..."""
+"""Largest ratio of the differences of neighbouring and of distant images in a slow film."""
 
 IN_ORDER = 0.72
-"""... and an image is more like the next than like the second and third next, at least so often."""
+"""Share of images of a slow film that are more like the next image than like the second and third next."""
 
 SURE = 3.0
-"""Standard deviations by which that share must exceed the half that separate photos have."""
+"""Standard deviations by which this share must exceed that of separate photos, one half."""
 
 
 def find_films(items: Sequence[FileItem], pictures: Pixels) -> tuple[FileItem, ...]:
-    """The items with the films and short bursts that their thumbnails (N x 32 x 32) show.
+    """Find films and bursts of photos.
 
-    `sequence` is a guess by name beforehand. Afterwards it is a film whose neighbouring frames are nearly identical,
-    or that drifts from each picture to the next; runs of fewer than nine such frames become a `group`.
+    A film has frames that are nearly identical to their neighbours, or that change steadily. Fewer than nine such
+    images are a burst, which becomes a group.
+
+    Args:
+        items: the images; `sequence` is a guess by their names.
+        pictures: their thumbnails, N x 32 x 32.
+
+    Returns:
+        The items with `sequence` and `group` by their thumbnails.
     """
     order: dict[str, list[int]] = {}
     for place, item in enumerate(items):
@@ -62,36 +69,36 @@ def find_films(items: Sequence[FileItem], pictures: Pixels) -> tuple[FileItem, .
 
 
 def _runs(pictures: Pixels) -> list[range]:
-    """Stretches of neighbours that belong together, of pictures in the order of their numbers."""
+    """Ranges of pictures of one film or burst, among pictures in the order of their numbers."""
     count = len(pictures)
     if count < 2:
         return [range(count)]
-    far = _far(pictures)
-    next_ = difference(pictures[:-1], pictures[1:])
-    if _drifts(pictures, next_, far):
+    distant = _distant_difference(pictures)
+    steps = difference(pictures[:-1], pictures[1:])
+    if _drifts(pictures, steps, distant):
         return [range(count)]
-    linked = (next_ <= SAME) | ((next_ <= NEAR) & (next_ <= MUCH * far))
+    linked = (steps <= SAME) | ((steps <= NEAR) & (steps <= MUCH_LESS * distant))
     starts = [0, *(np.flatnonzero(~linked) + 1).tolist(), count]
     return [range(start, end) for start, end in pairwise(starts)]
 
 
-def _far(pictures: Pixels) -> float:
-    """The usual difference of pictures that lie far apart in the order."""
+def _distant_difference(pictures: Pixels) -> float:
+    """Median difference of pictures that are far apart in the order."""
     count = len(pictures)
     apart = max(1, count // 3)
     start = np.arange(count - apart)
     return float(np.median(difference(pictures[start], pictures[start + apart])))
 
 
-def _drifts(pictures: Pixels, next_: np.ndarray, far: float) -> bool:
-    """Whether each picture resembles the next more than those after it, as frames do a second apart.
+def _drifts(pictures: Pixels, steps: np.ndarray, distant: float) -> bool:
+    """Whether pictures are more like the next one than like those after it, as frames with a second in between are.
 
-    Photos sorted by place resemble their neighbours too, but the second next as much as the next.
+    Photos sorted by place are like their neighbours too, but like the second next as much as like the next.
     """
-    if len(pictures) < SHORT or np.quantile(next_, 0.7) > DRIFT * far:
+    if len(pictures) < SHORT or np.quantile(steps, 0.7) > DRIFT * distant:
         return False
     nearer = np.concatenate(
-        [next_[: len(pictures) - lag] < difference(pictures[:-lag], pictures[lag:]) for lag in (2, 3)]
+        [steps[: len(pictures) - lag] < difference(pictures[:-lag], pictures[lag:]) for lag in (2, 3)]
     )
     surplus = (nearer.mean() - 0.5) / np.sqrt(0.25 / len(nearer))
     return bool(nearer.mean() >= IN_ORDER and surplus >= SURE)

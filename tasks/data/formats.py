@@ -1,4 +1,4 @@
-"""Image formats: which are read, and what to say of those that are not."""
+"""Supported image formats, and advice on unsupported ones."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["IMAGE_SUFFIXES", "PILLOW_FORMATS", "describe_unread", "format_of", "is_unread"]
+from nas.wording import counted
+
+__all__ = ["IMAGE_SUFFIXES", "PILLOW_FORMATS", "describe_unsupported", "is_unsupported", "unsupported_format"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
-"""What Pillow is asked to read; JPEG includes the MPO of phones, which has further pictures behind the first."""
+"""Formats that Pillow may read; JPEG includes the MPO files of phones, which hold further pictures after the first."""
 
 _TO_JPEG = 'convert to JPEG, for example by ImageMagick\'s "magick mogrify -format jpg *{suffix}"'
 _TO_PNG = 'convert to PNG, for example by ImageMagick\'s "magick mogrify -format png *{suffix}"'
 _DEVELOP = "develop to JPEG or TIFF with the camera's or a raw converter"
 _EXPORT = "export as PNG, or as TIFF of 8 or 16 bits"
 
-_UNREAD: dict[str, tuple[str, str]] = {
+_UNSUPPORTED: dict[str, tuple[str, str]] = {
     ".heic": ("HEIC", _TO_JPEG),
     ".heif": ("HEIF", _TO_JPEG),
     ".avif": ("AVIF", _TO_JPEG),
@@ -45,7 +47,7 @@ _UNREAD: dict[str, tuple[str, str]] = {
     ".mat": ("MATLAB", _EXPORT),
     **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"), ("camera raw", _DEVELOP)),
 }
-"""By suffix, the name of a format that is not read, and what to do with such files."""
+"""Name of each unsupported format by suffix, and what to do with such files."""
 
 _BRANDS = {b"avif": ".avif", b"avis": ".avif"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), ".heic"
@@ -67,34 +69,35 @@ _STARTS = {
 }
 
 
-def is_unread(path: Path) -> bool:
-    """Whether the name is that of an image in a format that is not read."""
-    return path.suffix.lower() in _UNREAD
+def is_unsupported(path: Path) -> bool:
+    """Whether a file has the suffix of an unsupported image format."""
+    return path.suffix.lower() in _UNSUPPORTED
 
 
-def format_of(data: bytes, path: Path) -> str | None:
-    """What a file that does not decode is, with what to do, where its first bytes or its name tell; else None."""
+def unsupported_format(data: bytes, path: Path) -> str | None:
+    """Say what a file is instead of an image and what to do, by its first bytes or its name; None if unknown."""
     if data.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS, not the image itself: run git lfs pull"
     if data[:200].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "is a web page that was saved in the place of an image: download it again"
+        return "is a web page saved instead of an image: download it again"
     suffix = _BRANDS.get(data[8:12]) if data[4:8] == b"ftyp" else None
     suffix = suffix or next((kind for start, kind in _STARTS.items() if data.startswith(start)), None)
-    suffix = suffix or (path.suffix.lower() if is_unread(path) else None)
+    suffix = suffix or (path.suffix.lower() if is_unsupported(path) else None)
     if suffix is None:
         return None
-    name, what = _UNREAD[suffix]
+    name, advice = _UNSUPPORTED[suffix]
     article = "an" if name[0] in "AIO" else "a"
-    return f"is {article} {name} image, a format that is not read: {what.format(suffix=path.suffix or suffix)}"
+    return f"is {article} {name} image, an unsupported format: {advice.format(suffix=path.suffix or suffix)}"
 
 
-def describe_unread(paths: Sequence[Path]) -> str:
-    """One line on files in formats that are not read: how many of which, the first, and what to do with each kind."""
-    kinds = Counter(_UNREAD[path.suffix.lower()][0] for path in paths)
+def describe_unsupported(paths: Sequence[Path]) -> str:
+    """Say in one line how many files of which unsupported formats there are, the first, and what to do with them."""
+    kinds = Counter(_UNSUPPORTED[path.suffix.lower()][0] for path in paths)
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     first: dict[str, str] = {}
     for path in paths:
-        name, what = _UNREAD[path.suffix.lower()]
-        first.setdefault(name, f"{name}: {what.format(suffix=path.suffix)}")
-    advice = "; ".join(first[kind] for kind, _ in kinds.most_common(3))
-    return f"images in formats that are not read, left out: {len(paths)} ({counts}), the first is {paths[0]}. {advice}"
+        name, advice = _UNSUPPORTED[path.suffix.lower()]
+        first.setdefault(name, f"{name}: {advice.format(suffix=path.suffix)}")
+    what_to_do = "; ".join(first[kind] for kind, _ in kinds.most_common(3))
+    images = counted(len(paths), "image")
+    return f"unsupported formats: {images} left out ({counts}), the first is {paths[0]}. {what_to_do}"

@@ -1,4 +1,4 @@
-"""Grouping classes: any source seen with fewer classes, each made of some of its own."""
+"""Merge classes of a data set into fewer ones (`--group-classes`)."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from nas.tasks.data.sets import VOID, Item, Pixels, Source
 __all__ = ["Groups", "group_classes", "read_groups"]
 
 Groups = dict[str, list[str]]
-"""From a new class to the classes it is made of; those under "void" are ignored."""
+"""From a new class to the classes that it merges; the classes under "void" become void."""
 
 _VOID_KEY = "void"
 
 
 def read_groups(given: str | Path | Mapping[str, Any]) -> Groups:
-    """A grouping such as {"road": ["road", "sidewalk"], "vehicle": ["car", "bus"], "void": ["sky"]}.
+    """Read groups such as {"road": ["road", "sidewalk"], "vehicle": ["car", "bus"], "void": ["sky"]}.
 
     Args:
-        given: the JSON file, one among the shipped ones (presets/cityscapes_4.json), or its content.
+        given: a JSON file, the name of a shipped one (presets/cityscapes_4.json), or its content.
 
     Raises:
-        UserError: there is no such file, or it is not of this form; the group is named.
+        UserError: the file cannot be read or does not have this form; the group is named.
     """
     if isinstance(given, Mapping):
         return _checked(given, "group classes")
@@ -42,12 +42,16 @@ def read_groups(given: str | Path | Mapping[str, Any]) -> Groups:
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}") from error
     except KeyError as error:
-        raise UserError(f"{path}: group {error.args[0]} is there twice: a group is named once") from None
+        raise UserError(f"{path}: group {error.args[0]} occurs twice: merge the two") from None
     return _checked(content, str(path))
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, of whose repeated keys Python would keep the last without a word."""
+    """A JSON object, refusing repeated keys, of which Python would silently keep the last.
+
+    Raises:
+        KeyError: a key is repeated.
+    """
     named = Counter(_void_or(group) for group, _ in pairs)
     repeated = next((group for group, times in named.items() if times > 1), None)
     if repeated is not None:
@@ -68,13 +72,13 @@ def _checked(content: Any, where: str) -> Groups:
         if not group.strip():
             raise UserError(f"{where}: a group has no name: give it one")
         if not isinstance(members, list | tuple) or not all(isinstance(member, str) for member in members):
-            raise UserError(f'{where}: group {group} is {members!r}; write a list of classes, such as ["car", "bus"]')
+            raise UserError(f'{where}: group {group} is {members!r}: write a list of classes, such as ["car", "bus"]')
         if not members and group != _VOID_KEY:
-            raise UserError(f"{where}: group {group} is empty: name its classes, or take it out")
+            raise UserError(f"{where}: group {group} is empty: add classes, or remove it")
         for member in members:
             if member in of_class:
                 both = f"twice in {group}" if of_class[member] == group else f"in {of_class[member]} and in {group}"
-                raise UserError(f"{where}: {member} is {both}: a class belongs to one group")
+                raise UserError(f"{where}: {member} is {both}: put each class into one group")
             of_class[member] = group
     if len(set(content) - {_VOID_KEY}) < 2:
         raise UserError(f"{where}: at least 2 groups besides void are needed")
@@ -82,27 +86,30 @@ def _checked(content: Any, where: str) -> Groups:
 
 
 def group_classes(source: Source, groups: Groups) -> Source:
-    """The source with the groups for its classes, in their order, each in the colour of its first class.
+    """Return the source with the groups as its classes; each has the colour of its first class.
 
     Raises:
-        UserError: a group names a class that the source has not, or a class of the source is in no group.
+        UserError: a group names an unknown class, or a class of the source is in no group.
     """
     named = [(group, member) for group, members in groups.items() for member in members]
-    strange = next((pair for pair in named if pair[1] not in source.classes), None)
-    if strange is not None:
+    unknown = next((pair for pair in named if pair[1] not in source.classes), None)
+    if unknown is not None:
         raise UserError(
-            f"group {strange[0]}: {source.name} has no class {strange[1]!r}; it has {', '.join(source.classes)}"
+            f"group {unknown[0]}: {source.name} has no class {unknown[1]!r}; its classes are "
+            + ", ".join(source.classes)
         )
     group_of = {member: group for group, member in named}
-    bare = [name for name in source.classes if name not in group_of]
-    if bare:
-        raise UserError(f"{source.name}: no group has {', '.join(bare)}: add them to one, or to {_VOID_KEY!r}")
+    missing = [name for name in source.classes if name not in group_of]
+    if missing:
+        raise UserError(
+            f"{source.name}: no group contains {', '.join(missing)}: add them to a group, or to {_VOID_KEY!r}"
+        )
     kept = [group for group in groups if group != _VOID_KEY]
     table = np.full(VOID + 1, VOID, np.uint8)
     for index, name in enumerate(source.classes):
         if group_of[name] != _VOID_KEY:
             table[index] = kept.index(group_of[name])
-    firsts = (source.classes.index(groups[group][0]) for group in kept)
+    first_classes = (source.classes.index(groups[group][0]) for group in kept)
 
     def grouped(items: tuple[Item, ...]) -> tuple[Item, ...]:
         return tuple(GroupedItem(item.name, item.sequence, item, table, item.group) for item in items)
@@ -110,7 +117,7 @@ def group_classes(source: Source, groups: Groups) -> Source:
     return replace(
         source,
         classes=tuple(kept),
-        palette=tuple(source.palette[first] for first in firsts),
+        palette=tuple(source.palette[index] for index in first_classes),
         pool=grouped(source.pool),
         validation=grouped(source.validation),
         test=grouped(source.test),
@@ -120,7 +127,12 @@ def group_classes(source: Source, groups: Groups) -> Source:
 
 @dataclass(frozen=True, eq=False)
 class GroupedItem(Item):
-    """An item whose mask holds groups: `table` has the group of each of 256 values."""
+    """An item whose mask holds merged classes.
+
+    Attributes:
+        item: the item with the original classes.
+        table: new value of each of the 256 mask values.
+    """
 
     name: str
     sequence: str | None

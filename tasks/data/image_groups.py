@@ -1,4 +1,4 @@
-"""groups.csv: images that belong together, such as those of a patient, a site or a film."""
+"""groups.csv: groups of images that splits must not divide, such as those of a patient, a site or a film."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from pathlib import Path, PurePosixPath
 from nas.errors import UserError
 from nas.tasks.data.files import IMAGE_SUFFIXES
 from nas.tasks.data.items import FileItem
-from nas.tasks.data.texts import one_form, read_text
+from nas.tasks.data.stems import same_end
+from nas.tasks.data.texts import composed, read_text
 from nas.wording import counted
 
-__all__ = ["GROUPS_FILE", "NAMED", "grouped_by_file", "in_groups", "read_image_groups"]
+__all__ = ["GROUPS_FILE", "grouped_by_file", "in_groups", "listed", "read_image_groups"]
 
 _log = logging.getLogger(__name__)
 
 GROUPS_FILE = "groups.csv"
 
-NAMED = 5
-"""Images or groups that a warning names."""
+MOST_LISTED = 5
+"""Largest number of images or groups that a message lists."""
 
 _IMAGE_COLUMNS = ("image", "images", "file", "filename", "file_name", "name", "stem", "path", "photo")
 _GROUP_COLUMNS = (
@@ -31,9 +32,9 @@ _GROUP_COLUMNS = (
 
 
 def grouped_by_file(items: tuple[FileItem, ...], file: Path) -> tuple[tuple[FileItem, ...], tuple[str, ...]]:
-    """The items, each with its group of groups.csv, and what the file says in a sentence; as they are without a file.
+    """Return the items with their groups of groups.csv, and a sentence on the file; unchanged if there is no file.
 
-    A warning counts the images that the file names and that are no item.
+    A warning lists names in the file that match no image.
 
     Raises:
         UserError: the file cannot be read or does not fit the images.
@@ -42,13 +43,11 @@ def grouped_by_file(items: tuple[FileItem, ...], file: Path) -> tuple[tuple[File
         return items, ()
     found, unknown = in_groups(items, read_image_groups(file), str(file))
     if unknown:
-        more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
         _log.warning(
-            "%s names %s not in this set: %s%s; correct the names, or remove their rows",
+            "%s names %s not in this data set: %s; correct the names, or remove their rows",
             GROUPS_FILE,
-            "1 image that is" if len(unknown) == 1 else f"{len(unknown)} images that are",
-            ", ".join(unknown[:NAMED]),
-            more,
+            counted(len(unknown), "image"),
+            listed(unknown),
         )
     groups = [item.group for item in found if item.group is not None]
     count = counted(len(set(groups)), "group")
@@ -58,10 +57,18 @@ def grouped_by_file(items: tuple[FileItem, ...], file: Path) -> tuple[tuple[File
 def in_groups(
     items: Sequence[FileItem], groups: Sequence[tuple[str, str]], where: str
 ) -> tuple[tuple[FileItem, ...], tuple[str, ...]]:
-    """The items, each with the group that the rows (image, group) give it, and the images of rows that are no item.
+    """Assign groups to items.
+
+    Args:
+        items: the images.
+        groups: rows (image, group).
+        where: the file, for error messages.
+
+    Returns:
+        The items with their groups, and the names of rows that match no item.
 
     Raises:
-        UserError: a row names several images, or an image is in two groups.
+        UserError: a row matches several images, an image is in two groups, or no row matches an image.
     """
     find = _Finder(items, where)
     group_of: dict[str, str] = {}
@@ -71,9 +78,11 @@ def in_groups(
         if name is None:
             unknown.append(image)
         elif group_of.setdefault(name, group) != group:
-            raise UserError(f"{where}: {image} is in {group_of[name]} and in {group}: an image belongs to one group")
+            raise UserError(f"{where}: {image} is in {group_of[name]} and in {group}: give it one group")
     if groups and not group_of:
-        raise UserError(f"{where}: no row names an image of this set; the first of {len(groups)} names {groups[0][0]}")
+        raise UserError(
+            f"{where}: no row names an image of this data set; the first of {len(groups)} names {groups[0][0]}"
+        )
     grouped = tuple(
         replace(item, group=group_of[item.name], sequence=None) if item.name in group_of else item for item in items
     )
@@ -81,17 +90,17 @@ def in_groups(
 
 
 def read_image_groups(path: Path) -> tuple[tuple[str, str], ...]:
-    """Rows (image, group) of a table of two columns or more, with or without a header.
+    """Read rows (image, group) of a table with two or more columns, with or without a header.
 
-    Values are separated by commas, semicolons or tabs; the text is UTF-8 or UTF-16. Of more columns than two, the
-    header says which ones count.
+    Values are separated by commas, semicolons or tabs; the text is UTF-8 or UTF-16. A table of more than two columns
+    needs a header that names the image and the group column.
 
     Raises:
         UserError: the file cannot be read, or a row has no group.
     """
     lines = [line for line in read_text(path, "a table of groups").splitlines() if line.strip()]
     if not lines:
-        raise UserError(f"{path} is empty: write a line an image, such as 0001.png,patient 7")
+        raise UserError(f"{path} is empty: write one line for each image, such as 0001.png,patient 7")
     separator = max("\t;,", key=lines[0].count)
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
     heads = [cell.lower() for cell in rows[0]]
@@ -101,7 +110,7 @@ def read_image_groups(path: Path) -> tuple[tuple[str, str], ...]:
     if group is None:
         group = 1 if image == 0 else 0
         if headed and len(heads) > 2:
-            raise UserError(f"{path}: which column is the group? Name it group; there are {', '.join(rows[0])}")
+            raise UserError(f"{path}: which column is the group? Name it 'group'; the columns are {', '.join(rows[0])}")
     found = []
     for number, row in enumerate(rows[1:] if headed else rows, 2 if headed else 1):
         if len(row) <= max(image, group) or not row[image] or not row[group]:
@@ -111,8 +120,14 @@ def read_image_groups(path: Path) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def listed(names: Sequence[str]) -> str:
+    """List the first few names, and say how many more there are."""
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return ", ".join(names[:MOST_LISTED]) + more
+
+
 class _Finder:
-    """Finds an item by its name or path, with or without suffix and folders."""
+    """Finds the name of an item by its name or path, with or without suffix and folders."""
 
     def __init__(self, items: Iterable[FileItem], where: str) -> None:
         self.where = where
@@ -126,7 +141,7 @@ class _Finder:
                 self.by_end.setdefault(parts[-1], []).append((parts, item.name))
 
     def __call__(self, given: str) -> str | None:
-        """The name of the item, None where there is none.
+        """Return the name of the item, None if there is none.
 
         Raises:
             UserError: there are several.
@@ -136,18 +151,13 @@ class _Finder:
             plain = plain[: -len(PurePosixPath(plain).suffix)]
         if plain in self.names:
             return self.names[plain]
-        listed = PurePosixPath(plain).parts
-        found = {name for parts, name in self.by_end.get(listed[-1], ()) if _agree(listed, parts)} if listed else set()
+        wanted = PurePosixPath(plain).parts
+        candidates = self.by_end.get(wanted[-1], []) if wanted else []
+        found = {name for parts, name in candidates if same_end(wanted, parts)}
         if len(found) > 1:
-            raise UserError(f"{self.where}: {given} is in several folders, write its folder too")
+            raise UserError(f"{self.where}: {given} is in several folders: add its folder")
         return next(iter(found), None)
 
 
 def _plain(name: str) -> str:
-    return one_form(name.replace("\\", "/"))
-
-
-def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether two paths are the same from the end on, as far as both go."""
-    both = min(len(one), len(other))
-    return one[-both:] == other[-both:]
+    return composed(name.replace("\\", "/"))

@@ -1,4 +1,4 @@
-"""Decoding a split into two arrays, in memory or mapped from a file, with broken images named."""
+"""Decode the images and masks of a split into arrays, in memory or mapped from a file."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from nas.tasks.data.sets import ImageSet, Item, Pixels
 __all__ = ["Allocate", "allocator", "decode", "first_size", "present_classes"]
 
 Allocate = Callable[[tuple[int, ...]], Pixels]
+"""From a shape to an array of zeros."""
 
 _log = logging.getLogger(__name__)
 
-NAMED = 10
-"""Images that a warning names; it counts all."""
+MOST_LISTED = 10
+"""Largest number of images that a warning lists; it counts all."""
 
 SMALLEST = 8
-"""Pixels a side under which an image without a label is none worth learning from."""
+"""Pixels a side below which an unlabelled image is skipped."""
 
 SQUEEZED = 1.25
-"""How much wider or narrower an image may be than the working size before that is said."""
+"""Factor between the aspect ratios of an image and of the working size from which on a warning lists the image."""
 
 
 def allocator(total: int, cache_gb: float, folder: Path | None) -> Allocate:
-    """What makes arrays: in memory if `total` bytes fit in `cache_gb`, as files in `folder` otherwise."""
+    """Return a function that makes arrays: in memory if `total` bytes fit in `cache_gb`, else as files in `folder`."""
     if total <= cache_gb * 1e9:
         return lambda shape: np.zeros(shape, np.uint8)
     root = scratch_folder(folder)
@@ -43,23 +44,23 @@ def allocator(total: int, cache_gb: float, folder: Path | None) -> Allocate:
 
 
 def first_size(items: Sequence[Item]) -> tuple[int, int]:
-    """Height and width of the first image that can be read.
+    """Return height and width of the first image that can be read.
 
     Raises:
-        UserError: none can.
+        UserError: no image can be read.
     """
     if not items:
         raise UserError("there is no image to take the working size from")
     sizes = (_size(item) for item in items)
     found = next((size for size in sizes if size is not None), None)
     if found is None:
-        items[0].image()  # says what is wrong with it
+        items[0].image()  # raises the error that names what is wrong
         raise UserError("no image of the pool can be read")
     return found
 
 
 def _size(item: Item) -> tuple[int, int] | None:
-    """Height and width of an image, None for a broken one."""
+    """Height and width of an image, None if it is broken."""
     try:
         height, width = item.image().shape[:2]
     except BrokenImageError:
@@ -75,91 +76,124 @@ def decode(
     bar: tqdm[Any],
     native: Counter[tuple[int, int]] | None = None,
 ) -> ImageSet:
-    """Images of `items` at `size` (H, W), with their masks where `labelled`.
+    """Decode images, and their masks if `labelled`, at one size.
 
-    Without labels an image that is broken or tiny is skipped, and a warning counts such images and names the first
-    ones; so it does with those of another shape, which are squeezed, unless all the labelled ones are: that was asked.
-    Height and width of each image as its file has it are counted in `native`.
+    Unlabelled images that are broken or tiny are skipped with a warning. Another warning lists the images whose aspect
+    ratio changes, unless that of all images does.
+
+    Args:
+        items: the images.
+        size: height and width of the result.
+        labelled: whether to decode masks.
+        allocate: makes the arrays.
+        bar: progress bar, updated by each image.
+        native: counts height and width of the images as stored in their files.
 
     Raises:
-        UserError: with labels, the first file that is broken or does not fit.
+        UserError: a labelled image or its mask is broken or does not fit.
     """
     images = allocate((len(items), *size, 3))
     masks = allocate((len(items), *size)) if labelled else None
-    squeezed: list[str] = []
-    sizes: list[tuple[int, int]] = []
+    resizer = _Resizer(size)
 
     def fill(place: int) -> str | None:
         try:
             if masks is None:
-                images[place] = _unlabelled(items[place], size, squeezed, sizes)
+                images[place] = resizer.image(items[place])
             else:
-                images[place], masks[place] = _labelled(items[place], size, squeezed, sizes)
+                images[place], masks[place] = resizer.pair(items[place])
         except BrokenImageError as broken:
             if labelled:
                 raise
             return str(broken)
         return None
 
-    faults = threaded(fill, range(len(items)), bar)
-    kept = [place for place, fault in enumerate(faults) if fault is None]
+    errors = threaded(fill, range(len(items)), bar)
+    kept = [place for place, error in enumerate(errors) if error is None]
     if len(kept) < len(items):
-        _warn("unlabelled images skipped", [fault for fault in faults if fault is not None])
+        _warn("unlabelled images skipped", [error for error in errors if error is not None])
         for to, place in enumerate(kept):
             images[to] = images[place]
         images = images[: len(kept)]
     if native is not None:
-        native.update(sizes)
-    if squeezed and len(squeezed) < len(items):
-        kind = "labelled" if labelled else "unlabelled"
-        _warn(f"{kind} images of another shape, squeezed to {size[0]}x{size[1]}", sorted(squeezed))
+        native.update(resizer.native)
+    resizer.warn_if_squeezed("labelled" if labelled else "unlabelled", len(items))
     return ImageSet(images, masks, tuple(items[place].name for place in kept))
 
 
-def _unlabelled(item: Item, size: tuple[int, int], squeezed: list[str], sizes: list[tuple[int, int]]) -> Pixels:
-    """An image at `size`; one of a file is measured before."""
-    if item.file is None:
-        return item.image(size)
-    image = item.image()
-    height, width = image.shape[:2]
-    if min(height, width) < SMALLEST:
-        raise BrokenImageError(f"{item.file} has {height}x{width} pixels, {SMALLEST} a side are needed")
-    _note_shape(item, image, size, squeezed)
-    sizes.append((height, width))
-    return resize(image, size)
+class _Resizer:
+    """Reads images at one size, and notes the sizes of their files.
 
+    Attributes:
+        size: height and width of the result.
+        native: height and width of each file.
+        squeezed: path and size of each file whose aspect ratio changes.
+    """
 
-def _labelled(
-    item: Item, size: tuple[int, int], squeezed: list[str], sizes: list[tuple[int, int]]
-) -> tuple[Pixels, Pixels]:
-    """An image and its mask at `size`; those of files are measured before."""
-    if item.file is None:
-        return item.pair(size)
-    image, mask = item.pair()
-    _note_shape(item, image, size, squeezed)
-    sizes.append((image.shape[0], image.shape[1]))
-    return resize(image, size), resize(mask, size, labels=True)
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+        self.native: list[tuple[int, int]] = []
+        self.squeezed: list[str] = []
 
+    def image(self, item: Item) -> Pixels:
+        """Read an unlabelled image.
 
-def _note_shape(item: Item, image: Pixels, size: tuple[int, int], squeezed: list[str]) -> None:
-    height, width = image.shape[:2]
-    ratio = (width / height) / (size[1] / size[0])
-    if max(ratio, 1 / ratio) > SQUEEZED:
-        squeezed.append(f"{item.file} ({height}x{width})")
+        Raises:
+            BrokenImageError: it cannot be read or is tiny.
+        """
+        if item.file is None:
+            return item.image(self.size)
+        image = item.image()
+        height, width = image.shape[:2]
+        if min(height, width) < SMALLEST:
+            raise BrokenImageError(f"{item.file} has {height}x{width} pixels, fewer than {SMALLEST} a side")
+        self._note(item.file, image)
+        return resize(image, self.size)
+
+    def pair(self, item: Item) -> tuple[Pixels, Pixels]:
+        """Read an image and its mask.
+
+        Raises:
+            UserError: one is broken, or they do not fit.
+        """
+        if item.file is None:
+            return item.pair(self.size)
+        image, mask = item.pair()
+        self._note(item.file, image)
+        return resize(image, self.size), resize(mask, self.size, labels=True)
+
+    def warn_if_squeezed(self, kind: str, total: int) -> None:
+        """Warn of images whose aspect ratio changed, unless all `total` ones did."""
+        if self.squeezed and len(self.squeezed) < total:
+            size = f"{self.size[0]}x{self.size[1]}"
+            _warn(f"{kind} images of another shape, squeezed to {size}", sorted(self.squeezed))
+
+    def _note(self, file: Path, image: Pixels) -> None:
+        height, width = image.shape[:2]
+        self.native.append((height, width))
+        ratio = (width / height) / (self.size[1] / self.size[0])
+        if max(ratio, 1 / ratio) > SQUEEZED:
+            self.squeezed.append(f"{file} ({height}x{width})")
 
 
 def _warn(what: str, found: Sequence[str]) -> None:
-    more = "" if len(found) <= NAMED else f"; and {len(found) - NAMED} more"
-    _log.warning("%s: %d: %s%s", what, len(found), "; ".join(found[:NAMED]), more)
+    more = "" if len(found) <= MOST_LISTED else f"; and {len(found) - MOST_LISTED} more"
+    _log.warning("%s: %d: %s%s", what, len(found), "; ".join(found[:MOST_LISTED]), more)
 
 
 def present_classes(items: Sequence[Item], classes: int, size: tuple[int, int] | None, bar: tqdm[Any]) -> np.ndarray:
-    """Which classes each item's mask shows at `size` (None: its own), a bool matrix, items x classes.
+    """Return which classes the mask of each item shows at `size`, items x classes, bool.
 
-    One that cannot be read shows none, and a warning names it: it may never be needed.
+    A mask that cannot be read counts as showing no class, with a warning, since it may not be needed.
+
+    Args:
+        items: images with masks.
+        classes: number of classes.
+        size: height and width of the masks; None for their own.
+        bar: progress bar, updated by each item.
 
     Raises:
-        UserError: a mask holds what is no class.
+        UserError: a mask has a value of no class.
     """
     broken: list[str] = []
 

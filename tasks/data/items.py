@@ -1,4 +1,4 @@
-"""Items that are files: an image, its mask, and the check that the two fit."""
+"""Items of image files and mask files."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from nas.errors import UserError
-from nas.tasks.data.decoding import turned
+from nas.tasks.data.decoding import apply_orientation
 from nas.tasks.data.depth import EIGHT_BITS, PixelScale
 from nas.tasks.data.files import read_image, resize
 from nas.tasks.data.masks import MaskCode, read_mask
 from nas.tasks.data.sets import Item, Pixels
-from nas.tasks.data.texts import one_form
+from nas.tasks.data.texts import composed
 
 __all__ = ["FileItem", "pair_up"]
 
 
 @dataclass(frozen=True)
 class FileItem(Item):
-    """An image file and, where there is one, the file of its mask.
+    """An image file with or without a mask file.
 
     Attributes:
-        scale: how images of more than 8 bits are brought to 8, the same for all of a set.
-        turn: EXIF's orientation by which the mask is turned, where it is in the order of the stored pixels.
+        image_path: the image file.
+        mask_path: the mask file, None without a mask.
+        code: how to read the mask.
+        scale: how to reduce more than 8 bits a channel to 8, the same for all images of a data set.
+        mask_orientation: EXIF orientation to apply to the mask, if it has the order of the stored pixels; else 1.
     """
 
     name: str
@@ -33,11 +36,11 @@ class FileItem(Item):
     sequence: str | None = None
     group: str | None = None
     scale: PixelScale = EIGHT_BITS
-    turn: int = 1
+    mask_orientation: int = 1
 
     @property
     def stems(self) -> tuple[str, ...]:
-        return self.name, str(PurePosixPath(self.name).with_name(one_form(self.image_path.stem)))
+        return self.name, str(PurePosixPath(self.name).with_name(composed(self.image_path.stem)))
 
     @property
     def file(self) -> Path | None:
@@ -62,7 +65,7 @@ class FileItem(Item):
     def _whole_mask(self) -> Pixels:
         if self.mask_path is None or self.code is None:
             raise UserError(f"{self.image_path} has no mask")
-        return turned(read_mask(self.mask_path, self.code), self.turn)
+        return apply_orientation(read_mask(self.mask_path, self.code), self.mask_orientation)
 
 
 def pair_up(
@@ -73,13 +76,21 @@ def pair_up(
     what: str,
     mask_stems: Callable[[str], Iterable[str]] = lambda stem: (stem,),
 ) -> tuple[FileItem, ...]:
-    """Items for images (by name) and the mask of each, found under the first of `mask_stems(name)` there is.
+    """Make items of images and their masks.
+
+    Args:
+        images: image files by name.
+        masks: mask files by stem.
+        code: how to read the masks.
+        sequence: from a name to the film of the image.
+        what: name of the data set, for error messages.
+        mask_stems: from a name to the possible stems of the mask; the first that exists is taken.
 
     Raises:
-        UserError: there is no image, or some have no mask; the first is named and all are counted.
+        UserError: there are no images, or some have no mask; the message counts them and names the first.
     """
     if not images:
-        raise UserError(f"{what}: there is no image there")
+        raise UserError(f"{what}: there are no images")
     items, bare = [], []
     for name, path in images.items():
         mask = next((masks[stem] for stem in mask_stems(name) if stem in masks), None)
@@ -90,6 +101,6 @@ def pair_up(
     if bare:
         raise UserError(
             f"{what}: {len(bare)} of {len(images)} images have no mask, the first is {bare[0]}: "
-            "add the masks, or move these images out (in a folder of your own to unlabelled/)"
+            "add the masks, or remove these images"
         )
     return tuple(items)

@@ -1,4 +1,4 @@
-"""Which images of the pool are the labelled ones: a declared list, a file, or a stratified draw."""
+"""Choose the labelled images: from a declared list, a file, or a stratified draw."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from nas.errors import UserError
 from nas.tasks.data.sets import Item, Source
 from nas.tasks.data.stems import pick, read_stems
+from nas.wording import counted
 
 __all__ = ["choose_labels", "draw_stratified", "is_list"]
 
@@ -21,19 +22,17 @@ _log = logging.getLogger(__name__)
 def choose_labels(
     source: Source, labels: str | None, seed: int, presence: Callable[[Sequence[Item]], np.ndarray]
 ) -> tuple[Item, ...]:
-    """The labelled items of the pool, in its order.
-
-    A list, declared or of anyone's, may also name images held out for ranking and spare ones.
+    """Choose the labelled items of a source, in its order.
 
     Args:
-        source: the set; its `label_files` answer the fractions they are named after.
-        labels: "1/8" (a fraction of the pool), "46" (a count), "FILE.txt" (stems), "all", or None
-            for the source's own default.
-        seed: of the draw, where one is needed.
-        presence: from items to a bool matrix, items x classes; asked only when a draw is needed.
+        source: the data set; a fraction with an entry in its `label_files` uses this list.
+        labels: "1/8" (fraction of the pool), "46" (number), "FILE.txt" (list of stems), "all", or None for the default
+            of the source. Lists may also name ranking images and spare ones.
+        seed: seed of the draw, if there is one.
+        presence: from items to the classes that each shows, items x classes, bool; only called for a draw.
 
     Raises:
-        UserError: `labels` cannot be read, or asks for none or for more than there are.
+        UserError: `labels` cannot be read, or asks for no image or for more than there are.
     """
     text = (labels if labels is not None else source.labels).strip()
     if text == "all":
@@ -46,43 +45,49 @@ def choose_labels(
     count = _count(text, len(source.pool), source.name)
     if count == len(source.pool):
         return source.pool
-    there = presence(source.pool)
-    drawn = draw_stratified(there, count, seed)
-    _report_missing(source, there, drawn)
+    shown = presence(source.pool)
+    drawn = draw_stratified(shown, count, seed)
+    _warn_of_missing_classes(source, shown, drawn)
     return tuple(item for place, item in enumerate(source.pool) if place in drawn)
 
 
 def _listed(source: Source, stems: tuple[str, ...], where: str) -> tuple[Item, ...]:
-    """The items that a list names, but for those to test on, where the set does not declare them, and their copies.
+    """The items that a list names, without copies of held-out images.
 
-    A list of all images that have masks is that of the whole pool.
+    Test images that are not declared are left out with a warning; a list of all images with masks means the pool.
 
     Raises:
-        UserError: it names what is no image to learn from, or nothing that is.
+        UserError: the list names something else than an image to train on, or no image to train on.
     """
-    cut = () if source.test_declared else source.test
-    learnt = (*source.pool, *source.validation, *source.spare)
-    known = {item.name: item for item in (*learnt, *source.copies, *cut)}
-    copies, tested = {item.name for item in source.copies}, {item.name for item in cut}
-    bare = {item.name: item for item in source.extra}
-    try:
-        named = pick(known, stems, where)
-    except UserError as error:
-        without = next((stem for stem in stems if _is_there(bare, stem) and not _is_there(known, stem)), None)
-        if without is None:
-            raise
-        raise UserError(f"{where}: {without} has no mask, so it cannot be labelled: take it out") from error
-    chosen = tuple(item for item in named if item.name not in copies | tested)
+    undeclared_test = () if source.test_declared else source.test
+    trainable = (*source.pool, *source.validation, *source.spare)
+    known = {item.name: item for item in (*trainable, *source.copies, *undeclared_test)}
+    copies, test = {item.name for item in source.copies}, {item.name for item in undeclared_test}
+    named = _pick_labelled(known, {item.name: item for item in source.extra}, stems, where)
+    chosen = tuple(item for item in named if item.name not in copies | test)
     if not chosen:
-        raise UserError(f"{where}: it names nothing but images that are held out, or copies of them")
-    for what, some in (("held out to test on", tested), ("copies of images to rank or test on", copies)):
+        raise UserError(f"{where}: all listed images are held out, or copies of held-out images: list others")
+    for kind, some in (("test images", test), ("copies of ranking or test images", copies)):
         if count := sum(item.name in some for item in named):
-            _log.warning("%s: listed images that are not learnt from, being %s: %d", where, what, count)
-    whole = not source.ranking_declared and len(chosen) == len(learnt)
+            _log.warning("%s: %s not trained on: %s", where, counted(count, "listed image"), kind)
+    whole = not source.ranking_declared and len(chosen) == len(trainable)
     return source.pool if whole else chosen
 
 
-def _is_there(items: Mapping[str, Item], stem: str) -> bool:
+def _pick_labelled(
+    known: Mapping[str, Item], bare: Mapping[str, Item], stems: tuple[str, ...], where: str
+) -> tuple[Item, ...]:
+    """Pick items by a list, with a specific error for images without a mask."""
+    try:
+        return pick(known, stems, where)
+    except UserError as error:
+        without = next((stem for stem in stems if _names_one(bare, stem) and not _names_one(known, stem)), None)
+        if without is None:
+            raise
+        raise UserError(f"{where}: {without} has no mask, so it cannot be labelled: remove it") from error
+
+
+def _names_one(items: Mapping[str, Item], stem: str) -> bool:
     try:
         return bool(pick(items, (stem,), ""))
     except UserError:
@@ -90,21 +95,24 @@ def _is_there(items: Mapping[str, Item], stem: str) -> bool:
 
 
 def is_list(labels: str | None) -> bool:
-    """Whether labels are named by a list, FILE.txt."""
+    """Whether `labels` is a list, FILE.txt."""
     return labels is not None and labels.strip().lower().endswith(".txt")
 
 
 def draw_stratified(presence: np.ndarray, count: int, seed: int) -> frozenset[int]:
-    """Places of `count` items such that every class is in one of them, if `count` allows.
+    """Draw items so that every class is shown, if `count` allows.
 
-    Classes are seen to from the rarest on: of the items that hold it, the one with the most classes
-    still missing is taken. The other places are spread evenly over the items' order, which for films
-    is time: one is drawn from each of as many equal stretches.
+    Beginning with the rarest missing class, the item that shows it and the most other missing classes is taken. The
+    remaining items are spread evenly over the order of the items, which for films is time: the rest is divided into
+    equal stretches, and one item of each is drawn.
 
     Args:
-        presence: whether a class is in an item, items x classes.
-        count: how many items to draw, at most as many as there are.
-        seed: of the draw.
+        presence: which classes each item shows, items x classes, bool.
+        count: number of items to draw, at most the number of items.
+        seed: seed of the draw.
+
+    Returns:
+        Indices of the drawn items.
     """
     rng = np.random.default_rng([seed, 8])
     order = rng.permutation(len(presence))
@@ -123,26 +131,26 @@ def draw_stratified(presence: np.ndarray, count: int, seed: int) -> frozenset[in
 
 
 def _count(text: str, pool: int, name: str) -> int:
-    """How many labels "1/8", "0.125" or "46" asks for."""
+    """The number of labels of "1/8", "0.125" or "46"."""
     try:
         number = Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
         raise UserError(
-            f"labels {text!r} is not understood: write a fraction (1/8), a count (46), a list of stems "
+            f"labels {text!r} is not understood: write a fraction (1/8), a number (46), a list of stems "
             "(FILE.txt) or all"
         ) from error
     share = "/" in text or "." in text
     count = round(number * pool) if share else int(number)
     if count < 1:
-        raise UserError(f"labels {text}: that is {count} of the {pool} images of {name}; at least 1 is needed")
+        raise UserError(f"labels {text}: that is {count} of the {pool} images of {name}: at least 1 is needed")
     if count > pool:
-        raise UserError(f"labels {text}: that is {count} images and the pool of {name} has {pool}; ask for fewer")
+        raise UserError(f"labels {text}: that is {count} images, but the pool of {name} has {pool}: ask for fewer")
     return count
 
 
-def _report_missing(source: Source, presence: np.ndarray, drawn: frozenset[int]) -> None:
-    """Warn of classes that are in the pool and not in the draw."""
+def _warn_of_missing_classes(source: Source, presence: np.ndarray, drawn: frozenset[int]) -> None:
+    """Warn of classes that the pool shows and the drawn images do not."""
     lost = presence.any(0) & ~presence[sorted(drawn)].any(0)
     if lost.any():
         names = ", ".join(np.array(source.classes)[lost])
-        _log.warning("%s: too few labels for every class, %d; none shows: %s", source.name, len(drawn), names)
+        _log.warning("%s: too few labels (%d) to show every class; missing: %s", source.name, len(drawn), names)

@@ -1,4 +1,4 @@
-"""What the masks of a set hold: values, colours and opacity, counted file by file."""
+"""Count the values, colours and opacities of the masks of a data set, file by file."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from nas.tasks.data.masks import MaskCode, StoredMask, read_stored
 from nas.tasks.data.palettes import Colour
 from nas.tasks.data.parallel import progress_bar, threaded
 
-__all__ = ["MaskCount", "Tally", "class_pixels", "count_masks", "count_stored", "naming", "tally"]
+__all__ = ["MaskCount", "Tally", "class_pixels", "count_keys", "count_masks", "count_stored"]
 
 MOST_COLOURS = 4096
-"""Colours that are counted of one mask; one of more is a photo, or was compressed with loss."""
+"""Largest number of colours that are counted in a mask; with more, it is a photo or was compressed with loss."""
 
 
 @dataclass(frozen=True)
 class MaskCount:
-    """The pixels of one mask file by what they store.
+    """Number of pixels of a mask file by value, colour and opacity.
 
     Attributes:
         path: the file.
-        values: stored values of one channel, of a palette mask its indices.
-        colours: RGB colours of a mask of several channels.
-        step: what the values of grey masks of 1, 2 or 4 bits are multiplied by when shown.
-        palette: the colours of the indices that a palette mask uses; None of other masks.
-        alpha: opacities; None of a mask without.
+        values: pixels by stored value, for a palette mask by index.
+        colours: pixels by RGB colour, for a mask of several channels.
+        step: factor from stored to shown values, see `StoredMask`.
+        palette: colour of each index that a palette mask uses; None for other masks.
+        alpha: pixels by opacity; None without an alpha channel.
         lossy: whether the file is compressed with loss.
         size: height and width.
     """
@@ -47,15 +47,20 @@ class MaskCount:
 
 
 def count_masks(masks: Sequence[Path], what: str, progress: bool) -> list[MaskCount]:
-    """Count every mask; those that cannot be read are left out, and named when they are needed.
+    """Count the pixels of every mask that can be read.
+
+    Args:
+        masks: the mask files.
+        what: name of the data set, for the progress bar.
+        progress: whether to show progress on standard error.
 
     Raises:
-        UserError: none can be read, or one holds numbers that are no values.
+        UserError: no mask can be read, or one has values other than the integers 0 to 65535.
     """
     with progress_bar(len(masks), f"{what} masks", progress) as bar:
         found = [count for count in threaded(_count_file, masks, bar) if count is not None]
     if not found and masks:
-        read_stored(masks[0])  # says what is wrong with it
+        read_stored(masks[0])  # raises the error that names what is wrong
     return found
 
 
@@ -67,7 +72,7 @@ def _count_file(path: Path) -> MaskCount | None:
 
 
 def count_stored(path: Path, stored: StoredMask) -> MaskCount:
-    """The pixels of one mask that has been read."""
+    """Count the pixels of a mask that has been read."""
     colours: Mapping[Colour, int] = {}
     values: Mapping[int, int] = {}
     if stored.pixels.ndim == 3:
@@ -92,7 +97,7 @@ def _colours(stored: StoredMask) -> dict[Colour, int]:
 
     found = Image.fromarray(stored.pixels).getcolors(MOST_COLOURS)
     if found is None:
-        # Only how many there are matters then, not which.
+        # It only matters then that there are many.
         row = stored.pixels.reshape(-1, 3)[: 4 * MOST_COLOURS]
         found = [(1, tuple(colour)) for colour in row]
     counts: Counter[Colour] = Counter()
@@ -107,8 +112,8 @@ def _colour(raw: Sequence[int] | np.ndarray) -> Colour:
 
 
 def class_pixels(count: MaskCount, code: MaskCode) -> np.ndarray:
-    """Pixels of each of 256 class indices in a mask, 255 for void; what means no class is not counted."""
-    values, colours = naming(count, code)
+    """Return the number of pixels of each of 256 class indices, 255 for void, without values of no class."""
+    values, colours = count_keys(count, code)
     named = [(code.values.get(value), n) for value, n in values.items()]
     named += [(code.colours.get(colour), n) for colour, n in colours.items()]
     pixels = np.zeros(256, np.int64)
@@ -118,8 +123,8 @@ def class_pixels(count: MaskCount, code: MaskCode) -> np.ndarray:
     return pixels
 
 
-def naming(count: MaskCount, code: MaskCode) -> tuple[Mapping[int, int], Mapping[Colour, int]]:
-    """The values and the colours of one mask that name classes under a code, as `StoredMask.naming` reads them."""
+def count_keys(count: MaskCount, code: MaskCode) -> tuple[Mapping[int, int], Mapping[Colour, int]]:
+    """Return the pixels by value and by colour that a code maps to classes, see `StoredMask.keys`."""
     if code.alpha and count.alpha is not None:
         return count.alpha, {}
     values, colours = count.values, dict(count.colours)
@@ -137,13 +142,13 @@ def naming(count: MaskCount, code: MaskCode) -> tuple[Mapping[int, int], Mapping
 
 @dataclass(frozen=True)
 class Tally:
-    """The masks of a set together, under one code.
+    """All masks of a data set, read by one code.
 
     Attributes:
-        counts: of every mask that can be read.
-        code: how the files store what names the classes; its values may still be missing.
-        what: the set, for messages, such as "folder:mine".
-        progress: whether to show a bar where files are read again.
+        counts: count of every mask that can be read.
+        code: how the files are read; its values may still be missing.
+        what: name of the data set for messages, such as "folder:mine".
+        progress: whether to show progress if files are read again.
     """
 
     counts: Sequence[MaskCount]
@@ -153,23 +158,23 @@ class Tally:
 
     @cached_property
     def values(self) -> Counter[int]:
-        """Pixels of all masks by the value that names their class."""
+        """Pixels of all masks by value."""
         found: Counter[int] = Counter()
         for count in self.counts:
-            found.update(naming(count, self.code)[0])
+            found.update(count_keys(count, self.code)[0])
         return found
 
     @cached_property
     def colours(self) -> Counter[Colour]:
-        """Pixels of all masks by the colour that names their class."""
+        """Pixels of all masks by colour."""
         found: Counter[Colour] = Counter()
         for count in self.counts:
-            found.update(naming(count, self.code)[1])
+            found.update(count_keys(count, self.code)[1])
         return found
 
     @property
     def greys(self) -> Counter[int] | None:
-        """The same as `values` with colours that are shades of grey counted too; None where some are not."""
+        """Pixels of all masks by value, with grey colours as values; None if there is a colour that is not grey."""
         if any(not red == green == blue for red, green, blue in self.colours):
             return None
         shades: Counter[int] = Counter()
@@ -179,14 +184,9 @@ class Tally:
 
     @property
     def pixels(self) -> int:
-        """How many pixels were counted."""
+        """Number of pixels of all masks."""
         return self.values.total() + self.colours.total()
 
     def under(self, code: MaskCode) -> Tally:
-        """The same masks under another code."""
+        """Return the same masks, read by another code."""
         return replace(self, code=code)
-
-
-def tally(counts: Sequence[MaskCount], code: MaskCode) -> Tally:
-    """All masks together, under a code."""
-    return Tally(counts, code)

@@ -1,4 +1,4 @@
-"""What the values and colours of a set's masks mean, decided for the set and not file by file."""
+"""Decide which class each value and colour of the masks means, for the data set as a whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nas.errors import UserError
 from nas.tasks.data import mask_words as words
 from nas.tasks.data.mask_counts import MaskCount, Tally, count_masks
-from nas.tasks.data.mask_storage import how_stored
+from nas.tasks.data.mask_storage import storage_code
 from nas.tasks.data.masks import LOSSY, MaskCode
 from nas.tasks.data.palettes import Colour, distinct_colours
 from nas.tasks.data.sets import VOID
@@ -23,30 +23,30 @@ if TYPE_CHECKING:
 __all__ = ["Level", "MaskMeaning", "understand_masks"]
 
 LARGE_VOID = 0.2
-"""The share of void pixels from which on 255 may well be a class that nobody declared."""
+"""Share of void pixels above which 255 may be an undeclared class."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """A value or an RGB colour of the masks, its pixels in all of them, and the class it names ("void" for none)."""
+    """A value or RGB colour of the masks, its number of pixels, and the name of its class, "void" for no class."""
 
     value: int | Colour
     pixels: int
-    becomes: str
+    class_name: str
 
 
 @dataclass(frozen=True)
 class MaskMeaning:
-    """How the masks of a set are read.
+    """How the masks of a data set are read.
 
     Attributes:
-        names: one a class.
-        colours: one a class, for pictures.
-        code: reads a mask file.
-        levels: every value and colour of the masks, the most frequent first.
+        names: name of each class.
+        colours: colour of each class in pictures.
+        code: how to read a mask file.
+        levels: all values and colours of the masks, the most frequent first.
         notes: sentences on how the masks were understood.
-        warnings: sentences on what may be misunderstood, each with the mend.
-        counts: what each mask that can be read stores.
+        warnings: sentences on what may be misunderstood, each with what to do.
+        counts: count of each mask that can be read.
     """
 
     names: tuple[str, ...]
@@ -59,23 +59,23 @@ class MaskMeaning:
 
 
 def understand_masks(masks: Sequence[Path], table: ClassTable | None, what: str, progress: bool = False) -> MaskMeaning:
-    """Decide what the masks of a set mean.
+    """Decide how to read the masks of a data set.
 
     Args:
-        masks: all mask files of the set.
-        table: the classes as the user declares them; None where nobody does.
-        what: the set, for messages, such as "folder:mine".
-        progress: whether to show a bar.
+        masks: all mask files of the data set.
+        table: the classes that the user declares; None if there is no declaration.
+        what: name of the data set for messages, such as "folder:mine".
+        progress: whether to show progress on standard error.
 
     Raises:
-        UserError: the masks cannot be understood; the message says what they hold and what to do.
+        UserError: the masks cannot be understood; the message says what they contain and what to do.
     """
     counts = count_masks(masks, what, progress)
-    code = how_stored(counts, MaskCode({}) if table is None else table.code)
+    code = storage_code(counts, MaskCode({}) if table is None else table.code)
     found = Tally(counts, code, what, progress)
     lossy = next((count for count in counts if count.lossy), None)
     try:
-        meaning = _unnamed(found) if table is None else _named(found, table)
+        meaning = _without_table(found) if table is None else _with_table(found, table)
     except UserError:
         if lossy is not None:
             raise UserError(f"{lossy.path}: {LOSSY}") from None
@@ -85,39 +85,39 @@ def understand_masks(masks: Sequence[Path], table: ClassTable | None, what: str,
     return replace(meaning, counts=tuple(counts))
 
 
-def _unnamed(masks: Tally) -> MaskMeaning:
-    """Classes as the values that occur; two levels, with soft edges or without, are background and foreground."""
+def _without_table(masks: Tally) -> MaskMeaning:
+    """Each value is a class; two levels, with or without soft edges, are background and foreground."""
     if masks.colours:
         raise UserError(words.colours_without_table(masks))
     values, levels = set(masks.values), _levels(masks)
     two = (min(values), max(values)) if values in ({0, 255}, {0, 65535}) else levels and levels.two
     if two:
-        return _in_two(masks, two, ("background", "foreground"), distinct_colours(2), (0, 1))
+        return _two_level_meaning(masks, two, ("background", "foreground"), distinct_colours(2), (0, 1))
     found = sorted(values if len(values) == 2 else values - {VOID})
     if not 2 <= len(found) <= 254 or (levels is not None and levels.soft):
         raise UserError(words.no_classes(masks, levels))
     code = replace(masks.code, values={VOID: VOID} | {value: index for index, value in enumerate(found)})
-    return _meaning(masks.under(_far(code)), tuple(map(str, found)), distinct_colours(len(found)))
+    return _meaning(masks.under(_lossy_if_safe(code)), tuple(map(str, found)), distinct_colours(len(found)))
 
 
-def _named(masks: Tally, table: ClassTable) -> MaskMeaning:
-    """Classes of a table: by their colours, by their values, or in the order of the values that occur."""
-    strange = Counter({colour: n for colour, n in masks.colours.items() if colour not in table.code.colours})
+def _with_table(masks: Tally, table: ClassTable) -> MaskMeaning:
+    """Classes of a table, by their colours, by their values, or in the order of the values that occur."""
+    unknown = Counter({colour: n for colour, n in masks.colours.items() if colour not in table.code.colours})
     readings = _readings(masks, table)
     values = next((each for each in readings if masks.values.keys() <= each.keys()), None)
-    if values is not None and not strange:
-        code = _far(replace(masks.code, values=values))
+    if values is not None and not unknown:
+        code = _lossy_if_safe(replace(masks.code, values=values))
         return _meaning(masks.under(code), table.names, table.colours, table.void_declared)
     levels = _levels(masks)
     if levels is not None and levels.two is not None and (classes := _two_classes(table)) is not None:
-        return _in_two(masks, levels.two, table.names, table.colours, classes)
-    if strange and not table.code.colours:
+        return _two_level_meaning(masks, levels.two, table.names, table.colours, classes)
+    if unknown and not table.code.colours:
         raise UserError(words.colours_without_table(masks))
-    raise UserError(words.no_class_of(masks, readings, strange, levels))
+    raise UserError(words.no_class_of(masks, readings, unknown, levels))
 
 
 def _readings(masks: Tally, table: ClassTable) -> list[Mapping[int, int]]:
-    """From the values of grey masks to classes, the likeliest way first."""
+    """Possible maps from the values of greyscale masks to classes, the most likely first."""
     shades = {red: index for (red, green, blue), index in table.code.colours.items() if red == green == blue}
     by_value, by_shade = table.code.values, {VOID: VOID, **shades}
     if shades:
@@ -130,25 +130,25 @@ def _readings(masks: Tally, table: ClassTable) -> list[Mapping[int, int]]:
         for found in (present, present - {VOID})
         if len(found) == len(table.in_order)
     ]
-    # By value, black and white masks would have one class and void.
+    # Read by value, black and white masks would have one class and void.
     return [*in_order, by_value] if present == {0, VOID} else [by_value, *in_order]
 
 
 def _levels(masks: Tally) -> Levels | None:
-    """The levels of grey masks, unless their values are plainly indices of classes."""
+    """Levels of greyscale masks; None if their values are clearly class indices."""
     greys = masks.greys
     if greys is None or len(greys) <= 2 or max(greys) > 255:
         return None
     indices = greys.keys() - {VOID}
     if max(indices) <= min(2 * len(indices), 200):
         return None
-    # Colours that are all grey are looked at as values.
+    # Read grey colours as values.
     code = replace(masks.code, colours={})
     return find_levels([count.path for count in masks.counts], code, masks.what, masks.progress)
 
 
 def _two_classes(table: ClassTable) -> tuple[int, int] | None:
-    """The class of the low and that of the high level, where a table has two and no void."""
+    """Classes of the low and the high level, if a table has exactly two classes and no void."""
     if len(table.in_order) != 2 or VOID in table.in_order:
         return None
     shades = {index: colour[0] for colour, index in table.code.colours.items() if len(set(colour)) == 1}
@@ -158,27 +158,27 @@ def _two_classes(table: ClassTable) -> tuple[int, int] | None:
     return (low, high[0]) if len(high) == 1 else None
 
 
-def _in_two(
+def _two_level_meaning(
     masks: Tally,
     levels: tuple[int, int],
     names: tuple[str, ...],
     colours: tuple[Colour, ...],
     classes: tuple[int, int],
 ) -> MaskMeaning:
-    """Two classes, parted at the middle between two levels where there is something between them."""
+    """Two classes, separated at the middle between their levels if there are values in between."""
     low, high = levels
     values = {low: classes[0], high: classes[1]}
     greys = masks.greys or Counter()
     if greys.keys() <= set(levels):
-        return _meaning(masks.under(_far(replace(masks.code, values=values))), names, colours)
+        return _meaning(masks.under(_lossy_if_safe(replace(masks.code, values=values))), names, colours)
     values |= {value: classes[value > (low + high) // 2] for value in range(256)}
     code = replace(masks.code, colours={}, values=values, lossy=True)
     note = words.soft_edges(masks.under(code), levels, (names[classes[0]], names[classes[1]]))
     return _meaning(masks.under(code), names, colours, note=note)
 
 
-def _far(code: MaskCode) -> MaskCode:
-    """The code, which allows for loss where two values are so far apart that no loss takes one for the other."""
+def _lossy_if_safe(code: MaskCode) -> MaskCode:
+    """Allow compression with loss if the code has two values so far apart that it cannot turn one into the other."""
     values = code.values.keys()
     far = len(values) == 2 and max(values) - min(values) >= FAR and VOID not in code.values.values()
     return replace(code, lossy=far and not code.colours)
@@ -191,23 +191,23 @@ def _meaning(
     void_declared: bool = False,
     note: str | None = None,
 ) -> MaskMeaning:
-    """The meaning under the masks' code, with every value's pixels and class, and what is to be said of them."""
+    """The meaning of masks under their code, with notes and warnings."""
     code = masks.code
 
-    def becomes(index: int) -> str:
+    def class_name(index: int) -> str:
         return "void" if index == VOID else names[index]
 
     levels = [
-        *(Level(value, pixels, becomes(code.values[value])) for value, pixels in masks.values.items()),
-        *(Level(colour, pixels, becomes(code.colours[colour])) for colour, pixels in masks.colours.items()),
+        *(Level(value, pixels, class_name(code.values[value])) for value, pixels in masks.values.items()),
+        *(Level(colour, pixels, class_name(code.colours[colour])) for colour, pixels in masks.colours.items()),
     ]
     levels.sort(key=lambda level: -level.pixels)
-    notes = [note or words.levels([(level.value, level.pixels, level.becomes) for level in levels])]
+    notes = [note or words.levels([(level.value, level.pixels, level.class_name) for level in levels])]
     if code.alpha:
-        notes.append("masks: of one colour throughout, so their opacity is read")
+        notes.append("masks: read by their opacity, since all pixels have the same colour")
     warnings = []
     void = masks.values[VOID] if code.values.get(VOID) == VOID and not void_declared else 0
-    if void > LARGE_VOID * masks.pixels or (void and len({level.becomes for level in levels}) == 2):
+    if void > LARGE_VOID * masks.pixels or (void and len({level.class_name for level in levels}) == 2):
         warnings.append(words.void_may_be_a_class(masks, names))
     elif void and (mixed := words.two_kinds_of_white(masks)) is not None:
         warnings.append(mixed)

@@ -1,4 +1,4 @@
-"""How the mask files of a set store what names the classes: values, colours, palettes, few bits or opacity."""
+"""Find out how mask files store classes: by values, colours, palettes, shades of few bits, or opacity."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from nas.tasks.data.mask_counts import MaskCount
 from nas.tasks.data.masks import MaskCode
 from nas.tasks.data.palettes import Colour
 
-__all__ = ["how_stored"]
+__all__ = ["storage_code"]
 
 
-def how_stored(counts: Sequence[MaskCount], declared: MaskCode) -> MaskCode:
-    """A code with the declared colours, that says how files are read and not yet which value is which class.
+def storage_code(counts: Sequence[MaskCount], declared: MaskCode) -> MaskCode:
+    """Return a code that says how to read the files; it has the declared colours, but no values yet.
 
     Args:
-        counts: of all masks of the set.
-        declared: values and colours that the user gives; empty where nobody does.
+        counts: counts of all masks of the data set.
+        declared: values and colours that the user declares, possibly none.
     """
     code = MaskCode({}, declared.colours)
     if _only_alpha(counts):
@@ -32,7 +32,7 @@ def how_stored(counts: Sequence[MaskCount], declared: MaskCode) -> MaskCode:
 
 
 def _only_alpha(counts: Sequence[MaskCount]) -> bool:
-    """Whether all masks are of one and the same colour, and differ in their opacity."""
+    """Whether all pixels of all masks have the same colour and differ only in opacity."""
     if not counts or any(count.alpha is None for count in counts):
         return False
     stored = {each for count in counts for each in (*count.values, *count.colours)}
@@ -40,7 +40,7 @@ def _only_alpha(counts: Sequence[MaskCount]) -> bool:
 
 
 def _palettes_differ(palettes: Sequence[MaskCount]) -> bool:
-    """Whether one index has two colours, so that it is not the indices that name classes."""
+    """Whether an index has different colours in two masks, so that indices cannot mean classes."""
     seen: dict[int, Colour] = {}
     return any(
         seen.setdefault(index, colour) != colour
@@ -50,9 +50,9 @@ def _palettes_differ(palettes: Sequence[MaskCount]) -> bool:
 
 
 def _few_bits_shown(counts: Sequence[MaskCount], colours: Mapping[Colour, int]) -> bool:
-    """Whether masks of few bits and of grey palettes, as tools make that save bytes, name classes by what they show.
+    """Whether masks of few bits and of grey palettes, which some tools write to save space, are read by shown shades.
 
-    So it is where the other masks of the set, or the colours of the table, hold what they show but not what they store.
+    They are if the shades they show, but not the values they store, occur in the other masks or in the table.
     """
     few = [count for count in counts if count.step > 1 or count.palette is not None]
     others = [count for count in counts if count.step == 1 and count.palette is None]

@@ -1,4 +1,4 @@
-"""Label masks of every usual kind: index, palette and colour images, each to class indices."""
+"""Read index, palette and colour masks as class indices."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 
 from nas.errors import UserError
 from nas.tasks.data.decoding import (
+    apply_orientation,
+    channel_values,
     decode_deep,
-    deep_colour,
+    decoder_errors,
     identify,
-    naming_faults,
-    numbers,
+    is_deep_colour,
     orientation_of,
     raw_mode,
     read_bytes,
-    turned,
 )
 from nas.tasks.data.palettes import Colour
 from nas.tasks.data.sets import Pixels
@@ -33,21 +33,22 @@ __all__ = ["LOSSY", "MaskCode", "StoredMask", "read_mask", "read_stored"]
 LOSSY = "JPEG changes class numbers along every edge: save masks as PNG"
 
 _STEPS = {"L;2": 85, "L;4": 17}
-"""By how much Pillow spreads the values of grey files with 2 or 4 bits over 0 to 255."""
+"""Factor by which Pillow scales the values of greyscale files with 2 or 4 bits to 0 to 255."""
 
 
 @dataclass(frozen=True)
 class MaskCode:
-    """How the pixels of a mask file name a class.
+    """How the pixels of a mask file encode classes.
 
     Attributes:
         values: from the value of an index mask to a class index, or to 255 for void.
-        colours: from an RGB colour to a class index, or to 255; empty where masks hold no colours.
-        by_index: whether it is the indices of a palette PNG that name the classes, where some share a colour.
-        shown: whether palette masks and grey ones of fewer than 8 bits name classes by the shade they show (white is
-            255), not by the index they store.
-        alpha: whether it is the opacity that names the classes, where masks are of one colour throughout.
-        lossy: whether masks may be compressed with loss, because values between two classes have a meaning.
+        colours: from an RGB colour to a class index, or to 255 for void; empty if masks are not read by colour.
+        by_index: whether palette masks are read by their indices although `colours` are given, because some classes
+            share a colour.
+        shown: whether palette masks, and greyscale masks of fewer than 8 bits, are read by the shade they show (white
+            is 255) instead of the index they store.
+        alpha: whether masks are read by their opacity, because all pixels have the same colour.
+        lossy: whether masks may be compressed with loss, because values between those of two classes have a meaning.
     """
 
     values: Mapping[int, int]
@@ -59,14 +60,14 @@ class MaskCode:
 
     @cached_property
     def value_table(self) -> np.ndarray:
-        """Class of each of 65536 values, -1 where the value means nothing."""
+        """Class of each of 65536 values, -1 for an unknown value."""
         table = np.full(1 << 16, -1, np.int16)
         table[list(self.values)] = list(self.values.values())
         return table
 
     @cached_property
     def colour_table(self) -> tuple[np.ndarray, np.ndarray]:
-        """Packed colours in rising order, and the class of each."""
+        """Packed colours in ascending order, and the class of each."""
         packed = np.array([_pack(np.array(colour)) for colour in self.colours], np.int32)
         order = np.argsort(packed)
         return packed[order], np.array(list(self.colours.values()), np.int16)[order]
@@ -74,13 +75,13 @@ class MaskCode:
 
 @dataclass(frozen=True)
 class StoredMask:
-    """A mask as its file stores it, upright.
+    """A mask as stored in its file, upright.
 
     Attributes:
         pixels: H x W values, or H x W x 3 RGB.
-        step: for grey masks of 1, 2 or 4 bits, what their stored values are multiplied by when shown, 255, 85 or 17.
-        palette: of a palette mask, N x 3 RGB.
-        alpha: H x W opacity, 255 where opaque; None without.
+        step: factor from stored to shown values of greyscale masks: 255, 85 or 17 for 1, 2 or 4 bits, else 1.
+        palette: colours of a palette mask, N x 3 RGB; None for other masks.
+        alpha: H x W opacity, 255 if opaque; None without an alpha channel.
         lossy: whether the file is compressed with loss.
     """
 
@@ -90,19 +91,14 @@ class StoredMask:
     alpha: np.ndarray | None = None
     lossy: bool = False
 
-    @property
-    def grey(self) -> bool:
-        """Whether all pixels are shades of grey, one channel or three equal ones; not asked of palettes."""
-        return self.pixels.ndim == 2 or bool((self.pixels == self.pixels[..., :1]).all())
-
     def shown(self) -> np.ndarray:
-        """The pixels as an image viewer shows them: H x W or H x W x 3."""
+        """Return the pixels as an image viewer shows them: H x W or H x W x 3."""
         if self.palette is not None:
             return self.palette[self.pixels]
         return self.pixels if self.step == 1 else self.pixels * np.uint8(self.step)
 
-    def naming(self, code: MaskCode) -> np.ndarray:
-        """The numbers that name classes under a code: H x W values or H x W x 3 colours."""
+    def keys(self, code: MaskCode) -> np.ndarray:
+        """Return the values, H x W, or colours, H x W x 3, that a code maps to classes."""
         if code.alpha and self.alpha is not None:
             return self.alpha
         if self.palette is not None:
@@ -114,15 +110,15 @@ class StoredMask:
 
 
 def read_mask(path: Path, code: MaskCode) -> Pixels:
-    """Class indices of a mask file, H x W uint8, 255 where void.
+    """Read class indices from a mask file: H x W uint8, 255 for void.
 
     Raises:
-        UserError: the file cannot be read, or holds a value or a colour that is no class.
+        UserError: the file cannot be read, or has a value or a colour of no class.
     """
     stored = read_stored(path)
     if stored.lossy and not code.lossy:
         raise UserError(f"{path}: {LOSSY}")
-    pixels = stored.naming(code)
+    pixels = stored.keys(code)
     if pixels.ndim == 2:
         classes = code.value_table[pixels]
     elif code.colours:
@@ -132,8 +128,7 @@ def read_mask(path: Path, code: MaskCode) -> Pixels:
         classes = np.where(known[at] == packed, of_known[at], -1)
     else:
         raise UserError(
-            f"{path} is a colour mask, and the set does not say which colour is which class: "
-            "give each class its colour in classes.json"
+            f"{path} is a colour mask, but the classes have no colours: give each class its colour in classes.json"
         )
     if (classes < 0).any():
         _refuse(path, pixels, classes < 0, code)
@@ -141,23 +136,23 @@ def read_mask(path: Path, code: MaskCode) -> Pixels:
 
 
 def read_stored(path: Path) -> StoredMask:
-    """A mask as its file stores it.
+    """Read a mask as stored in its file.
 
     Raises:
         BrokenImageError: the file cannot be read.
-        UserError: it holds other numbers than whole ones from 0 to 65535.
+        UserError: it has values other than the integers 0 to 65535.
     """
     data = read_bytes(path)
-    with naming_faults(data, path):
+    with decoder_errors(data, path):
         image = identify(data)
-        if image is not None and not deep_colour(image):
+        if image is not None and not is_deep_colour(image):
             return _by_pillow(image, path)
         pixels = _whole(decode_deep(data, path), path)
     return StoredMask(pixels if pixels.ndim == 2 else _eight_bits(pixels, path))
 
 
 def _by_pillow(image: Image.Image, path: Path) -> StoredMask:
-    """A mask of a kind that Pillow holds; its numbers are told apart by the mode that it opens them in."""
+    """Read a mask that Pillow can hold; the mode of the image tells what its pixels are."""
     raw = raw_mode(image)
     step = 255 if image.mode == "1" else _STEPS.get(raw, 1)
     lossy = image.format in ("JPEG", "MPO") or (image.format == "WEBP" and _lossy_webp(path))
@@ -175,15 +170,15 @@ def _by_pillow(image: Image.Image, path: Path) -> StoredMask:
     elif image.mode == "P":
         pixels = np.asarray(image)
     elif len(image.getbands()) == 1:
-        pixels = _whole(numbers(image), path)
+        pixels = _whole(channel_values(image), path)
     else:
         pixels = np.asarray(image.convert("RGB"))
-    upright = None if alpha is None else turned(alpha, orientation)
-    return StoredMask(turned(pixels, orientation), step, palette, upright, lossy)
+    upright = None if alpha is None else apply_orientation(alpha, orientation)
+    return StoredMask(apply_orientation(pixels, orientation), step, palette, upright, lossy)
 
 
 def _refuse(path: Path, pixels: np.ndarray, bad: np.ndarray, code: MaskCode) -> None:
-    """Say which value of which file is no class."""
+    """Raise the error that names the first value or colour of no class."""
     first = pixels[bad][0]
     count = int((pixels == first).all(-1).sum()) if pixels.ndim == 3 else int((pixels == first).sum())
     what = f"colour {tuple(int(c) for c in first)}" if pixels.ndim == 3 else f"value {int(first)}"
@@ -191,41 +186,41 @@ def _refuse(path: Path, pixels: np.ndarray, bad: np.ndarray, code: MaskCode) -> 
         [str(colour) for colour in code.colours] if pixels.ndim == 3 else [str(v) for v in sorted(code.values)]
     )
     known = ", ".join(listed[:12]) + (", ..." if len(listed) > 12 else "")
-    raise UserError(f"{path}: {what} ({count} pixels) is no class of this set; known are {known}")
+    raise UserError(f"{path}: {what} ({count} pixels) is not a class of this data set; known are {known}")
 
 
 def _pack(colours: np.ndarray) -> np.ndarray:
-    """... x 3 RGB as one integer each."""
+    """Pack RGB, ... x 3, into one integer each."""
     packed: np.ndarray = colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]
     return packed
 
 
 def _whole(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """The same numbers as integers.
+    """Convert values to integers.
 
     Raises:
-        UserError: some are no whole numbers from 0 to 65535.
+        UserError: some are not integers from 0 to 65535.
     """
     if pixels.dtype in (np.uint8, np.uint16):
         return pixels
     if not ((pixels == np.floor(pixels)).all() and pixels.min() >= 0 and pixels.max() < 1 << 16):
-        raise UserError(f"{path} holds numbers that are no whole ones from 0 to 65535: save it as an index PNG")
+        raise UserError(f"{path} has values other than the integers 0 to 65535: save it as an index PNG")
     return pixels.astype(np.int32)
 
 
 def _eight_bits(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """Colours of 16 bits a channel as those of 8 that they stand for.
+    """Convert colours of 16 bits a channel to 8 bits.
 
     Raises:
-        UserError: they stand for none.
+        UserError: this would lose information.
     """
     if pixels.max() <= 255:
         return pixels.astype(np.uint8)
     if (pixels % 257).any():
-        raise UserError(f"{path} holds colours of 16 bits a channel: save it with 8")
+        raise UserError(f"{path} has colours of 16 bits a channel: save it with 8")
     return (pixels // 257).astype(np.uint8)
 
 
 def _lossy_webp(path: Path) -> bool:
-    """Whether a WebP file has a part that is compressed with loss (a chunk "VP8 ")."""
+    """Whether a WebP file has a chunk that is compressed with loss ("VP8 ")."""
     return b"VP8 " in read_bytes(path)[12:]

@@ -1,4 +1,4 @@
-"""Class names and colours of the sets that come with a reader, and colours for sets that name none."""
+"""Class names and colours of public data sets, and distinct colours for others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Colour = tuple[int, int, int]
 
 
 def distinct_colours(count: int, skip: int = 0) -> tuple[Colour, ...]:
-    """Colours far apart, by spreading the bits of the index over the channels (as PASCAL VOC does)."""
+    """Return distinct colours, made from the bits of their index as in PASCAL VOC; the first `skip` are left out."""
     colours = []
     for index in range(skip, skip + count):
         channels = [0, 0, 0]
@@ -41,9 +41,9 @@ CAMVID: dict[str, Colour] = {
     "pedestrian": (64, 64, 0),
     "bicyclist": (0, 128, 192),
 }
-"""The 11 classes of the SegNet tutorial, in the order of its index masks."""
+"""The 11 classes of the SegNet tutorial, in the order of the values of its masks."""
 
-# The 32 classes as first labelled (Brostow et al. 2008), each with the one of the 11 that it belongs to.
+# The 32 original classes (Brostow et al. 2008), each with its class among the 11.
 CAMVID_ORIGINAL: dict[Colour, str | None] = {
     (64, 128, 64): "pedestrian",  # animal
     (192, 0, 128): "building",  # archway
@@ -105,7 +105,7 @@ CITYSCAPES_TRAIN_IDS: dict[int, int] = {
     label: train
     for train, label in enumerate((7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33))
 }
-"""From the 34 label ids of Cityscapes and GTA5 to the 19 that are scored; the others are void."""
+"""From the label ids of Cityscapes and GTA5 to the 19 train ids; all other label ids are void."""
 
 _VOC_NAMES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow dining-table dog horse motorbike "
@@ -134,4 +134,4 @@ ADE20K: dict[str, Colour] = {
     " ".join(name.split()): colour
     for name, colour in zip(_ADE20K_NAMES.split(","), distinct_colours(150, skip=1), strict=True)
 }
-"""The 150 classes of the scene parsing benchmark; mask value 0 is void and class k is stored as k + 1."""
+"""The 150 classes of the scene parsing benchmark; mask value 0 is void, and class k has the value k + 1."""

@@ -1,4 +1,4 @@
-"""Many files at once: threads, since decoding lets go of the interpreter lock, under one progress bar."""
+"""Process many files in threads, since decoding releases the interpreter lock, with a progress bar."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Out = TypeVar("Out")
 
 
 def progress_bar(total: int, what: str, shown: bool) -> tqdm[Any]:
-    """A bar on standard error, which leaves nothing behind once full; none where that is no terminal."""
+    """Make a progress bar on standard error that disappears when full; nothing is shown without a terminal."""
     disable = None if shown else True
     return tqdm(total=total, desc=what, unit="image", file=sys.stderr, disable=disable, leave=False, delay=0.5)
 
 
 def threaded(function: Callable[[In], Out], inputs: Sequence[In], bar: tqdm[Any]) -> list[Out]:
-    """`function` of every input, in order; the first error ends it without waiting for what is queued."""
+    """Apply a function to every input; return the results in order, or raise the first error without finishing."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     results = []

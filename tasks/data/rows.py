@@ -1,4 +1,4 @@
-"""Some images of an array, without a copy of their pixels."""
+"""A selection of rows of an array, without a copy of the pixels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["Rows"]
 
 
 class Rows:
-    """Rows of an array, which are looked up there when they are indexed.
+    """Selected rows of an array, read from it when they are indexed.
 
-    A fold leaves a few out of thousands of unlabelled images that all workers share; an index into the array by NumPy
-    would copy the others, for each fold and in each worker.
+    A fold leaves out a few of thousands of unlabelled images that all workers share. Indexing by NumPy would copy the
+    others in each worker and for each fold.
 
     Args:
         array: N x ...
-        places: which of the N, in order.
+        places: indices of the selected rows, in order.
     """
 
     def __init__(self, array: np.ndarray, places: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Pixels in files: arrays mapped from a folder, removed with their owner or swept after its death."""
+"""Arrays mapped from temporary files, which are removed with their owner, or by the next one if it was killed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PREFIX, _SUFFIX = "pixels-", ".raw"
 
 
 def scratch_folder(folder: Path | None) -> Path:
-    """`folder`, or the user's own among the temporary files; what dead owners left in it is removed."""
+    """Return `folder`, or the user's own temporary folder, after removing the files of owners that were killed."""
     if folder is None:
         user = os.getuid() if hasattr(os, "getuid") else "user"
         folder = Path(tempfile.gettempdir()) / f"fewlabel-nas-{user}"
@@ -32,7 +32,7 @@ def scratch_folder(folder: Path | None) -> Path:
 
 
 def scratch_array(folder: Path, shape: tuple[int, ...]) -> np.memmap:
-    """A writable array of zeros in a new file of `folder`, which goes when the array does."""
+    """Make a writable array of zeros in a new file of `folder`, which is removed together with the array."""
     file = scratch_file(folder, int(np.prod(shape)))
     array = np.memmap(file.name, dtype=np.uint8, mode="r+", shape=shape)
     weakref.finalize(array, discard, file)
@@ -40,15 +40,15 @@ def scratch_array(folder: Path, shape: tuple[int, ...]) -> np.memmap:
 
 
 def scratch_file(folder: Path, size: int) -> IO[bytes]:
-    """A new file of `size` zero bytes, open and locked for as long as its owner lives.
+    """Make a new file of `size` zero bytes, open and locked until its owner ends.
 
     Raises:
-        UserError: the disk has no room for it.
+        UserError: the disk is full.
     """
     descriptor, name = tempfile.mkstemp(_SUFFIX, _PREFIX, folder)
     os.close(descriptor)
-    interrupt.unfinished.add(Path(name))
-    file = Path(name).open("r+b")  # noqa: SIM115 - its lifetime is the lock's
+    interrupt.temporary_files.add(Path(name))
+    file = Path(name).open("r+b")  # noqa: SIM115 - open as long as the lock is held
     lock(file)
     try:
         _reserve(file, max(1, size))
@@ -61,7 +61,7 @@ def scratch_file(folder: Path, size: int) -> IO[bytes]:
 
 
 def _reserve(file: IO[bytes], size: int) -> None:
-    """Give a file its size on the disk: writing to a mapped file that finds none kills the process."""
+    """Allocate the disk space of a file, since a process that writes to a mapped file on a full disk is killed."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
     else:
@@ -69,22 +69,22 @@ def _reserve(file: IO[bytes], size: int) -> None:
 
 
 def discard(file: IO[bytes]) -> None:
-    """Close a scratch file and remove it."""
+    """Close and remove a scratch file."""
     file.close()
     with contextlib.suppress(OSError):
         Path(file.name).unlink()
-    interrupt.unfinished.discard(Path(file.name))
+    interrupt.temporary_files.discard(Path(file.name))
 
 
 def map_pixels(path: Path) -> np.memmap:
-    """A scratch file's bytes, read only."""
+    """Map the bytes of a scratch file, read-only."""
     return np.memmap(path, dtype=np.uint8, mode="r")
 
 
 def _remove_if_abandoned(path: Path) -> None:
     with contextlib.suppress(OSError):
         with path.open("rb") as file:
-            # An empty file may be one that its owner is about to lock.
+            # The owner of an empty file may be about to lock it.
             abandoned = path.stat().st_size > 0 and lock(file)
         if abandoned:
             path.unlink()

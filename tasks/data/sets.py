@@ -1,4 +1,4 @@
-"""What a loaded data set is: few labelled images, many unlabelled ones, a ranking split and a test split."""
+"""Data sets with few labels: before they are decoded (`Source` of `Item`s) and in memory (`FewLabelData`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nas.tasks.data.depth import EIGHT_BITS, PixelScale
-from nas.tasks.data.joined import Joined
+from nas.tasks.data.joined import DisjointSets
+from nas.void import VOID
 
 if TYPE_CHECKING:
     from nas.tasks.data.mask_meaning import MaskMeaning
@@ -30,11 +31,8 @@ __all__ = [
     "Source",
     "fingerprint",
     "frame_order",
-    "units",
+    "group_labels",
 ]
-
-VOID = 255
-"""The mask value of pixels that have no label; no loss and no metric counts them."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -44,9 +42,9 @@ class ImageSet:
     """Images of one size, in memory or mapped from disk.
 
     Attributes:
-        images: RGB, N x H x W x 3 uint8; `nas.tasks.data.rows.Rows` of such an array where a fold leaves some out.
-        masks: class indices, N x H x W uint8, 255 where void; None where there are no labels.
-        names: one name an image, unique within a set.
+        images: RGB, N x H x W x 3 uint8; `nas.tasks.data.rows.Rows` of such an array if a fold leaves some out.
+        masks: class indices, N x H x W uint8, 255 for void; None without labels.
+        names: name of each image, unique within a set.
     """
 
     images: Pixels
@@ -64,32 +62,35 @@ class ImageSet:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of pixels, masks included."""
+        """Bytes of images and masks."""
         return self.images.nbytes + (0 if self.masks is None else self.masks.nbytes)
 
 
 @dataclass(frozen=True)
 class FewLabelData:
-    """A data set as a search uses it; no image is in two of the four sets.
+    """A data set as a search uses it.
+
+    The four image sets do not overlap, except that `validation` is `labelled` if there are folds, and `test` if nothing
+    is held out for ranking.
 
     Attributes:
-        name: what was loaded, such as "camvid" or "scenes:day".
-        classes: one name a class; a mask holds indices into it.
-        palette: one RGB colour a class, for pictures.
-        labelled: what the supervised loss sees.
-        unlabelled: what semi-supervised methods and pretext tasks may see too; its masks are None.
-        validation: what candidates are ranked on.
-        test: read once, at the end.
-        shifted: whether all but the labelled images are of another set (domain adaptation).
-        taken: names of images held out for ranking that are labelled instead, as a list asked.
-        native: height and width of the first image of the set to be predicted, before it is resized.
-        groups: the group of each labelled image, in order; images of one group stay on one side of every split. An
-            image that stands alone is a group by its own name. Given none, all stand alone.
-        unlabelled_groups: the same of the unlabelled images.
-        folds: how many folds of the labelled images candidates are ranked on (see `nas.tasks.data.folds`); `validation`
-            is `labelled` then. 0 for a ranking split of its own.
-        scale: how images of more than 8 bits a channel were brought to 8; prediction does it alike.
-        summary: what was understood of the set; None of one made by hand, or in a worker.
+        name: name of the data set, such as "camvid" or "scenes:day".
+        classes: name of each class; masks hold indices into it.
+        palette: RGB colour of each class in pictures.
+        labelled: images for the supervised loss.
+        unlabelled: images for semi-supervised methods and pretext tasks, without masks.
+        validation: images that candidates are ranked on.
+        test: images that are used once, at the end.
+        shifted: whether all but the labelled images are of another data set (domain adaptation).
+        taken_from_ranking: names of ranking images that a list of labels moved to the labelled ones.
+        native: height and width of the first image before it is resized; with domain adaptation, of the other set.
+        groups: group of each labelled image. Images of a group, such as those of a patient or a film, are on the same
+            side of every split and fold. An image without a group has its own name here; by default all have.
+        unlabelled_groups: group of each unlabelled image.
+        folds: number of folds of the labelled images that candidates are ranked on, see `nas.tasks.data.folds`; 0 for a
+            ranking split.
+        scale: how images of more than 8 bits a channel were reduced to 8; prediction does the same.
+        summary: what was understood of the data set; None for data made by hand or opened in a worker.
     """
 
     name: str
@@ -100,7 +101,7 @@ class FewLabelData:
     validation: ImageSet
     test: ImageSet
     shifted: bool = False
-    taken: tuple[str, ...] = ()
+    taken_from_ranking: tuple[str, ...] = ()
     native: tuple[int, int] | None = None
     groups: tuple[str, ...] = ()
     unlabelled_groups: tuple[str, ...] = ()
@@ -128,7 +129,7 @@ class FewLabelData:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of pixels in all four sets, of which some may be the same."""
+        """Bytes of all images and masks, each counted once."""
         parts = {id(part): part for part in (self.labelled, self.unlabelled, self.validation, self.test)}
         return sum(part.nbytes for part in parts.values())
 
@@ -140,7 +141,7 @@ class FewLabelData:
 
     @property
     def fingerprint(self) -> str:
-        """Tells the set from others wherever it lies: of its classes and of the names of its test images."""
+        """A hash of the classes and the names of the test images, which identifies the data set under any path."""
         return fingerprint(self.classes, self.test.names)
 
 
@@ -150,14 +151,12 @@ def fingerprint(classes: Sequence[str], test: Sequence[str]) -> str:
 
 
 class Item:
-    """One image of a source before it is decoded; subclasses read a file or draw a scene.
+    """An image that is not decoded yet; subclasses read a file or draw a scene.
 
     Attributes:
-        name: unique within the source; also what label and split files call it.
-        sequence: the film it is a frame of, in the order of the names; None for a photo of its own. A film may be cut
-            in time.
-        group: what it belongs to that must stay whole, such as a patient, a site or copies of one picture; None for
-            an image of its own.
+        name: name of the image, unique within its source.
+        sequence: film of which it is a frame, in the order of the names; None for a photo. A film may be cut in time.
+        group: patient, site or copies of a picture to which it belongs, which no split may divide; None without one.
     """
 
     name: str
@@ -166,41 +165,44 @@ class Item:
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """What lists may call it, each perhaps behind the folders it is in."""
+        """Names of the image in lists, which may put folders before them."""
         return (self.name,)
 
     @property
     def file(self) -> Path | None:
-        """Where the image is read from, where it is."""
+        """The file of the image, None if it is drawn."""
         return None
 
     def image(self, size: tuple[int, int] | None = None) -> Pixels:
-        """RGB at `size` (H, W), or at its own size: H x W x 3."""
+        """Return RGB, H x W x 3, at `size` (H, W), or at the own size."""
         raise NotImplementedError
 
     def mask(self, size: tuple[int, int] | None = None) -> Pixels:
-        """Class indices at `size` (H, W), 255 where void: H x W."""
+        """Return class indices, H x W, 255 for void, at `size` (H, W), or at the own size."""
         raise NotImplementedError
 
     def pair(self, size: tuple[int, int] | None = None) -> tuple[Pixels, Pixels]:
-        """Image and mask, checked against each other."""
+        """Return image and mask, after checking that they fit each other."""
         return self.image(size), self.mask(size)
 
 
 def frame_order(item: Item) -> tuple[tuple[int, str], ...]:
-    """A key that puts frame_2 before frame_10."""
+    """Sort key that puts frame_2 before frame_10."""
     parts = re.findall(r"[0-9]+|[^0-9]+", item.name)
     return tuple((int(part), "") if part[0] in "0123456789" else (-1, part) for part in parts)
 
 
-def units(items: Sequence[Item]) -> tuple[str, ...]:
-    """What each item belongs to and must not be parted from: its film and its group, and what these are linked to."""
-    joined = Joined(len(items))
+def group_labels(items: Sequence[Item]) -> tuple[str, ...]:
+    """Label each item by its film and group; items with the same label must stay on one side of a split.
+
+    Films and groups that share an item have one label. An item of neither has its own name as label.
+    """
+    sets = DisjointSets(len(items))
     first: dict[str, int] = {}
     for place, item in enumerate(items):
         for key in _keys(item):
-            joined.join(first.setdefault(key, place), place)
-    roots = [joined.root(place) for place in range(len(items))]
+            sets.union(first.setdefault(key, place), place)
+    roots = [sets.find(place) for place in range(len(items))]
     names: Mapping[int, str] = {root: _name(items[root]) for root in sorted(set(roots), reverse=True)}
     return tuple(names[root] for root in roots)
 
@@ -216,7 +218,7 @@ def _name(item: Item) -> str:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Images that are not used: why, how many, and the first of them."""
+    """Images that are not used: the reason, how many, and the name of the first."""
 
     reason: str
     count: int
@@ -225,29 +227,33 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Source:
-    """What a reader found on disk: items by split, nothing decoded yet.
+    """The items of a data set by split, not decoded yet.
 
     Attributes:
-        pool: labelled images that may be learnt from.
-        validation: labelled images that candidates are ranked on.
-        test: labelled images for the end.
-        extra: images without any label, which join the unlabelled ones.
-        spare: labelled images of no split (beside the cut between pool and validation), for a list of labels or a
-            training without a holdout.
-        label_files: names to label for a fraction written as "1_8", where the set declares them.
-        size: the working size the set proposes, None for that of its first image.
-        labels: which images are labelled when nobody says: few of a public set, all of somebody's own.
-        ranking_declared: whether the set says itself which images to rank on; else they were cut from the pool.
-        test_declared: the same of those to test on.
-        copies: labelled images of no split, since they show the pictures of images to rank or test on.
-        copied: how many labelled images show the picture of another.
+        name: name of the data set.
+        classes: name of each class.
+        palette: RGB colour of each class in pictures.
+        pool: images with masks to train on.
+        validation: images with masks to rank candidates on.
+        test: images with masks to test on.
+        extra: images without masks, which join the unlabelled ones.
+        spare: images with masks in no split, from the gaps between pool and validation. They are used if a list of
+            labels names them, or if nothing is held out for ranking.
+        label_files: lists of images to label that the data set declares, by fraction, such as "1_8".
+        size: working size that the data set proposes, None for that of its first image.
+        labels: default of the `labels` of `load_data`.
+        ranking_declared: whether the data set declares `validation`; else it was divided from the pool.
+        test_declared: whether the data set declares `test`.
+        copies: images with masks in no split, because they are copies of ranking or test images.
+        copy_count: number of images with masks that are copies of another one.
         left_out: what is not used, and why.
-        ranking_extra: images without any label that are not learnt from for the sake of those to rank on alone.
-        ranking_left_out: the same for `left_out`.
-        scale: how images of more than 8 bits a channel are brought to 8; prediction does it alike.
-        masks: what the values and colours of the masks were found to mean; None of a set that declares it.
-        notes: sentences on how files were understood, which the reader has also logged.
-        pictures: thumbnails of the images by name, where the reader compared them.
+        ranking_extra: images without masks that are left out only because of the ranking images, as copies or by their
+            group. They are used if nothing is held out for ranking.
+        ranking_left_out: entries of `left_out` for `ranking_extra`.
+        scale: how to reduce images of more than 8 bits a channel to 8; prediction does the same.
+        masks: what the values and colours of the masks mean; None if the kind of data set defines it.
+        notes: sentences on how the files were understood, which the reader has logged too.
+        thumbnails: thumbnails of the images by name, if the reader made them.
     """
 
     name: str
@@ -264,11 +270,11 @@ class Source:
     ranking_declared: bool = True
     test_declared: bool = True
     copies: tuple[Item, ...] = ()
-    copied: int = 0
+    copy_count: int = 0
     left_out: tuple[LeftOut, ...] = ()
     ranking_extra: tuple[Item, ...] = ()
     ranking_left_out: tuple[LeftOut, ...] = ()
     scale: PixelScale = EIGHT_BITS
     masks: MaskMeaning | None = None
     notes: tuple[str, ...] = ()
-    pictures: Mapping[str, Pixels] = field(default_factory=dict, repr=False)
+    thumbnails: Mapping[str, Pixels] = field(default_factory=dict, repr=False)

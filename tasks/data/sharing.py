@@ -1,4 +1,4 @@
-"""One copy of the pixels for all worker processes: shared memory, or files where memory is short."""
+"""Share one copy of the pixels with all worker processes, in shared memory or in files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -28,7 +29,7 @@ _attaching = threading.Lock()
 
 @dataclass(frozen=True)
 class Block:
-    """Where an array lies: a shared memory segment or a file, and the place in it."""
+    """Location of an array: a shared memory segment or a file, and the position in it."""
 
     where: str
     in_memory: bool
@@ -38,9 +39,9 @@ class Block:
 
 @dataclass(frozen=True)
 class SharedData:
-    """A handle to a data set in another process: a few hundred bytes, to be pickled and opened there.
+    """Handle of a shared data set: a few hundred bytes that another process unpickles and opens.
 
-    It is good for as long as the `shared` block that made it; arrays already open outlive that.
+    It can be opened until the `shared` block ends. Arrays that are open by then remain valid.
     """
 
     text: Block
@@ -48,10 +49,10 @@ class SharedData:
     masks: tuple[Block | None, ...]
 
     def open(self) -> FewLabelData:
-        """The data set, read only and without a copy of its pixels.
+        """Open the data set, read-only and without a copy of its pixels.
 
         Raises:
-            FileNotFoundError: the owner has ended its `shared` block.
+            FileNotFoundError: the `shared` block of the owner has ended.
         """
         places: dict[str, Pixels] = {}
         text = json.loads(_view(self.text, places).tobytes())
@@ -67,7 +68,7 @@ class SharedData:
             palette,
             **parts,
             shifted=text["shifted"],
-            taken=tuple(text["taken"]),
+            taken_from_ranking=tuple(text["taken_from_ranking"]),
             native=None if text["native"] is None else (text["native"][0], text["native"][1]),
             groups=tuple(text["groups"]),
             unlabelled_groups=tuple(text["unlabelled_groups"]),
@@ -78,53 +79,28 @@ class SharedData:
 
 @contextlib.contextmanager
 def shared(data: FewLabelData, cache_gb: float = 4.0, folder: Path | None = None) -> Iterator[SharedData]:
-    """Lay `data` out for other processes, and free that when the block ends.
+    """Share `data` with other processes until the block ends.
 
-    Pixels that load_data already keeps in files are shared as those files. Others go to shared
-    memory if they fit in `cache_gb` and in what the system offers, and to one file in `folder` (a
-    temporary one where None) otherwise. Should the owner be killed, Python's resource tracker frees
-    the memory, and the next owner that uses the folder removes the file.
+    Pixels that load_data keeps in files are shared as these files. Other pixels are copied to shared memory if they fit
+    in `cache_gb` and in the memory that the system offers, else to one file. If the owner is killed, Python's resource
+    tracker frees the memory, and the next owner that uses the folder removes the file.
 
     Args:
-        data: what to share; it stays as it is.
-        cache_gb: the most memory to share, in gigabytes (1e9 bytes).
-        folder: where files go, such as the run's own folder.
+        data: the data to share; it does not change.
+        cache_gb: largest amount of shared memory in gigabytes (1e9 bytes).
+        folder: folder of the file, such as that of the run; None for the temporary folder.
     """
-    # Two parts may be the same images, as those to learn from and to rank on are with folds.
+    # With folds, the labelled and the validation images are the same object.
     sets = list({id(part): part for part in (getattr(data, name) for name in _PARTS)}.values())
-    text = json.dumps(
-        {
-            "name": data.name,
-            "classes": data.classes,
-            "shifted": data.shifted,
-            "taken": data.taken,
-            "native": data.native,
-            "palette": data.palette,
-            "groups": data.groups,
-            "unlabelled_groups": data.unlabelled_groups,
-            "folds": data.folds,
-            "scale": data.scale.to_json(),
-            "parts": [next(i for i, each in enumerate(sets) if each is getattr(data, part)) for part in _PARTS],
-            "names": [part.names for part in sets],
-        }
-    ).encode()
-    arrays: list[Pixels | None] = [np.frombuffer(text, np.uint8)]
+    arrays: list[Pixels | None] = [np.frombuffer(_metadata(data, sets), np.uint8)]
     for part in sets:
         arrays += [part.images, part.masks]
-    blocks: list[Block | None] = [None if array is None else _in_file(array) for array in arrays]
-    loose = [place for place, array in enumerate(arrays) if array is not None and blocks[place] is None]
-    size = 0
-    starts = []
-    for place in loose:
-        starts.append(size)
-        array = arrays[place]
-        assert array is not None
-        size += -(-array.nbytes // _ALIGN) * _ALIGN
-    where, in_memory, buffer, free = _reserve(size, cache_gb, folder)
+    blocks = [None if array is None else _block_in_file(array) for array in arrays]
+    copied = {place: array for place, array in enumerate(arrays) if array is not None and blocks[place] is None}
+    sizes = [-(-array.nbytes // _ALIGN) * _ALIGN for array in copied.values()]
+    where, in_memory, buffer, free = _reserve(sum(sizes), cache_gb, folder)
     try:
-        for place, start in zip(loose, starts, strict=True):
-            array = arrays[place]
-            assert array is not None
+        for (place, array), start in zip(copied.items(), accumulate(sizes[:-1], initial=0), strict=True):
             buffer[start : start + array.nbytes].reshape(array.shape)[...] = array
             blocks[place] = Block(where, in_memory, start, array.shape)
         del buffer
@@ -135,14 +111,34 @@ def shared(data: FewLabelData, cache_gb: float = 4.0, folder: Path | None = None
         free()
 
 
-def _in_file(array: Pixels) -> Block | None:
-    """The place of an array that is already the front of a file, None for others."""
+def _metadata(data: FewLabelData, sets: Sequence[ImageSet]) -> bytes:
+    """Everything but the pixels, as JSON; "parts" has the place in `sets` of each part of the data."""
+    return json.dumps(
+        {
+            "name": data.name,
+            "classes": data.classes,
+            "shifted": data.shifted,
+            "taken_from_ranking": data.taken_from_ranking,
+            "native": data.native,
+            "palette": data.palette,
+            "groups": data.groups,
+            "unlabelled_groups": data.unlabelled_groups,
+            "folds": data.folds,
+            "scale": data.scale.to_json(),
+            "parts": [next(i for i, each in enumerate(sets) if each is getattr(data, part)) for part in _PARTS],
+            "names": [part.names for part in sets],
+        }
+    ).encode()
+
+
+def _block_in_file(array: Pixels) -> Block | None:
+    """Location of an array at the start of a mapped file, None for any other array."""
     if not isinstance(array, np.memmap) or array.filename is None or not array.size or array.offset:
         return None
     whole: np.ndarray = array
     while isinstance(whole.base, np.ndarray):
         whole = whole.base
-    # A slice of a memmap reports the file and the offset of the whole, so its address is what tells.
+    # A slice of a memmap has the file name and the offset of the whole; only its address differs.
     if array.ctypes.data != whole.ctypes.data or not array.flags.c_contiguous:
         return None
     array.flush()
@@ -150,7 +146,7 @@ def _in_file(array: Pixels) -> Block | None:
 
 
 def _reserve(size: int, cache_gb: float, folder: Path | None) -> tuple[str, bool, Pixels, Callable[[], None]]:
-    """Room for `size` bytes: its name, whether it is memory, its bytes, and what frees it."""
+    """Reserve `size` bytes; return their name, whether it is memory, the bytes, and a function that frees them."""
     if size <= cache_gb * 1e9 and size < 0.9 * _free_shared_memory():
         segment = SharedMemory(create=True, size=max(1, size))
         bytes_ = np.asarray(_Mapping(segment, writable=True))
@@ -165,13 +161,13 @@ def _reserve(size: int, cache_gb: float, folder: Path | None) -> tuple[str, bool
 
 
 def _free_shared_memory() -> float:
-    """Bytes that can be shared; in a container often 64 MB, and to go over it kills the process."""
+    """Free shared memory in bytes. Containers often have 64 MB, and a process that uses more is killed."""
     shm = Path("/dev/shm")
     return shutil.disk_usage(shm).free if shm.is_dir() else float("inf")
 
 
 class _Mapping:
-    """A segment as numpy sees it: it is closed when the last array over it is gone, and not before."""
+    """A segment as a NumPy array interface: it is closed together with the last array on it."""
 
     def __init__(self, segment: SharedMemory, writable: bool = False) -> None:
         self.segment = segment
@@ -186,11 +182,10 @@ class _Mapping:
 
 
 def _attach(name: str) -> SharedMemory:
-    """Another process's segment, without a say in when it is removed.
+    """Attach to the segment of another process without tracking it.
 
-    Before Python 3.13 attaching reports the segment to this process's resource tracker as if it
-    were its own: a process with a tracker apart would remove it when it ends, under the feet of
-    everybody else. One that shares its owner's tracker has nothing to add to it.
+    Before Python 3.13, attaching registers the segment with the resource tracker of this process. If this is not the
+    tracker of the owner, it would remove the segment when this process ends, while others still use it.
     """
     if sys.version_info >= (3, 13):
         return SharedMemory(name=name, track=False)
@@ -208,7 +203,7 @@ def _register_nothing(name: object, rtype: str) -> None:
 
 
 def _view(block: Block, places: dict[str, Pixels]) -> Pixels:
-    """The array a block describes; each segment or file is mapped once."""
+    """The array of a block. Each segment or file is mapped once and kept in `places`."""
     if block.where not in places:
         places[block.where] = (
             np.asarray(_Mapping(_attach(block.where))) if block.in_memory else map_pixels(Path(block.where))

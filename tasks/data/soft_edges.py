@@ -1,7 +1,7 @@
-"""Masks with soft edges, from resizing, smoothing or JPEG: the levels of their regions, and what lies between.
+"""Find the levels of masks with soft edges from resizing, smoothing or JPEG compression.
 
-A class has regions, so most of its pixels have neighbours of the same value. A value that smoothing made lies along
-edges only. Pixels whose 3 x 3 neighbourhood is of one value, here called flat, tell the two apart.
+Most pixels of a class have neighbours of the same value. Values that smoothing made lie along edges only. The two are
+told apart by flat pixels, whose 3 x 3 neighbourhood has a single value.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from nas.tasks.data.parallel import progress_bar, threaded
 __all__ = ["Levels", "find_levels"]
 
 FAR = 64
-"""Least distance between the values of two classes that smoothing can lie between."""
+"""Smallest distance between two levels with a soft edge between them."""
 
 MOST_BETWEEN = 0.4
-"""The share of all pixels that may lie between two levels; a photo has more."""
+"""Largest share of the pixels between two levels; a photo has more."""
 
 MOST_FLAT = 0.02
-"""The share of all flat pixels that values between two levels may have, for there to be no third one."""
+"""Largest share of the flat pixels between two levels; with more, there is a third level."""
 
 
 @dataclass(frozen=True)
 class Levels:
-    """The values of a set's masks, by whether they fill regions.
+    """Mask values by whether they fill regions.
 
     Attributes:
-        regions: values that fill regions, in rising order.
+        regions: values that fill regions, in ascending order.
         edges: values that lie along edges only.
-        two: the two levels of black and white masks with soft edges; None where the masks are not such.
+        two: the two levels of black and white masks with soft edges; None for other masks.
     """
 
     regions: tuple[int, ...]
@@ -48,21 +48,28 @@ class Levels:
 
 
 def find_levels(masks: Sequence[Path], code: MaskCode, what: str, progress: bool) -> Levels:
-    """Look at the neighbourhoods of all pixels of all masks of one channel with values up to 255."""
+    """Find the levels of masks with one channel and values up to 255.
+
+    Args:
+        masks: the mask files.
+        code: how to read them.
+        what: name of the data set, for the progress bar.
+        progress: whether to show progress on standard error.
+    """
 
     def count(path: Path) -> np.ndarray:
-        return _histograms(read_stored(path).naming(code))
+        return _histograms(read_stored(path).keys(code))
 
     with progress_bar(len(masks), f"{what} edges", progress) as bar:
-        all_, flat = sum(threaded(count, masks, bar), start=np.zeros((2, 256), np.int64))
-    there = np.flatnonzero(all_)
-    fills = flat[there] >= 0.1 * all_[there]
+        total, flat = sum(threaded(count, masks, bar), start=np.zeros((2, 256), np.int64))
+    there = np.flatnonzero(total)
+    fills = flat[there] >= 0.1 * total[there]
     regions, edges = (tuple(map(int, there[chosen])) for chosen in (fills, ~fills))
-    return Levels(regions, edges, _two_levels(all_, flat))
+    return Levels(regions, edges, _two_levels(total, flat))
 
 
 def _histograms(pixels: np.ndarray) -> np.ndarray:
-    """Pixels by value, and flat pixels by value: 2 x 256."""
+    """Number of pixels and of flat pixels by value, 2 x 256."""
     import cv2
 
     grey = np.ascontiguousarray(pixels, np.uint8)
@@ -72,7 +79,7 @@ def _histograms(pixels: np.ndarray) -> np.ndarray:
 
 
 def _two_levels(pixels: np.ndarray, flat: np.ndarray) -> tuple[int, int] | None:
-    """The two values that soft edges lie between, if there are two regions and softness at all."""
+    """The two levels, if there are exactly two and soft edges between them."""
     values = np.flatnonzero(pixels)
     one = int(flat.argmax())
     far = np.abs(np.arange(256) - one) >= FAR
@@ -80,7 +87,7 @@ def _two_levels(pixels: np.ndarray, flat: np.ndarray) -> tuple[int, int] | None:
         return None
     if (flat * far).any():
         other = int((flat * far).argmax())
-    else:  # structures so thin that smoothing left none of them whole
+    else:  # structures so thin that smoothing left no flat pixel of them
         other = int(max(values, key=lambda value: abs(int(value) - one)))
     low, high = sorted((one, other))
     near = (high - low) // 8
@@ -93,6 +100,6 @@ def _two_levels(pixels: np.ndarray, flat: np.ndarray) -> tuple[int, int] | None:
         return None
     if flat[between].sum() > MOST_FLAT * flat.sum() or flat[between].sum() > 0.3 * pixels[between].sum():
         return None
-    # What lies around a level are its ghosts, and no classes of their own, where most of it is flat at the level.
+    # Values near a level are its ghosts, not classes of their own, if most of their flat pixels have the level itself.
     whole = all(flat[level] >= 0.5 * flat[ghost].sum() for level, ghost in zip((low, high), ghosts, strict=True))
     return (low, high) if whole else None

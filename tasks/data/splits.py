@@ -1,21 +1,22 @@
-"""Holding images out without a leak: films are cut in time, photos are drawn."""
+"""Hold images out without leaks: films are cut in time, photos are drawn at random."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from nas.errors import UserError
-from nas.tasks.data.allot import spread
-from nas.tasks.data.sets import Item, Source, frame_order, units
+from nas.tasks.data.allot import Penalty, swap_for_classes
+from nas.tasks.data.sets import Item, Source, frame_order, group_labels
 from nas.wording import counted
 
 __all__ = [
     "Division",
+    "Presence",
     "arrange",
     "check_disjoint",
     "common_end",
@@ -27,31 +28,31 @@ __all__ = [
 ]
 
 GAP = 2
-"""Frames left out between the two sides of a cut, since neighbours in a film are nearly the same image."""
+"""Frames left out at a cut, since neighbouring frames are nearly the same image."""
 
 SEED = 20
-"""The seed of every draw of a split."""
+"""Seed of every draw of a split."""
 
 SHORT = 9
-"""A sequence of fewer frames is not cut but held out, or not, as a whole."""
+"""A film with fewer frames is not cut; all of it is on one side."""
 
 Presence = Callable[[Sequence[Item]], np.ndarray]
-"""From items to which classes each shows, items x classes, bool."""
+"""From items to the classes that each shows, items x classes, bool."""
 
 _FRAME = re.compile(r"(.*?)(\d+)\D*$", re.ASCII | re.DOTALL)
 
 
 def sequence_of(name: str) -> str | None:
-    """The film a name belongs to: what stands before its last number ("0016E5_07959" -> "0016E5_").
+    """Guess the film of a frame: the part of the name before its last number ("0016E5_07959" -> "0016E5_").
 
-    None where the name holds no number. It is a guess: `nas.tasks.data.films` tells films from numbered photos.
+    None if the name has no number. `nas.tasks.data.films` tells films from numbered photos by their pixels.
     """
     match = _FRAME.match(name)
     return (match.group(1) or "frames") if match else None
 
 
 def common_end(names: Sequence[str]) -> str:
-    """What all names end in, as in 0001_leftImg8bit: it has no part in the number of a frame."""
+    """The common end of all names, such as _leftImg8bit; a number in it does not count frames."""
     if len(names) < 2:
         return ""
     one, other = min(name[::-1] for name in names), max(name[::-1] for name in names)
@@ -62,49 +63,63 @@ def common_end(names: Sequence[str]) -> str:
 def hold_out(
     items: Sequence[Item], share: float = 1 / 3, most: int = 500, presence: Presence | None = None
 ) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """Cut `items` into what is kept and what is held out, the latter about `share` of them.
+    """Divide `items` into what is kept and what is held out.
 
-    The last `share` of every film is held out, with a gap of two frames that belong to neither side.
-    Groups, films too short to be cut, and photos are held out whole by a draw, at most
-    `most` of their images, since a ranking split costs time for every candidate. The draw has a seed
-    of its own: runs of different seeds must share their splits, or their scores do not compare.
+    The last `share` of every film is held out; a gap of two frames before it is on neither side. Photos, groups and
+    films too short to cut are drawn at random, and a group or short film is never divided. At most `most` images are
+    drawn, since every candidate is evaluated on the ranking split. The draw has a fixed seed, because scores are
+    comparable only if runs with different seeds have the same splits.
 
     Args:
-        items: images of any order.
-        share: of them to hold out.
-        most: images to hold out by the draw.
-        presence: which classes each item shows (items x classes, bool). With it both sides get every class if they
-            can, and the kept side two images of it, so that it can be cut again.
+        items: images in any order.
+        share: share of the images to hold out.
+        most: largest number of images to draw.
+        presence: which classes each item shows. If given, both sides get every class if possible, and the kept side two
+            images of it, so that it can be divided again.
+
+    Returns:
+        The kept and the held-out items.
 
     Raises:
-        UserError: there are too few images for both sides to get one.
+        UserError: there are too few images for both sides.
     """
+    films = _long_films(items)
+    kept, held = _cut_in_time(films.values(), share)
+    rest = [item for item in items if item.sequence not in films]
+    if len({*group_labels(rest)}) > 1:
+        drawn = _draw(rest, share, most, presence, kept, held)
+        held += [item for item, out in zip(rest, drawn, strict=True) if out]
+        kept += [item for item, out in zip(rest, drawn, strict=True) if not out]
+    else:
+        kept += rest
+    if not kept or not held:
+        groups = len({*group_labels(items)})
+        what = counted(len(items), "image") + (f" of {counted(groups, 'group')}" if groups < len(items) else "")
+        raise UserError(f"too few images to hold some out, {what}: at least 3 are needed, of 3 groups")
+    return _in_order(items, kept), _in_order(items, held)
+
+
+def _long_films(items: Sequence[Item]) -> dict[str, list[Item]]:
+    """The films that are long enough to cut in time, by name; a film that is all there is counts as long."""
     films: dict[str, list[Item]] = {}
     for item in items:
         if item.sequence is not None:
             films.setdefault(item.sequence, []).append(item)
-    long = {name: frames for name, frames in films.items() if len(frames) >= SHORT}
-    if len({*units(items)}) == 1 and len(films) == 1:
-        long = films  # all there is
+    if len({*group_labels(items)}) == 1 and len(films) == 1:
+        return films
+    return {name: frames for name, frames in films.items() if len(frames) >= SHORT}
+
+
+def _cut_in_time(films: Iterable[Sequence[Item]], share: float) -> tuple[list[Item], list[Item]]:
+    """The frames before and after a cut of each film."""
     kept: list[Item] = []
     held: list[Item] = []
-    for frames in long.values():
-        frames.sort(key=frame_order)
+    for film in films:
+        frames = sorted(film, key=frame_order)
         cut = len(frames) - max(1, round(len(frames) * share))
         kept += frames[: max(0, cut - (GAP if len(frames) >= SHORT else 0))]
         held += frames[cut:]
-    rest = [item for item in items if item.sequence not in long]
-    if len({*units(rest)}) > 1:
-        taken = _draw(rest, share, most, presence, kept, held)
-        held += [item for item, out in zip(rest, taken, strict=True) if out]
-        kept += [item for item, out in zip(rest, taken, strict=True) if not out]
-    else:
-        kept += rest
-    if not kept or not held:
-        of = len({*units(items)})
-        what = counted(len(items), "image") + (f" of {counted(of, 'group')}" if of < len(items) else "")
-        raise UserError(f"too few images to hold some out, {what}: at least 3 are needed, of 3 groups")
-    return _in_order(items, kept), _in_order(items, held)
+    return kept, held
 
 
 def _draw(
@@ -115,26 +130,31 @@ def _draw(
     kept: Sequence[Item],
     held: Sequence[Item],
 ) -> np.ndarray:
-    """Which items to hold out: whole units in a seeded order until the share is reached, then swaps for classes."""
-    names, of_item = np.unique(units(items), return_inverse=True)
-    # In the order of the items, as draws were made since there are no groups.
+    """Which items to hold out: random units up to the share, then swaps to have the classes on both sides.
+
+    Args:
+        items, share, most, presence: see `hold_out`.
+        kept, held: frames of films that are on the two sides already.
+    """
+    names, of_item = np.unique(group_labels(items), return_inverse=True)
+    # Units are numbered by their first item, so that the draw does not depend on their names.
     first = np.array([np.flatnonzero(of_item == unit)[0] for unit in range(len(names))])
     of_item = np.argsort(np.argsort(first))[of_item]
     sizes = np.bincount(of_item)
     wanted = min(most, max(1, round(share * len(items))))
-    part = _until(sizes, wanted).astype(np.int64)
+    part = _random_units(sizes, wanted).astype(np.int64)
     if presence is not None:
         shown = presence(items)
         of_unit = np.zeros((len(sizes), shown.shape[1]), bool)
         np.logical_or.at(of_unit, of_item, shown)
         fixed = np.stack([presence(side).sum(0) for side in (kept, held)])
-        spread(part, of_unit, sizes, np.array([len(items) - wanted, wanted]), _one_sided(fixed), SEED)
+        swap_for_classes(part, of_unit, sizes, np.array([len(items) - wanted, wanted]), _penalty(fixed), SEED)
     chosen: np.ndarray = part[of_item] == 1
     return chosen
 
 
-def _until(sizes: np.ndarray, wanted: int) -> np.ndarray:
-    """Units in a seeded order until they hold about `wanted` images; never none, and two are left where there are."""
+def _random_units(sizes: np.ndarray, wanted: int) -> np.ndarray:
+    """Draw units until they hold about `wanted` images: at least one, and all but two at most if there are enough."""
     taken = np.zeros(len(sizes), bool)
     order = np.random.default_rng(SEED).permutation(len(sizes))
     for unit in order:
@@ -147,15 +167,22 @@ def _until(sizes: np.ndarray, wanted: int) -> np.ndarray:
     return taken
 
 
-def _one_sided(fixed: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """What is wrong with each class: not to be learnt, not to be held out, or to leave nothing for another cut."""
+def _penalty(fixed: np.ndarray) -> Penalty:
+    """Build the penalty of a division into a kept and a held-out side.
 
-    def wrong(counts: np.ndarray) -> np.ndarray:
+    A class costs 1000 if the kept side lacks it, 10 if the held-out side lacks it, and 1 if the kept side shows it only
+    once, so that it cannot be divided again.
+
+    Args:
+        fixed: number of images that show each class and are on the two sides already, 2 x classes.
+    """
+
+    def penalty(counts: np.ndarray) -> np.ndarray:
         kept, held = counts + fixed
-        faults: np.ndarray = (1000 * (kept == 0) + 10 * (held == 0) + 1 * (kept == 1)) * (kept + held > 0)
-        return faults
+        total: np.ndarray = (1000 * (kept == 0) + 10 * (held == 0) + 1 * (kept == 1)) * (kept + held > 0)
+        return total
 
-    return wrong
+    return penalty
 
 
 def _in_order(items: Sequence[Item], some: Sequence[Item]) -> tuple[Item, ...]:
@@ -164,7 +191,7 @@ def _in_order(items: Sequence[Item], some: Sequence[Item]) -> tuple[Item, ...]:
 
 
 class Division(NamedTuple):
-    """The splits of a set, as `Source` has them."""
+    """The splits of a data set; the fields have the names of those of `Source`."""
 
     pool: tuple[Item, ...]
     validation: tuple[Item, ...]
@@ -182,15 +209,21 @@ def arrange(
     test: Sequence[Item] | None = None,
     presence: Presence | None = None,
 ) -> Division:
-    """The splits of a set from whatever splits it declares.
+    """Make the splits of a data set from the splits that it declares.
 
-    A declared test split is the test; where there is none, the declared validation split is, since
-    sets keep the labels of their own test to themselves. What is missing is cut from the pool: a
-    quarter of it for the test, a third of the rest for ranking; by `presence` (see `hold_out`) so that each
-    has every class if it can.
+    Without a declared test split, the declared validation split is used for testing, since public data sets publish no
+    labels of their test split. A missing test split is a quarter of the pool, a missing ranking split a third of the
+    rest.
+
+    Args:
+        pool: labelled images to train on.
+        search_val: declared ranking images.
+        val: declared validation images, used for testing, or for ranking if there is a test split.
+        test: declared test images.
+        presence: see `hold_out`.
 
     Raises:
-        UserError: there are too few images to cut.
+        UserError: there are too few images to divide.
     """
     ranking, final = search_val, test
     spare: tuple[Item, ...] = ()
@@ -210,28 +243,28 @@ def arrange(
 
 
 def left_out(items: Sequence[Item], *splits: Sequence[Item]) -> tuple[Item, ...]:
-    """The items that are in none of the splits."""
+    """The items that are in no split."""
     used = {item.name for split in splits for item in split}
     return tuple(item for item in items if item.name not in used)
 
 
 def undivided(source: Source) -> Source:
-    """The same set with all that was held out of its pool for ranking, and left out beside a cut, back in it."""
+    """Return the source with its ranking images, and those in the gap beside them, back in the pool."""
     everything = (*source.pool, *source.validation, *source.spare)
     return without_ranking(replace(source, pool=tuple(sorted(everything, key=frame_order)), spare=()))
 
 
 def without_ranking(source: Source) -> Source:
-    """The same set with no images to rank on, and with the unlabelled ones that were left out because of them."""
+    """Return the source without ranking images, and with the unlabelled images left out because of them."""
     extra = (*source.extra, *source.ranking_extra)
     return replace(source, validation=(), extra=extra, ranking_extra=(), ranking_left_out=())
 
 
 def check_disjoint(source: Source) -> None:
-    """See that no image is in two splits.
+    """Check that no image is in two splits.
 
     Raises:
-        UserError: one is; it and the two splits are named.
+        UserError: an image is in two splits; the message names them.
     """
     splits = {
         "pool": source.pool,

@@ -1,4 +1,4 @@
-"""Small text files as editors leave them: UTF-8 or UTF-16, with or without a byte order mark, names in one form."""
+"""Read small text files in UTF-8 or UTF-16, with or without a byte order mark, in composed Unicode."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from pathlib import Path
 
 from nas.errors import UserError
 
-__all__ = ["one_form", "read_text"]
+__all__ = ["composed", "read_text"]
 
 
-def one_form(name: str) -> str:
-    """A name with composed accents (Unicode NFC): macOS writes them decomposed, and both look the same."""
+def composed(name: str) -> str:
+    """Return a name with composed accents (Unicode NFC); macOS writes them decomposed, which looks the same."""
     return unicodedata.normalize("NFC", name)
 
 
 def read_text(path: Path, what: str) -> str:
-    """The text of a file, in composed Unicode.
+    """Read the text of a file in composed Unicode.
 
     Args:
-        path: the file, in UTF-8, or in UTF-16 as Windows writes it.
-        what: what it should be, for the message.
+        path: the file, in UTF-8 or, as Windows writes it, in UTF-16.
+        what: what the file should hold, for the error message.
 
     Raises:
-        UserError: it cannot be read, or is in another encoding.
+        UserError: the file cannot be read or has another encoding.
     """
     try:
         data = path.read_bytes()
-        return one_form(data.decode(_encoding(data)))
+        return composed(data.decode(_encoding(data)))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "save it in UTF-8"
         raise UserError(f"{path} cannot be read as {what}: {reason}") from error
@@ -37,7 +37,7 @@ def read_text(path: Path, what: str) -> str:
 def _encoding(data: bytes) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    # Without a mark, the zero bytes of UTF-16 stand at the odd or the even places of a Latin text.
+    # Without a byte order mark: in UTF-16, every second byte of Latin text is zero.
     if b"\0" in data[:200]:
         return "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
     return "utf-8-sig"

@@ -1,4 +1,4 @@
-"""Small grey pictures of images, to compare many of them quickly."""
+"""Thumbnails: small grey versions of images, which are quick to compare."""
 
 from __future__ import annotations
 
@@ -15,25 +15,33 @@ from nas.tasks.data.items import FileItem
 from nas.tasks.data.parallel import threaded
 from nas.tasks.data.sets import Pixels
 
-__all__ = ["SIDE", "difference", "thumbnails"]
+__all__ = ["SIDE", "difference", "make_thumbnails"]
 
 SIDE = 32
 """Pixels a side of a thumbnail."""
 
-# Pillow notes every oddity of a file's tags here.
+# Pillow logs every unusual tag of a file.
 logging.getLogger("PIL").setLevel(logging.WARNING)
 
 
-def thumbnails(items: Sequence[FileItem], bar: tqdm[Any]) -> Pixels:
-    """N x 32 x 32 uint8, squeezed to a square; black where an image cannot be read, which is said elsewhere."""
+def make_thumbnails(items: Sequence[FileItem], bar: tqdm[Any]) -> Pixels:
+    """Make grey thumbnails, N x 32 x 32 uint8, squeezed to a square; black for images that cannot be read.
+
+    Args:
+        items: the images.
+        bar: progress bar, updated by each image.
+    """
     found = threaded(_thumbnail, items, bar)
     return np.stack(found) if found else np.zeros((0, SIDE, SIDE), np.uint8)
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Mean squared difference of thumbnails over the sum of their variances: ... x 32 x 32, twice, to ...
+    """Mean squared difference of thumbnails over the sum of their variances.
 
-    0 for the same picture and about 1 for pictures that have nothing to do with each other.
+    It is 0 for equal pictures and about 1 for unrelated ones.
+
+    Args:
+        one, other: thumbnails, ... x 32 x 32.
     """
     one, other = one.astype(np.float32), other.astype(np.float32)
     between: np.ndarray = ((one - other) ** 2).mean((-2, -1))
@@ -43,7 +51,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _thumbnail(item: FileItem) -> Pixels:
     try:
         return _by_pillow(item.image_path)
-    except Exception:  # Pillow raises errors of many kinds; what can be read otherwise is
+    except Exception:  # Pillow raises errors of many kinds; other decoders may succeed
         return _decoded(item)
 
 
@@ -52,8 +60,8 @@ def _by_pillow(path: Path) -> Pixels:
 
     with Image.open(path) as picture:
         if picture.mode.startswith(("I", "F")):
-            raise ValueError("Pillow cuts off what is deeper than 8 bits")
-        # A JPEG is decoded at an eighth of its size where that is enough.
+            raise ValueError("Pillow would clip more than 8 bits")
+        # Decodes a JPEG at a fraction of its size.
         picture.draft("L", (2 * SIDE, 2 * SIDE))
         grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
         grey.getexif()[0x0112] = picture.getexif().get(0x0112, 1)

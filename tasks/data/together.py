@@ -1,4 +1,4 @@
-"""Which images of a folder belong together, by groups.csv, as frames of a film or as copies, and keeping them so."""
+"""Link the images of a folder that must stay on one side of a split: groups of groups.csv, films and copies."""
 
 from __future__ import annotations
 
@@ -12,163 +12,182 @@ from tqdm import tqdm
 
 from nas.tasks.data.copies import find_copies, group_copies
 from nas.tasks.data.films import find_films
-from nas.tasks.data.image_groups import GROUPS_FILE, NAMED, grouped_by_file
+from nas.tasks.data.image_groups import GROUPS_FILE, grouped_by_file, listed
 from nas.tasks.data.items import FileItem
-from nas.tasks.data.sets import Item, LeftOut, Pixels, units
+from nas.tasks.data.sets import Item, LeftOut, Pixels, group_labels
 from nas.tasks.data.splits import Division
-from nas.tasks.data.thumbnails import thumbnails
+from nas.tasks.data.thumbnails import make_thumbnails
 from nas.wording import counted
 
-__all__ = ["Together", "bring_together"]
+__all__ = ["LinkedImages", "link_images"]
 
 _log = logging.getLogger(__name__)
 
 FEWEST = 3
-"""Groups that splits need: one to learn from, one to rank on and one to test on."""
+"""Groups that splits need: one to train on, one to rank on and one to test on."""
 
 
 @dataclass(frozen=True)
-class Together:
-    """Images with masks and images without, each with its film (`sequence`) and `group`.
+class LinkedImages:
+    """Images with and without masks, with their films (`sequence`) and groups (`group`).
 
     Attributes:
-        labelled, extra: the items.
-        pictures: a thumbnail of each by name.
-        same: names of the images that show the same picture, by name of the image; neighbouring frames may be among
-            them.
-        given: the group that groups.csv gives, by name of the image.
-        copies: how many images with masks show the picture of one before them, frames of one film aside.
-        notes: what groups.csv says, in a sentence; empty where there is no such file.
+        labelled: images with masks.
+        extra: images without masks.
+        thumbnails: thumbnail of each image by name.
+        copies_of: by name of an image, names of the images that show the same picture, neighbouring frames included.
+        group_of: group of groups.csv by name of the image.
+        copy_count: number of images with masks that are copies of an earlier one, without frames of one film.
+        notes: sentences on groups.csv; empty without the file.
     """
 
     labelled: tuple[FileItem, ...]
     extra: tuple[FileItem, ...]
-    pictures: Mapping[str, Pixels]
-    same: Mapping[str, Sequence[str]]
-    given: Mapping[str, str]
-    copies: int
+    thumbnails: Mapping[str, Pixels]
+    copies_of: Mapping[str, Sequence[str]]
+    group_of: Mapping[str, str]
+    copy_count: int
     notes: tuple[str, ...] = ()
 
-    def apart(self, splits: Division) -> tuple[Division, tuple[LeftOut, ...]]:
-        """The splits without images to learn from that are copies of those to rank or test on, and with what is out.
+    def without_leaks(self, splits: Division) -> tuple[Division, tuple[LeftOut, ...]]:
+        """Remove training images that copy ranking or test images, and ranking images that copy test images.
 
-        Copies within splits that are cut here are together anyway; declared splits and films may part them. A group of
-        groups.csv that declared splits part stays so, and a warning names it. Where nothing would be left, all stays,
-        with a warning.
+        Only declared splits and cuts through films can separate copies. If no training or no ranking image would be
+        left, nothing is removed, with a warning. Groups that declared splits divide remain divided, with a warning.
+
+        Returns:
+            The splits, and what was removed.
         """
-        self._tell_of_parted_groups(splits)
+        self._warn_of_divided_groups(splits)
         validation = self._without_copies(splits.validation, splits.test)
         held = (*validation, *splits.test)
         pool, spare = (self._without_copies(part, held) for part in (splits.pool, splits.spare))
-        lost = {item.name for item in (*splits.pool, *splits.validation, *splits.spare)}
-        lost -= {item.name for item in (*pool, *validation, *spare)}
-        if not lost:
+        removed = {item.name for item in (*splits.pool, *splits.validation, *splits.spare)}
+        removed -= {item.name for item in (*pool, *validation, *spare)}
+        if not removed:
             return splits, ()
         if not pool or not validation:
-            sides = ("rank on", "test on") if pool else ("learn from", "rank or test on")
+            kinds = ("ranking", "test") if pool else ("training", "ranking or test")
             _log.warning(
-                "every image to %s is a copy of one to %s, the first is %s: scores say nothing until the splits get "
+                "every %s image is a copy of a %s image, the first is %s: scores mean nothing until the splits get "
                 "other images",
-                *sides,
-                min(lost),
+                *kinds,
+                min(removed),
             )
             return splits, ()
-        copies = tuple(item for item in self.labelled if item.name in lost)
-        note = LeftOut("copies of images to rank or test on", len(lost), min(lost))
-        return splits._replace(pool=pool, validation=validation, spare=spare, copies=copies), (note,)
+        copies = tuple(item for item in self.labelled if item.name in removed)
+        left_out = LeftOut("copies of ranking or test images", len(removed), min(removed))
+        return splits._replace(pool=pool, validation=validation, spare=spare, copies=copies), (left_out,)
 
-    def extra_beside(
-        self, extra: Sequence[FileItem], held: Sequence[Item], purpose: str
+    def unlabelled_without_leaks(
+        self, extra: Sequence[FileItem], held: Sequence[Item], kind: str
     ) -> tuple[tuple[FileItem, ...], tuple[LeftOut, ...]]:
-        """Of images without masks those that are no copies of the held-out ones and of no group of theirs.
+        """Remove copies of held-out images, and images of their groups, from images without masks.
 
         Args:
-            extra: some of `self.extra`.
-            held: images that are held out.
-            purpose: what for, such as "test on".
+            extra: images of `self.extra`.
+            held: held-out images.
+            kind: what they are for, "ranking" or "test".
+
+        Returns:
+            The images that may be trained on, and what was removed.
         """
-        groups = {self.given[item.name] for item in held if item.name in self.given}
-        kin = [item for item in extra if self.given.get(item.name) in groups]
-        others = tuple(item for item in extra if self.given.get(item.name) not in groups)
+        groups = {self.group_of[item.name] for item in held if item.name in self.group_of}
+        same_group = [item for item in extra if self.group_of.get(item.name) in groups]
+        others = tuple(item for item in extra if self.group_of.get(item.name) not in groups)
         kept = self._without_copies(others, held)
         names = {item.name for item in kept}
-        copied = [item for item in others if item.name not in names]
-        notes = [
-            (f"unlabelled images that are copies of images to {purpose}", copied),
-            (f"unlabelled images of the same group as images to {purpose}", kin),
+        copies = [item for item in others if item.name not in names]
+        removed = [
+            (f"unlabelled copies of {kind} images", copies),
+            (f"unlabelled images of the groups of {kind} images", same_group),
         ]
-        return kept, tuple(LeftOut(reason, len(some), some[0].name) for reason, some in notes if some)
+        return kept, tuple(LeftOut(reason, len(some), some[0].name) for reason, some in removed if some)
 
     def _without_copies(self, some: Sequence[Any], held: Sequence[Item]) -> tuple[Any, ...]:
-        """The items that show no picture of the held ones; frames of one film do not count as copies."""
+        """The items without copies of held-out ones; frames of one film do not count as copies."""
         by_name = {item.name: item for item in held}
 
-        def copied(item: Item) -> bool:
-            others = (by_name[name] for name in self.same.get(item.name, ()) if name in by_name)
+        def is_copy(item: Item) -> bool:
+            others = (by_name[name] for name in self.copies_of.get(item.name, ()) if name in by_name)
             return not all(_in_one_film(item, other) for other in others)
 
-        return tuple(item for item in some if not copied(item))
+        return tuple(item for item in some if not is_copy(item))
 
-    def _tell_of_parted_groups(self, splits: Division) -> None:
-        sides = {"learn from": splits.pool, "rank on": splits.validation, "test on": splits.test}
-        of: dict[str, set[str]] = {}
-        for side, items in sides.items():
+    def _warn_of_divided_groups(self, splits: Division) -> None:
+        sides: dict[str, set[int]] = {}
+        for side, items in enumerate((splits.pool, splits.validation, splits.test)):
             for item in items:
-                if item.name in self.given:
-                    of.setdefault(self.given[item.name], set()).add(side)
-        parted = [group for group, where in of.items() if len(where) > 1]
-        if parted:
-            more = f" and {len(parted) - NAMED} more" if len(parted) > NAMED else ""
+                if item.name in self.group_of:
+                    sides.setdefault(self.group_of[item.name], set()).add(side)
+        divided = [group for group, where in sides.items() if len(where) > 1]
+        if divided:
             _log.warning(
-                "%s of %s are on both sides of the splits that the set declares: %s%s",
-                counted(len(parted), "group"),
+                "the declared splits divide %s of %s: %s",
+                counted(len(divided), "group"),
                 GROUPS_FILE,
-                ", ".join(parted[:NAMED]),
-                more,
+                listed(divided),
             )
 
 
-def bring_together(labelled: Sequence[FileItem], extra: Sequence[FileItem], folder: Path, bar: tqdm[Any]) -> Together:
-    """See which images belong together.
+def link_images(labelled: Sequence[FileItem], extra: Sequence[FileItem], folder: Path, bar: tqdm[Any]) -> LinkedImages:
+    """Find the films, groups and copies among images.
 
     Args:
-        labelled: images with masks; their `sequence` is a guess by name.
-        extra: images without.
-        folder: where groups.csv may be.
-        bar: moved on by one an image.
+        labelled: images with masks; `sequence` is a guess by their names.
+        extra: images without masks.
+        folder: folder that may hold groups.csv.
+        bar: progress bar, updated by each image.
 
     Raises:
         UserError: groups.csv cannot be read or does not fit the images.
     """
-    every, notes = grouped_by_file((*labelled, *extra), folder / GROUPS_FILE)
-    given = {item.name: item.group for item in every if item.group is not None}
-    pictures = thumbnails(every, bar)
+    images, notes = grouped_by_file((*labelled, *extra), folder / GROUPS_FILE)
+    group_of = {item.name: item.group for item in images if item.group is not None}
+    thumbnails = make_thumbnails(images, bar)
     count = len(labelled)
-    known = (*find_films(every[:count], pictures[:count]), *every[count:])
-    pairs = find_copies(pictures)
+    known = (*find_films(images[:count], thumbnails[:count]), *images[count:])
+    pairs = find_copies(thumbnails)
     copies = [(one, other) for one, other in pairs if not _in_one_film(known[one], known[other])]
-    grouped = group_copies(known, copies)
-    shown = len({*units(grouped[:count])})
-    if shown < FEWEST <= len({*units(known[:count])}):
-        _log.warning(
-            "the images show %s only, so copies of one picture are on both sides of splits and scores say nothing: "
-            "give the set other images",
-            counted(shown, "picture"),
-        )
-        grouped = known
-    same: dict[str, list[str]] = {}
-    for one, other in pairs:
-        same.setdefault(every[one].name, []).append(every[other].name)
-        same.setdefault(every[other].name, []).append(every[one].name)
-    return Together(
+    grouped = _with_copies(known, copies, count)
+    return LinkedImages(
         grouped[:count],
         grouped[count:],
-        dict(zip((item.name for item in every), pictures, strict=True)),
-        same,
-        given,
+        dict(zip((item.name for item in images), thumbnails, strict=True)),
+        _by_name(images, pairs),
+        group_of,
         len({other for _, other in copies if other < count}),
         notes,
     )
+
+
+def _with_copies(items: tuple[FileItem, ...], copies: Sequence[tuple[int, int]], labelled: int) -> tuple[FileItem, ...]:
+    """Put copies into one group, unless this leaves too few groups; then warn.
+
+    Args:
+        items: the images; the first `labelled` ones have masks.
+        copies: pairs of indices of `items`.
+        labelled: number of images with masks.
+    """
+    grouped = group_copies(items, copies)
+    groups = len({*group_labels(grouped[:labelled])})
+    if groups >= FEWEST or len({*group_labels(items[:labelled])}) < FEWEST:
+        return grouped
+    _log.warning(
+        "the images show only %s, so there are copies on both sides of a split and scores mean nothing: add other "
+        "images",
+        counted(groups, "different picture"),
+    )
+    return items
+
+
+def _by_name(items: Sequence[FileItem], pairs: Sequence[tuple[int, int]]) -> dict[str, list[str]]:
+    """The names that are paired with each name."""
+    found: dict[str, list[str]] = {}
+    for one, other in pairs:
+        found.setdefault(items[one].name, []).append(items[other].name)
+        found.setdefault(items[other].name, []).append(items[one].name)
+    return found
 
 
 def _in_one_film(one: Item, other: Item) -> bool:

@@ -1,4 +1,4 @@
-"""Methods: how unlabelled images help segmentation."""
+"""Semi-supervised methods: training with unlabelled images."""
 
 from nas.tasks.methods.classmix import ClassMix
 from nas.tasks.methods.cps import CPS

@@ -1,14 +1,13 @@
-"""Confidence: learning from predicted classes where the prediction is sure enough."""
+"""Confidence: losses that learn from predicted classes where the prediction is confident."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.tasks.methods.semi_supervised import check_range
+from nas.space.checks import check_range
 from nas.tasks.methods.teacher import TeacherMethod
 from nas.training.batch import VOID, cross_entropy
 
@@ -17,44 +16,43 @@ __all__ = ["ConfidentTeacherMethod", "confident_cross_entropy", "confident_pixel
 
 @dataclass(frozen=True)
 class ConfidentTeacherMethod(TeacherMethod):
-    """A method that learns the teacher's classes as far as the teacher is sure of them.
+    """Base class of methods that learn the classes of a teacher where it is confident.
 
     Attributes:
-        confidence: probability from which the teacher counts as confident of a pixel.
-        weight: of the consistency loss.
+        confidence: minimum probability of the teacher's class at a confident pixel.
+        weight: weight of the consistency loss.
     """
 
     confidence: float = 0.95
     weight: float = 1.0
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
-        """The teacher."""
-        check_range("confidence", self.confidence, 0.0, 1.0)
-        check_range("weight", self.weight, 0.0, math.inf)
+        """Build the teacher."""
+        check_range("method.confidence", self.confidence, 0, 1)
+        check_range("method.weight", self.weight, 0)
         return super().build(network, classes)
 
 
 def confident_pixels(probabilities: Tensor, confidence: float) -> Tensor:
-    """Where the likeliest class of N x K x H x W has at least that probability, N x H x W bool."""
+    """Return the mask N x H x W bool of pixels whose largest class probability is at least `confidence`."""
     return probabilities.amax(1) >= confidence
 
 
 def confident_cross_entropy(logits: Tensor, probabilities: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the logits with the likeliest classes where those are confident, a mean over all pixels.
+    """Cross-entropy with the predicted classes at confident pixels, divided by the number of all pixels.
 
-    While few are confident the term so stays small, and grows as the predictions it learns from mature (Sohn
-    et al. 2020, equation 4). Classes count alike: a recipe that weights them has done so in the predictions
-    already, and rare ones would be favoured twice.
+    The loss is small while few pixels are confident (Sohn et al. 2020, equation 4). It has no class weights: those of
+    the recipe have already affected the predictions, and would favour rare classes twice.
 
     Args:
-        logits: what is trained, N x K x H x W.
-        probabilities: what is learnt from, N x K x H x W, without gradient.
-        confidence: the least probability of a pixel's likeliest class.
+        logits: logits to train, N x K x H x W.
+        probabilities: class probabilities to learn from, N x K x H x W, without gradient.
+        confidence: minimum probability of the predicted class at a confident pixel.
 
     Returns:
         The loss and the share of confident pixels, scalars.
     """
-    sureness, classes = probabilities.max(1)
-    confident = sureness >= confidence
+    largest, classes = probabilities.max(1)
+    confident = largest >= confidence
     share = confident.float().mean()
     return cross_entropy(logits, classes.where(confident, VOID)) * share, share

@@ -1,9 +1,8 @@
-"""CPS: two networks that differ in their random start alone, each taught by the other."""
+"""CPS: two networks with different random weights that learn from each other."""
 
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -11,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import EncoderNet, Network
+from nas.space.checks import check_range
 from nas.tasks.methods.mean_teacher import ramp
-from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
+from nas.tasks.methods.semi_supervised import SemiSupervised
 from nas.training.batch import cross_entropy
-from nas.training.compute import likeliest
+from nas.training.compute import predicted_classes
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
@@ -24,43 +24,42 @@ __all__ = ["CPS", "Twin"]
 
 @dataclass(frozen=True)
 class CPS(SemiSupervised):
-    """Cross pseudo supervision (Chen et al. 2021), which doubles a training's time and memory.
+    """Cross pseudo supervision (Chen et al. 2021), which doubles the time and memory of a training.
 
-    A twin of the network starts from other random weights, a pretrained encoder excepted, and is trained along. Each
-    learns the other's classes, of every pixel, on labelled and on unlabelled images; as they err
-    differently, neither only confirms itself. On labels the twin learns by the recipe's loss. The
-    network is evaluated, the twin then left behind. Pretext tasks that come first train the network
-    alone, and the twin catches up while the weight is ramped up.
+    A twin of the network starts from other random weights, except those of a pretrained encoder. Each network learns
+    the other's classes of all pixels, on labelled and unlabelled images. The twin learns the labels by the recipe's
+    loss. Only the network is evaluated. Pretraining by pretext tasks trains only the network; the twin catches up while
+    the weight is ramped up.
 
-    The paper starts from pretrained encoders at full weight. From random ones the classes are at
-    first noise, so the weight is ramped up here.
+    The paper starts from pretrained encoders at full weight. From random weights, predictions are noise at first, so
+    the weight is ramped up here.
 
     Attributes:
-        weight: of the cross supervision once ramped up (1.5 for VOC, 6 for Cityscapes).
-        rampup: share of the training over which the weight grows; 0 for full weight from the start.
+        weight: weight of the cross supervision after the ramp-up (1.5 for VOC, 6 for Cityscapes).
+        rampup: share of the training in which the weight grows; 0 for full weight from the start.
     """
 
     weight: float = 1.5
     rampup: float = 0.3
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
-        """The twin."""
-        check_range("weight", self.weight, 0.0, math.inf)
-        check_range("rampup", self.rampup, 0.0, 1.0)
+        """Build the twin."""
+        check_range("method.weight", self.weight, 0)
+        check_range("method.rampup", self.rampup, 0, 1)
         return Twin(network)
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, Logs]:
-        """The twin's supervised loss, and the cross supervision of labelled plus that of unlabelled images."""
+        """Compute the twin's supervised loss, and the cross supervision on labelled and unlabelled images."""
         twin = cast(Twin, own).network
-        # The twin passes over the same images in the same order, as its running statistics are to be no other's.
+        # The twin gets the same batches in the same order, so that its running statistics are computed alike.
         twin_logits = twin(batch.images)
         mine, its = network(images), twin(images)
         supervised = batch.criterion(twin_logits.float(), batch.masks)
         on_labelled = _cross_supervision(logits, twin_logits)
         cross = on_labelled + _cross_supervision(mine, its)
-        agreement = (likeliest(mine) == likeliest(its)).float().mean()
+        agreement = (predicted_classes(mine) == predicted_classes(its)).float().mean()
         factor = self.weight * ramp(progress, self.rampup)
         return supervised + factor * cross, {
             "loss.twin": supervised.detach(),
@@ -71,9 +70,9 @@ class CPS(SemiSupervised):
 
 
 class Twin(nn.Module):
-    """A network built like another but started from weights of its own, without pretext heads.
+    """A network like another, but with its own random weights and without pretext heads.
 
-    It is always in training mode, whatever `train` is asked: it predicts during training alone.
+    It is always in training mode, because it is only used in training.
     """
 
     def __init__(self, network: Network) -> None:
@@ -85,31 +84,31 @@ class Twin(nn.Module):
         kept = {id(module) for encoder in pretrained for module in encoder.modules()}
         for module in self.network.modules():
             if id(module) not in kept:
-                _start_anew(module)
+                _reinitialize(module)
         self.train()
 
     def train(self, mode: bool = True) -> Twin:
-        """Stays in training mode."""
+        """Stay in training mode."""
         return super().train(True)
 
 
-def _start_anew(module: nn.Module) -> None:
-    """Draw a layer's weights again, by its `reset_parameters` and so from torch's global generator.
+def _reinitialize(module: nn.Module) -> None:
+    """Sample the weights of a layer again by its `reset_parameters`, from torch's global generator.
 
-    A network may have started them otherwise afterwards: what was constant is so again, as the zero
-    gains that end residual branches, and what was drawn has its old spread.
+    Networks may initialize layers differently: constant parameters, such as the zero scales at the end of residual
+    branches, keep their values, and others keep their standard deviation.
     """
     reset = getattr(module, "reset_parameters", None)
     if not callable(reset):
         return
-    starts = [(parameter, parameter.detach().clone()) for parameter in module.parameters(recurse=False)]
+    initial = [(parameter, parameter.detach().clone()) for parameter in module.parameters(recurse=False)]
     reset()
     with torch.no_grad():
-        for parameter, old in starts:
-            spread, new_spread = old.std(correction=0), parameter.std(correction=0)
-            parameter.copy_(parameter * (spread / new_spread) if spread * new_spread > 0 else old)
+        for parameter, old in initial:
+            std, new_std = old.std(correction=0), parameter.std(correction=0)
+            parameter.copy_(parameter * (std / new_std) if std * new_std > 0 else old)
 
 
 def _cross_supervision(one: Tensor, other: Tensor) -> Tensor:
-    """Cross-entropy of each's logits with the other's classes, added up."""
-    return cross_entropy(one, likeliest(other)) + cross_entropy(other, likeliest(one))
+    """Sum of the cross-entropies of each network's logits with the other's classes."""
+    return cross_entropy(one, predicted_classes(other)) + cross_entropy(other, predicted_classes(one))

@@ -1,4 +1,4 @@
-"""Fusion: a segmentation method and a classification branch side by side, the branch with a veto."""
+"""Fusion: a segmentation method together with a classification branch that vetoes classes."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ __all__ = ["Fused", "Fusion"]
 class Fusion(SemiSupervised):
     """Both branches of Mittal et al. (2019), or any segmentation method with their classification branch.
 
-    The two are trained in the same steps, their losses added. What the segmentation method
-    evaluates then predicts under the branch's veto. Without unlabelled images it is supervised
-    training without a veto.
-
-    Raises:
-        SpaceError: a branch or a segmentation method that does not fit.
+    Both are trained in the same steps, with the sum of their losses. The evaluated network is that of the segmentation
+    method, with the branch's veto. Without unlabelled images, training is supervised, without a veto.
 
     Attributes:
-        segmentation: how unlabelled images help segmentation, any method but MLMT and Fusion.
-        branch: an MLMT, whose threshold is the veto's.
+        segmentation: any method except MLMT and Fusion.
+        branch: an MLMT.
+
+    Raises:
+        SpaceError: another kind of branch or segmentation method.
     """
 
     segmentation: Any = field(default_factory=S4GAN)
@@ -50,11 +49,11 @@ class Fusion(SemiSupervised):
 
     @property
     def averages(self) -> bool:  # type: ignore[override]
-        """As the segmentation method does."""
+        """Whether the segmentation method evaluates its own average."""
         return bool(self.segmentation.averages)
 
     def advice(self, labelled: int, unlabelled: int) -> str | None:
-        """The segmentation method's, and that there is no veto where nothing is unlabelled."""
+        """Return the advice of the segmentation method, or warn that there is no veto without unlabelled images."""
         if not unlabelled:
             return f"{super().advice(labelled, unlabelled)}, without a veto"
         if isinstance(self.segmentation, Domain):
@@ -63,39 +62,39 @@ class Fusion(SemiSupervised):
         return advice
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
-        """What either method owns."""
+        """Build the modules of both methods."""
         segmentation = self.segmentation.build(network, classes)
         return Fused(segmentation, cast(Branch, self.branch.build(network, classes)))
 
     def loss(
         self, own: nn.Module | None, network: Network, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, Logs]:
-        """The sum of both methods' losses, and the numbers of both."""
+        """Compute the sum of both losses, and the numbers to log of both."""
         both = cast(Fused, own)
-        segmentation, of_it = self.segmentation.loss(both.segmentation, network, batch, logits, progress)
-        branch, of_branch = self.branch.loss(both.branch, network, batch, logits, progress)
-        return segmentation + branch, {**of_it, **of_branch}
+        segmentation, logs = self.segmentation.loss(both.segmentation, network, batch, logits, progress)
+        branch, branch_logs = self.branch.loss(both.branch, network, batch, logits, progress)
+        return segmentation + branch, {**logs, **branch_logs}
 
     def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None:
-        """Both methods' updates."""
+        """Update both methods."""
         both = cast(Fused, own)
         self.segmentation.update(both.segmentation, network, batch, step)
         self.branch.update(both.branch, network, batch, step)
 
     def predictor(self, own: nn.Module | None, network: Network) -> Network:
-        """The segmentation method's, with the branch's veto."""
+        """Return the predictor of the segmentation method, with the branch's veto."""
         both = cast(Fused, own)
         vetoed: Network = self.branch.predictor(both.branch, self.segmentation.predictor(both.segmentation, network))
         return vetoed
 
     def inference(self, network: Network) -> Network:
-        """An untrained one of the segmentation method, with an untrained veto."""
+        """Return an untrained predictor of the segmentation method, with an untrained veto."""
         vetoed: Network = self.branch.inference(self.segmentation.inference(network))
         return vetoed
 
 
 class Fused(nn.Module):
-    """What the two methods own."""
+    """The modules of both methods."""
 
     def __init__(self, segmentation: nn.Module | None, branch: Branch) -> None:
         super().__init__()
@@ -104,7 +103,7 @@ class Fused(nn.Module):
 
 
 def _options(field_value: Any) -> tuple[Any, ...]:
-    """What the field may turn out to hold."""
+    """The values that a field may take."""
     return tuple(field_value.options) if isinstance(field_value, Choice) else (field_value,)
 
 

@@ -1,4 +1,4 @@
-"""MeanTeacher: on unlabelled images, agree with the average of one's past selves."""
+"""MeanTeacher: consistency with the moving average of the network on unlabelled images."""
 
 from __future__ import annotations
 
@@ -6,45 +6,44 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
-from nas.tasks.methods.semi_supervised import check_range
+from nas.space.checks import check_range
+from nas.tasks.methods.strong_view import strong_view
 from nas.tasks.methods.teacher import Teacher, TeacherMethod, squared_difference
-from nas.tasks.random_numbers import noise_like, uniform
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
 
-__all__ = ["MeanTeacher", "ramp", "strong_view"]
+__all__ = ["MeanTeacher", "ramp"]
 
 
 @dataclass(frozen=True)
 class MeanTeacher(TeacherMethod):
-    """Mean teacher (Tarvainen & Valpola 2017): the student sees a strong view, the teacher the weak one.
+    """Mean teacher (Tarvainen & Valpola 2017): the student gets a strong view, the teacher the weak view.
 
     Attributes:
-        weight: of the consistency loss once ramped up.
-        rampup: share of the training over which the weight grows; 0 for full weight from the start.
+        weight: weight of the consistency loss after the ramp-up.
+        rampup: share of the training in which the weight grows; 0 for full weight from the start.
     """
 
     weight: float = 1.0
     rampup: float = 0.3
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
-        """The teacher."""
-        check_range("weight", self.weight, 0.0, math.inf)
-        check_range("rampup", self.rampup, 0.0, 1.0)
+        """Build the teacher."""
+        check_range("method.weight", self.weight, 0)
+        check_range("method.rampup", self.rampup, 0, 1)
         return super().build(network, classes)
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, Logs]:
-        """Ramped squared difference between the student's and the teacher's class probabilities."""
+        """Compute the squared difference between student's and teacher's class probabilities, ramped up."""
         target = cast(Teacher, own).predict(images)
-        # Jittered colours and noise are not what the running statistics will meet at evaluation; those of other
-        # images than it will meet are worse.
+        # Strong views differ from the images of evaluation, and must not update running statistics. With domain
+        # adaptation they must, because the statistics of the labelled domain are worse.
         with running_statistics_frozen(network, not batch.shifted):
             student = network(strong_view(images, batch.generator))
         difference = squared_difference(student, target)
@@ -56,18 +55,6 @@ class MeanTeacher(TeacherMethod):
 
 
 def ramp(progress: float, length: float) -> float:
-    """exp(-5 (1 - t)^2) with t = progress / length, 1 from there on (Laine & Aila 2017)."""
+    """Ramp-up exp(-5 (1 - t)^2) with t = min(1, progress / length) (Laine & Aila 2017)."""
     t = min(1.0, progress / length) if length > 0 else 1.0
     return math.exp(-5 * (1 - t) ** 2)
-
-
-def strong_view(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Images in [0, 1] with contrast, brightness and colour cast jittered and noise added."""
-    count, device = images.shape[0], images.device
-    contrast = uniform((count, 1, 1, 1), 0.6, 1.4, generator, device)
-    brightness = uniform((count, 1, 1, 1), -0.2, 0.2, generator, device)
-    cast_of_colour = uniform((count, 3, 1, 1), -0.1, 0.1, generator, device)
-    sigma = uniform((count, 1, 1, 1), 0.0, 0.1, generator, device)
-    mean = images.mean((1, 2, 3), keepdim=True)
-    jittered = torch.lerp(mean, images, contrast) + (brightness + cast_of_colour)
-    return (jittered + sigma * noise_like(images, generator)).clamp_(0, 1)

@@ -1,4 +1,4 @@
-"""SemiSupervised: what the semi-supervised methods have in common."""
+"""SemiSupervised, the base class of semi-supervised methods."""
 
 from __future__ import annotations
 
@@ -8,50 +8,49 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.space.component import Component, SpaceError
-from nas.space.domains import is_number
+from nas.space.component import Component
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
 
-__all__ = ["SemiSupervised", "check_range"]
+__all__ = ["SemiSupervised"]
 
 
 class SemiSupervised(Component):
-    """A method that adds one loss on unlabelled images, owns nothing, and evaluates the network itself.
+    """Base class of methods that add a loss on unlabelled images.
 
-    To add a method, derive a frozen dataclass and write `unlabelled_loss`; the rest where it differs.
-    Without unlabelled images the loss is 0, which leaves supervised training.
+    To add a method, derive a frozen dataclass and implement `unlabelled_loss`. By default, a method owns no module and
+    the network itself is evaluated. Without unlabelled images the loss is 0, and training is supervised.
     """
 
     needs_unlabelled: ClassVar[bool] = True
     averages: ClassVar[bool] = False
 
     def advice(self, labelled: int, unlabelled: int) -> str | None:
-        """Says that there is nothing to learn from where there are no unlabelled images."""
+        """Warn if there are no unlabelled images."""
         if not self.needs_unlabelled or unlabelled:
             return None
         return f"{type(self).__name__} has no unlabelled images to learn from and trains as supervised"
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
-        """What the method owns, on the network's device.
+        """Build the module that the method owns, on the network's device, or return None.
 
         Raises:
-            SpaceError: a field is out of its range.
+            SpaceError: a field is out of range.
         """
         return None
 
     def loss(
         self, own: nn.Module | None, network: Network, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, Logs]:
-        """A float32 scalar added to the supervised loss, and numbers to log; 0 without unlabelled images.
+        """Compute a float32 scalar to add to the supervised loss, and numbers to log; 0 without unlabelled images.
 
         Args:
-            own: what `build` returned.
-            network: in training mode.
-            batch: the step's images; every random number is drawn from its generator.
-            logits: the network's, of the labelled images, with their graph.
-            progress: the share of segmentation's training that is done, from 0 to 1.
+            own: the module that `build` returned.
+            network: the network in training mode.
+            batch: the images of the step. All random numbers must come from its generator.
+            logits: the network's logits of the labelled images, with their graph.
+            progress: completed share of the segmentation training, from 0 to 1.
         """
         if batch.unlabelled is None or not len(batch.unlabelled):
             return logits.new_zeros((), dtype=torch.float32), {}
@@ -60,24 +59,16 @@ class SemiSupervised(Component):
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, Logs]:
-        """`loss` where there are unlabelled images, `images`, in a weak view, U x 3 x H x W."""
+        """Compute the loss of unlabelled images U x 3 x H x W in a weak view; other arguments as for `loss`."""
         raise NotImplementedError
 
     def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None:
-        """What follows the optimizer's step."""
+        """Update the module that the method owns, after the optimizer's step."""
 
     def predictor(self, own: nn.Module | None, network: Network) -> Network:
-        """The network itself."""
+        """Return the network itself."""
         return network
 
     def inference(self, network: Network) -> Network:
-        """The network itself."""
+        """Return the network itself."""
         return network
-
-
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Raise SpaceError unless it is a number and low <= value <= high."""
-    if not is_number(value):
-        raise SpaceError(f"method: {name} is {value!r}, it must be a number")
-    if not low <= value <= high:
-        raise SpaceError(f"method: {name} is {value}, it must be from {low:g} to {high:g}")

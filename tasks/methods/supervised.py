@@ -1,4 +1,4 @@
-"""Supervised: learn from the labelled images alone."""
+"""Supervised: learn only from labelled images."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Supervised"]
 
 @dataclass(frozen=True)
 class Supervised(SemiSupervised):
-    """Adds nothing to the supervised loss: what every other method is measured against."""
+    """Supervised training, the baseline of the other methods."""
 
     needs_unlabelled: ClassVar[bool] = False
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, Logs]:
-        """Zero."""
+        """Return 0."""
         return logits.new_zeros((), dtype=torch.float32), {}

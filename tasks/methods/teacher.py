@@ -1,4 +1,4 @@
-"""Teacher: a moving average of a network, and what the methods that learn from one have in common."""
+"""Teacher: a moving average of a network, and the base class of methods that learn from one."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from nas.models import Network
-from nas.tasks.methods.semi_supervised import SemiSupervised, check_range
-from nas.training.ema import ema_update, young_decay
+from nas.space.checks import check_range
+from nas.tasks.methods.semi_supervised import SemiSupervised
+from nas.training.ema import decay_with_warmup, ema_update
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch
 
-__all__ = ["Follower", "Teacher", "TeacherMethod", "squared_difference"]
+__all__ = ["MovingAverage", "Teacher", "TeacherMethod", "squared_difference"]
 
 
-class Follower(nn.Module):
-    """Follows a network by averages, and counts how often it has.
+class MovingAverage(nn.Module):
+    """Base class of moving averages, which counts its updates.
 
-    Updates are counted here, not taken from the training's step: when pretext tasks alone come
-    first, the average starts late and must hurry no less.
+    Updates are counted here instead of using the step of the training, because after pretraining by pretext tasks the
+    average starts later.
     """
 
     def __init__(self) -> None:
@@ -31,12 +32,9 @@ class Follower(nn.Module):
         self.updates = 0
 
     def next_decay(self, decay: float) -> float:
-        """The decay of the next update, which is counted: at most (n + 1) / (n + 10) at the n-th, from 0.
-
-        The random start is so soon forgotten.
-        """
+        """Count an update and return its decay, which is smaller in the first updates; see `decay_with_warmup`."""
         self.updates += 1
-        return young_decay(decay, self.updates - 1)
+        return decay_with_warmup(decay, self.updates - 1)
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"updates": self.updates}
@@ -45,21 +43,20 @@ class Follower(nn.Module):
         self.updates = state["updates"]
 
 
-class Teacher(Follower):
-    """The average of a network's weights and norm buffers over the steps so far (Tarvainen & Valpola 2017).
+class Teacher(MovingAverage):
+    """Exponential moving average of a network's weights and norm buffers (Tarvainen & Valpola 2017).
 
-    It is always in evaluation mode, whatever `train` is asked: with the averaged buffers it is
-    the very function that is evaluated in the end, its answer for an image depends on no other
-    image of the batch, and its buffers change by averaging alone.
+    The teacher is always in evaluation mode: it predicts as in the final evaluation, independently of the other images
+    in the batch, and its buffers only change by averaging.
 
     Args:
-        network: what is averaged; the pretext heads are left out.
-        decay: largest share of the old average kept at an update.
+        network: the network to average; its pretext heads are left out.
+        decay: decay of the average, smaller in the first updates.
     """
 
     def __init__(self, network: Network, decay: float) -> None:
         super().__init__()
-        check_range("decay", decay, 0.0, 1.0)
+        check_range("method.decay", decay, 0, 1)
         self.decay = decay
         self.network = copy.deepcopy(network)
         self.network.heads = nn.ModuleDict()
@@ -67,36 +64,36 @@ class Teacher(Follower):
         self.eval()
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """Class probabilities N x K x H x W, float32."""
+        """Predict class probabilities N x K x H x W, float32."""
         probabilities: Tensor = self.network(images).float().softmax(1)
         return probabilities
 
-    def follow(self, network: nn.Module) -> None:
-        """Average in the network's present weights and buffers; counters are copied."""
+    def update(self, network: nn.Module) -> None:
+        """Update the average by the network's current weights and buffers; counters are copied."""
         ema_update(self.network, network, self.next_decay(self.decay))
 
 
 def squared_difference(logits: Tensor, probabilities: Tensor) -> Tensor:
-    """Squared distance of softmax(logits) to the probabilities: summed over classes, a mean over pixels.
+    """Squared difference between softmax(logits) and probabilities, summed over classes and averaged over pixels.
 
-    The sum keeps the term's size, at most 2, whatever the number of classes.
+    It is at most 2, for any number of classes.
     """
     return (logits.float().softmax(1) - probabilities).square().sum(1).mean()
 
 
 @dataclass(frozen=True)
 class TeacherMethod(SemiSupervised):
-    """A method that learns from a teacher and evaluates it.
+    """Base class of methods that learn from a teacher, which is also evaluated.
 
-    Without unlabelled images it is supervised training whose averaged weights are evaluated.
+    Without unlabelled images, training is supervised and the averaged weights are evaluated.
 
     Attributes:
-        decay: of the teacher's average.
+        decay: decay of the teacher's moving average.
     """
 
     averages: ClassVar[bool] = True
@@ -104,13 +101,13 @@ class TeacherMethod(SemiSupervised):
     decay: float = 0.99
 
     def build(self, network: Network, classes: int) -> nn.Module | None:
-        """The teacher."""
+        """Build the teacher."""
         return Teacher(network, self.decay)
 
     def update(self, own: nn.Module | None, network: Network, batch: Batch, step: int) -> None:
-        """The teacher follows the network."""
-        cast(Teacher, own).follow(network)
+        """Update the teacher."""
+        cast(Teacher, own).update(network)
 
     def predictor(self, own: nn.Module | None, network: Network) -> Network:
-        """The teacher."""
+        """Return the teacher's network."""
         return cast(Teacher, own).network

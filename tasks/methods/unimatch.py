@@ -1,51 +1,50 @@
-"""UniMatch: FixMatch with two strong views, and a third stream whose features are changed in place of its images."""
+"""UniMatch: FixMatch with two strong views and a third stream with feature dropout."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import Tensor, nn
 
 from nas.models import Network, running_statistics_frozen
 from nas.tasks.methods.confidence import ConfidentTeacherMethod, confident_cross_entropy
-from nas.tasks.methods.mean_teacher import strong_view
+from nas.tasks.methods.dropout import channel_dropout
 from nas.tasks.methods.mixing import boxes, mixed
+from nas.tasks.methods.strong_view import strong_view
 from nas.tasks.methods.teacher import Teacher
-from nas.tasks.random_numbers import channel_dropout
 
 if TYPE_CHECKING:
     from nas.training.batch import Batch, Logs
 
-__all__ = ["UniMatch", "channels_dropped"]
+__all__ = ["UniMatch"]
 
-# Shares of the loss: of the stream with dropped features, and of each strong view.
+# Shares of the loss: of the stream with feature dropout, and of each strong view.
 FEATURES = 0.5
 VIEWS = (0.25, 0.25)
 
 
 @dataclass(frozen=True)
 class UniMatch(ConfidentTeacherMethod):
-    """UniMatch (Yang et al. 2023): the classes of the weak view are learnt in three ways at once.
+    """UniMatch (Yang et al. 2023): the teacher's confident classes of the weak view are learnt in three streams.
 
-    In two strong views, jittered in colour and mixed by boxes, each a quarter of the loss, and in
-    the weak view with half of the encoder's channels dropped, the other half of it. Only confident
-    pixels count. The labels are those of the averaged network, as in the authors' UniMatch V2
-    (2025), where the first paper takes the network's own. A step costs about two of FixMatch.
+    Two streams are strong views that are also mixed by boxes (CutMix), each with a quarter of the loss. The third is
+    the weak view with half of the encoder's channels dropped, with half of the loss. Pseudo-labels come from the
+    averaged network, as in UniMatch V2 (2025); in the first paper, from the network itself. A step costs about as much
+    as two of FixMatch.
     """
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float
     ) -> tuple[Tensor, Logs]:
-        """Cross-entropies with the confident classes, means over all pixels: 1/2 features + 1/4 + 1/4 views."""
+        """Compute cross-entropy with the confident classes: 1/2 feature dropout + 1/4 + 1/4 strong views."""
         size = (images.shape[-2], images.shape[-1])
         target = cast(Teacher, own).predict(images)
-        # Neither jittered colours nor features with holes are what the running statistics will meet at evaluation.
+        # Strong views and feature dropout differ from evaluation, and must not update running statistics, except with
+        # domain adaptation.
         with running_statistics_frozen(network, not batch.shifted):
-            dropped = network.decode(channels_dropped(network.features(images), batch.generator), size)
-            features, confident = confident_cross_entropy(dropped, target, self.confidence)
+            dropped = [channel_dropout(feature, batch.generator) for feature in network.features(images)]
+            features, confident = confident_cross_entropy(network.decode(dropped, size), target, self.confidence)
             views = features.new_zeros(())
             for share in VIEWS:
                 box = boxes(len(images), *size, batch.generator).to(images.device, non_blocking=True)
@@ -57,8 +56,3 @@ class UniMatch(ConfidentTeacherMethod):
             "loss.features": features.detach(),
             "confident": confident,
         }
-
-
-def channels_dropped(features: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
-    """Features, each N x C x H x W, with half of every image's channels zeroed and the others doubled."""
-    return [channel_dropout(feature, generator) for feature in features]

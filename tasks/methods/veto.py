@@ -1,4 +1,4 @@
-"""Veto: what a network may not predict in an image, as a classifier does not see it there, and what that changes."""
+"""Veto: a network does not predict classes that a classifier does not find in the image."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Classifier", "VetoCounts", "Vetoed", "permitted"]
 
 
 class Classifier(nn.Module):
-    """RGB images in [0, 1], N x 3 x H x W, to logits N x K of each class being seen in them.
+    """Multi-label classifier from RGB images in [0, 1], N x 3 x H x W, to logits N x K of the presence of each class.
 
-    A copy of a network's encoder, with its way to prepare images, and of a head on the mean of
-    its coarsest feature. Like every teacher it is frozen and in evaluation mode, whatever `train` is asked.
+    It consists of copies of a network's encoder and normalization, and of a linear head on the mean of the coarsest
+    feature. It is frozen and always in evaluation mode.
     """
 
     def __init__(self, network: Network, head: nn.Linear) -> None:
@@ -32,7 +32,7 @@ class Classifier(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> Classifier:
-        """Stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -41,57 +41,52 @@ class Classifier(nn.Module):
 
 
 class Vetoed(Network):
-    """A segmentation network whose logits are minus infinity for the classes vetoed in the image.
+    """A segmentation network whose logits are minus infinity for classes that are vetoed in the image.
 
-    Both take the image whole, so where windows are predicted one by one each has vetoes of its own.
+    The veto applies to the whole input. In prediction by windows, each window has its own.
 
     Args:
-        segmenter: its parts are shared, but for the pretext heads.
-        classifier: of the image's classes, shared.
-        threshold: score under which a class is vetoed; 0 vetoes none.
+        network: the segmentation network. The parts are shared, except its pretext heads.
+        classifier: classifier of the classes in an image, shared.
+        threshold: score under which a class is vetoed; 0 for no veto.
     """
 
     threshold: Tensor
 
-    def __init__(self, segmenter: Network, classifier: Classifier, threshold: float) -> None:
-        # Not Network's own, which would build the parts that are shared here.
-        nn.Module.__init__(self)
-        self.encoder, self.decoder, self.classifier = segmenter.encoder, segmenter.decoder, segmenter.classifier
-        self.heads = nn.ModuleDict()
-        self.classes, self.multiple = segmenter.classes, segmenter.multiple
-        self.register_buffer("mean", segmenter.mean)
-        self.register_buffer("std", segmenter.std)
+    def __init__(self, network: Network, classifier: Classifier, threshold: float) -> None:
+        parts = network.encoder, network.decoder, network.classifier
+        super().__init__(*parts, network.classes, network.mean, network.std)
         self.image_classifier = classifier
-        self.register_buffer("threshold", torch.tensor(float(threshold), device=segmenter.mean.device))
-        self.train(segmenter.training)
+        self.register_buffer("threshold", torch.tensor(float(threshold), device=network.mean.device))
+        self.train(network.training)
 
     def forward(self, images: Tensor) -> Tensor:
         kept = self.permitted(images)[:, :, None, None]
         return torch.where(kept, self.segment(images), -math.inf)
 
     def segment(self, images: Tensor) -> Tensor:
-        """Logits N x K x H x W without the veto."""
+        """Compute logits N x K x H x W without the veto."""
         return super().forward(images)
 
     def permitted(self, images: Tensor) -> Tensor:
-        """Which classes each image may hold, N x K bool."""
+        """Return which classes are not vetoed in each image, N x K bool."""
         return permitted(self.image_classifier(images).sigmoid(), self.threshold)
 
 
 def permitted(scores: Tensor, threshold: float | Tensor) -> Tensor:
-    """Which classes, N x K bool, have scores, N x K, of the threshold at least; all where none has."""
-    decided = scores.amax(1, keepdim=True) >= threshold
-    return ~(decided & (scores < threshold))
+    """Return which scores, N x K, reach the threshold, N x K bool. In a row where none does, all are permitted."""
+    any_reached = scores.amax(1, keepdim=True) >= threshold
+    return ~(any_reached & (scores < threshold))
 
 
 @dataclass
 class VetoCounts:
-    """What a veto changed, class by class, each K int64 on the CPU.
+    """Counts of what a veto changed, for each class, K int64 on the CPU.
 
     Attributes:
-        images: in which the class was vetoed.
-        wrong: pixels that would have been predicted as it, and are not it (false positives taken away).
-        right: pixels that would have been predicted as it, and are it (true positives lost).
+        images: number of images in which the class was vetoed.
+        wrong: removed false positives: pixels that would have been predicted as the class, but have another label.
+        right: removed true positives: pixels that would have been predicted as the class and have its label.
     """
 
     images: Tensor
@@ -100,20 +95,20 @@ class VetoCounts:
 
     @classmethod
     def none(cls, classes: int) -> VetoCounts:
-        """Nothing counted yet."""
+        """Start with zero counts."""
         return cls(*(torch.zeros(classes, dtype=torch.int64) for _ in range(3)))
 
     def add(self, predicted: Tensor, labels: Tensor, kept: Tensor) -> None:
-        """Count some images in.
+        """Add some images.
 
         Args:
-            predicted: classes without the veto, N x H x W.
-            labels: N x H x W, 255 where void; those pixels are left out.
-            kept: which classes were not vetoed, N x K bool.
+            predicted: classes predicted without the veto, N x H x W.
+            labels: labels N x H x W, 255 where void; void pixels are not counted.
+            kept: classes that were not vetoed, N x K bool.
         """
         vetoed = ~kept
-        struck = vetoed.gather(1, predicted.flatten(1)).view_as(predicted) & (labels != VOID)
-        right = struck & (predicted == labels)
+        removed = vetoed.gather(1, predicted.flatten(1)).view_as(predicted) & (labels != VOID)
+        right = removed & (predicted == labels)
         self.images += vetoed.sum(0).cpu()
         self.right += torch.bincount(predicted[right], minlength=len(self.right)).cpu()
-        self.wrong += torch.bincount(predicted[struck & ~right], minlength=len(self.wrong)).cpu()
+        self.wrong += torch.bincount(predicted[removed & ~right], minlength=len(self.wrong)).cpu()

@@ -1,4 +1,4 @@
-"""Denoising: add Gaussian noise to an image and restore it."""
+"""Denoising: restore an image with added Gaussian noise."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ __all__ = ["Denoising"]
 
 @dataclass(frozen=True)
 class Denoising(Component):
-    """Restores images from Gaussian noise by mean squared error (Vincent et al. 2008).
+    """Restore images with Gaussian noise, scored by mean squared error (Vincent et al. 2008).
+
+    The standard deviation is sampled uniformly for each image.
 
     Attributes:
-        low: least standard deviation of the noise, in units of the [0, 1] range.
-        high: largest standard deviation; each image draws its own from between.
-        weight: of this task's loss in the total.
+        low: smallest standard deviation of the noise, for pixels in [0, 1].
+        high: largest standard deviation.
+        weight: weight of the loss.
     """
 
     low: float = 0.05
@@ -32,14 +34,16 @@ class Denoising(Component):
     weight: float = 1.0
 
     def head(self, channels: Sequence[int], reductions: Sequence[int]) -> nn.Module:
-        """From features to RGB in [0, 1], N x 3 x H x W."""
+        """Build the head from features to RGB images N x 3 x H x W in [0, 1]."""
         return PixelHead(channels, reductions, out_channels=3, start=0.5)
 
     def make_batch(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Noisy images, not clipped, which would darken light places; targets are the images.
+        """Return noisy images, and the images as targets.
+
+        The noisy images are not clipped, which would darken bright regions.
 
         Raises:
-            SpaceError: low and high are not 0 <= low <= high.
+            SpaceError: not 0 <= low <= high.
         """
         if not 0 <= self.low <= self.high:
             raise SpaceError(f"Denoising: low {self.low} and high {self.high}, they must be 0 <= low <= high")

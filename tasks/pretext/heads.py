@@ -1,4 +1,4 @@
-"""Heads of the pretext tasks: from features to a prediction, at a fraction of a decoder's cost."""
+"""Heads of pretext tasks, from features to a prediction, at a fraction of the cost of a decoder."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["PixelHead", "TileHead", "crop_to", "tile_means"]
 
 
 class PixelHead(nn.Module):
-    """Fuses all features at a quarter of the resolution and predicts a map.
+    """Head that fuses all features at stride 4 and predicts a map.
 
-    Each feature goes through a 1x1 convolution and is brought to the working stride (4, or the
-    finest feature's where that is coarser); their sum is normalised, mixed by one 3x3 convolution,
-    and laid out at the wanted stride by a pixel shuffle, so no convolution runs at full resolution.
-    Group normalisation keeps a task's corrupted inputs out of every running statistic.
+    Each feature is projected by a 1x1 convolution and resized to the working stride: 4, or that of the finest feature
+    or the prediction if larger. Their sum goes through a norm, a 3x3 convolution and a pixel shuffle to the stride of
+    the prediction, so that no convolution runs at full resolution. The norm is group norm, which has no running
+    statistics that corrupted inputs could change.
 
     Args:
         channels: channels of the features, fine to coarse.
         reductions: strides of the features, powers of two.
         out_channels: channels of the prediction.
-        stride: stride of the prediction, 1 for a pixel each.
-        width: channels in between, a multiple of 8.
-        start: what an untrained head predicts on average.
+        stride: stride of the prediction; 1 for the resolution of the image.
+        width: hidden channels, a multiple of 8.
+        start: initial bias of the prediction.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class PixelHead(nn.Module):
         nn.init.constant_(self.out.bias, start)  # type: ignore[arg-type]
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Features, fine to coarse, to N x out_channels x h x w; h and w may exceed the image by padding."""
+        """Map features, fine to coarse, to N x out_channels x h x w, which may include padding."""
         reach = self.work // self.reductions[0]
         size = (math.ceil(features[0].shape[-2] / reach), math.ceil(features[0].shape[-1] / reach))
         total = self._at(features[0], 0, size)
         for index in range(1, len(features)):
             total = total + self._at(features[index], index, size)
-        # A group's statistics are quick to take in planar memory alone.
+        # Group norm is fast only on contiguous tensors.
         mixed = F.relu(self.mix(F.relu(self.norm(total.contiguous()))))
         return F.pixel_shuffle(self.out(mixed), self.factor)
 
     def _at(self, feature: Tensor, index: int, size: tuple[int, int]) -> Tensor:
-        """One feature projected at the working size, convolving on whichever side has fewer pixels."""
+        """Project a feature to the working size. It is convolved at the smaller of both sizes."""
         ratio = self.work // self.reductions[index]
         if ratio > 1:
             feature = F.avg_pool2d(feature, ratio, ceil_mode=True, count_include_pad=False)
@@ -73,17 +73,17 @@ class PixelHead(nn.Module):
 
 
 class TileHead(nn.Module):
-    """Classifies a picture made of grid x grid tiles by the tiles' mean features and their places.
+    """Head that classifies an image by the mean features of grid x grid tiles.
 
-    The features of a tile are averaged, a layer shared by all tiles shortens them, and two dense
-    layers see all tiles at once, as the context-free network of Noroozi & Favaro (2016) does.
+    Features are averaged within tiles, reduced by a layer shared by all tiles, concatenated and classified by two
+    linear layers, as in the context-free network of Noroozi & Favaro (2016).
 
     Args:
         channels: channels of the features.
-        grid: tiles to a side.
+        grid: tiles per side.
         classes: number of classes.
-        width: numbers kept of each tile.
-        hidden: width of the layer that sees all tiles.
+        width: features of each tile after the reduction.
+        hidden: width of the hidden layer.
     """
 
     def __init__(self, channels: Sequence[int], grid: int, classes: int, width: int = 64, hidden: int = 128) -> None:
@@ -94,7 +94,7 @@ class TileHead(nn.Module):
         self.out = nn.Linear(hidden, classes)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Features, fine to coarse, to logits N x classes."""
+        """Map features, fine to coarse, to logits N x classes."""
         tiles = torch.cat([tile_means(feature, self.grid) for feature in features], 1)
         joint = self.joint(F.relu(self.tile(tiles)).flatten(1))
         logits: Tensor = self.out(F.relu(joint))
@@ -102,18 +102,18 @@ class TileHead(nn.Module):
 
 
 def tile_means(feature: Tensor, grid: int) -> Tensor:
-    """Means over grid x grid equal tiles, N x C x grid x grid, border pixels shared by area.
+    """Average a map over grid x grid equal tiles, N x C x H x W to N x C x grid x grid.
 
-    Exact also where the map does not divide by the grid or is smaller than it, and, unlike
-    adaptive pooling, with a reproducible gradient on CUDA.
+    Pixels at borders of tiles are shared by area, so that sizes need not be multiples of the grid. Unlike adaptive
+    pooling, the gradient is deterministic on CUDA.
     """
-    rows = _shares(feature.shape[-2], grid, feature)
-    columns = _shares(feature.shape[-1], grid, feature)
+    rows = _averaging_matrix(feature.shape[-2], grid, feature)
+    columns = _averaging_matrix(feature.shape[-1], grid, feature)
     return rows @ feature @ columns.mT
 
 
-def _shares(length: int, grid: int, like: Tensor) -> Tensor:
-    """How much of each tile's mean each pixel along a side has, grid x length; rows sum to 1."""
+def _averaging_matrix(length: int, grid: int, like: Tensor) -> Tensor:
+    """Weights of pixels in the means of tiles along one axis, grid x length; rows sum to 1."""
     pixel = torch.arange(length, device=like.device, dtype=torch.float32)
     edge = torch.arange(grid + 1, device=like.device, dtype=torch.float32).unsqueeze(1) * (length / grid)
     overlap = torch.minimum(pixel + 1, edge[1:]) - torch.maximum(pixel, edge[:-1])
@@ -121,5 +121,5 @@ def _shares(length: int, grid: int, like: Tensor) -> Tensor:
 
 
 def crop_to(prediction: Tensor, size: Sequence[int]) -> Tensor:
-    """The prediction without what padding added below and to the right, N x C x H x W for size (H, W)."""
+    """Crop padding at the bottom and the right from a prediction, to N x C x H x W for `size` (H, W)."""
     return prediction[..., : size[0], : size[1]]

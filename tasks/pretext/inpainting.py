@@ -1,4 +1,4 @@
-"""Inpainting: erase squares of an image and restore what was there."""
+"""Inpainting: restore erased squares of an image."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Inpainting(Component):
-    """Restores one to `holes` erased squares an image by mean squared error on them (Pathak et al. 2016).
+    """Restore erased squares, scored by mean squared error on them (Pathak et al. 2016).
+
+    The number of holes is sampled for each image, from 1 to `holes`.
 
     Attributes:
-        area: share of each image that is erased, its holes together.
-        holes: most holes an image may have; each image draws its number.
-        weight: of this task's loss in the total.
+        area: share of each image that its holes erase together.
+        holes: maximum number of holes per image.
+        weight: weight of the loss.
     """
 
     area: float = 0.2
@@ -32,18 +34,18 @@ class Inpainting(Component):
     weight: float = 1.0
 
     def head(self, channels: Sequence[int], reductions: Sequence[int]) -> nn.Module:
-        """From features to RGB in [0, 1], N x 3 x H x W."""
+        """Build the head from features to RGB images N x 3 x H x W in [0, 1]."""
         return PixelHead(channels, reductions, out_channels=3, start=0.5)
 
     def make_batch(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Images with holes of their mean colour; targets are the images and the holes, N x 1 x H x W bool.
+        """Return images with holes in their mean colour; targets are the images and the holes, N x 1 x H x W bool.
 
         Raises:
-            SpaceError: the area is not within (0, 0.9] or there is no hole.
+            SpaceError: `area` is not in (0, 0.9], or `holes` is less than 1.
         """
         if not 0 < self.area <= 0.9 or self.holes < 1:
             raise SpaceError(
-                f"Inpainting: area is {self.area} and holes {self.holes}, use over 0 to 0.9 and at least 1"
+                f"Inpainting: area is {self.area} and holes {self.holes}, use an area in (0, 0.9] and at least 1 hole"
             )
         holes = self._holes(images.shape[0], images.shape[-2], images.shape[-1], generator)
         holes = holes.to(images.device, non_blocking=True)
@@ -60,24 +62,23 @@ class Inpainting(Component):
         return psnr(float(self.loss(prediction.detach(), targets)))
 
     def _holes(self, count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-        """Where each image is erased, N x 1 x H x W bool.
+        """Sample the holes of each image, N x 1 x H x W bool.
 
-        The image is cut into as many cells of equal area as it has holes, and each cell has one
-        hole: holes never overlap, so the erased area is the one asked for.
+        An image is divided into cells of equal area, one per hole. Holes never overlap, so the erased area is `area`.
         """
         masks = torch.zeros(count, 1, height, width, dtype=torch.bool)
         numbers = torch.randint(1, self.holes + 1, (count,), generator=generator).tolist()
         for mask, number in zip(masks, numbers, strict=True):
-            draws = torch.rand(number, 3, generator=generator).tolist()
-            turns = (draw[2] < 0.5 for draw in draws)
-            for cell, (down, right, _) in zip(_cells((0.0, 0.0, height, width), number, turns), draws, strict=True):
+            random = torch.rand(number, 3, generator=generator).tolist()
+            turns = (values[2] < 0.5 for values in random)
+            for cell, (down, right, _) in zip(_cells((0.0, 0.0, height, width), number, turns), random, strict=True):
                 top, left, h, w = _hole(cell, self.area, down, right)
                 mask[:, top : top + h, left : left + w] = True
         return masks
 
 
 def _cells(box: Box, number: int, turns: Iterator[bool]) -> list[Box]:
-    """The box (top, left, height, width) cut across its longer side, again and again, into equal areas."""
+    """Divide a box (top, left, height, width) into cells of equal area, cutting across the longer side recursively."""
     if number == 1:
         return [box]
     top, left, height, width = box
@@ -93,7 +94,7 @@ def _cells(box: Box, number: int, turns: Iterator[bool]) -> list[Box]:
 
 
 def _hole(cell: Box, area: float, down: float, right: float) -> tuple[int, int, int, int]:
-    """A hole of the asked area in a cell: a square, or a rectangle where the cell is too narrow for one."""
+    """Place a hole of the given area in a cell: a square, or a rectangle if the cell is too narrow."""
     top, left, height, width = cell
     size = area * height * width
     side = math.sqrt(size)
@@ -103,17 +104,17 @@ def _hole(cell: Box, area: float, down: float, right: float) -> tuple[int, int, 
 
 
 def _place(low: float, high: float, length: int, draw: float) -> int:
-    """Where a stretch of pixels begins within [low, high], every whole position being as likely."""
+    """Choose the start of a range of pixels within [low, high], uniformly among whole positions."""
     first = math.ceil(low)
     return first + math.floor(draw * max(1, math.floor(high) - length - first + 1))
 
 
 def erased_error(prediction: Tensor, images: Tensor, where: Tensor) -> Tensor:
-    """Mean squared error over the pixels that are True in N x 1 x H x W, in float32."""
+    """Mean squared error over the pixels where the mask `where`, N x 1 x H x W, is True, in float32."""
     error = (prediction.float() - images.float()).square() * where
     return error.sum() / (where.sum() * images.shape[1]).clamp_min(1)
 
 
 def psnr(mean_squared_error: float) -> float:
-    """Peak signal-to-noise ratio in dB of pixels in [0, 1], at most 100."""
+    """Peak signal-to-noise ratio in dB for pixels in [0, 1], at most 100."""
     return -10 * math.log10(max(mean_squared_error, 1e-10))

@@ -1,4 +1,4 @@
-"""Jigsaw: cut an image into tiles, shuffle them, and tell the order they were put in."""
+"""Jigsaw: classify the order of an image's shuffled tiles."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nas.space.checks import check_one_of, check_range
 from nas.space.component import Component, SpaceError
 from nas.tasks.pretext.heads import TileHead
 
@@ -21,12 +22,12 @@ __all__ = ["Jigsaw", "far_permutations", "join_tiles", "normalised_tiles"]
 
 @dataclass(frozen=True)
 class Jigsaw(Component):
-    """Classifies which of a fixed set of orders an image's tiles are in (Noroozi & Favaro 2016).
+    """Classify which of a fixed set of permutations an image's tiles are in (Noroozi & Favaro 2016).
 
     Attributes:
-        grid: tiles to a side, 2 or 3; 2 suits images whose ninths would be under about 16 pixels.
-        permutations: number of orders, at most (grid^2)!, chosen far from each other.
-        weight: of this task's loss in the total.
+        grid: tiles per side, 2 or 3. Use 2 for images whose tiles would otherwise be smaller than about 16 pixels.
+        permutations: number of permutations, at most (grid^2)!, chosen far from each other.
+        weight: weight of the loss.
     """
 
     grid: int = 3
@@ -34,23 +35,23 @@ class Jigsaw(Component):
     weight: float = 1.0
 
     def canonical(self) -> Jigsaw:
-        """A 2 x 2 grid has 24 orders, however many are asked for."""
+        """Limit the permutations to those that exist: 24 for a 2 x 2 grid."""
         return Jigsaw(self.grid, self._classes(), self.weight)
 
     def head(self, channels: Sequence[int], reductions: Sequence[int]) -> nn.Module:
-        """From features to logits over the orders, N x permutations."""
+        """Build the head from features to logits N x permutations."""
         return TileHead(channels, self.grid, self._classes())
 
     def make_batch(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Shuffled images cropped to a multiple of the grid; targets are the orders' numbers, N int64.
+        """Return shuffled images, cropped to a multiple of the grid, and indices of permutations, N int64.
 
         Raises:
-            SpaceError: the images have fewer pixels to a side than the grid has tiles.
+            SpaceError: the images have fewer pixels per side than the grid has tiles.
         """
         if min(images.shape[-2:]) < self.grid:
             height, width = images.shape[-2:]
             raise SpaceError(
-                f"Jigsaw: images of {height}x{width} pixels cannot be cut {self.grid} ways, use larger images"
+                f"Jigsaw: images of {height}x{width} pixels have no {self.grid} tiles per side, use larger images"
             )
         orders = torch.from_numpy(far_permutations(self.grid, self._classes()))
         labels = torch.randint(len(orders), (images.shape[0],), generator=generator)
@@ -60,28 +61,25 @@ class Jigsaw(Component):
         return join_tiles(tiles[each, chosen], self.grid), labels.to(images.device, non_blocking=True)
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy over the orders."""
+        """Cross-entropy over the permutations."""
         return F.cross_entropy(prediction.float(), targets)
 
     def metric(self, prediction: Tensor, targets: Tensor) -> float:
-        """Share of images whose order is told right."""
+        """Accuracy over images."""
         return float((prediction.argmax(1) == targets).float().mean())
 
     def _classes(self) -> int:
-        if self.grid not in (2, 3):
-            raise SpaceError(f"Jigsaw: grid is {self.grid}, it must be 2 or 3")
-        if not 2 <= self.permutations <= 1000:
-            raise SpaceError(f"Jigsaw: permutations is {self.permutations}, it must be from 2 to 1000")
+        check_one_of("Jigsaw.grid", self.grid, (2, 3))
+        check_range("Jigsaw.permutations", self.permutations, 2, 1000)
         return min(self.permutations, factorial(self.grid**2))
 
 
 @lru_cache(maxsize=8)
 def far_permutations(grid: int, count: int) -> np.ndarray:
-    """Orders of grid^2 tiles, count x grid^2 int64, far from each other in Hamming distance.
+    """Choose permutations of grid^2 tiles, count x grid^2 int64, far from each other in Hamming distance.
 
-    Greedy and without chance: the first is the order untouched, each next one is the one whose
-    least distance to those chosen is largest; of several, the one with the largest mean distance,
-    and of those the first in lexicographic order.
+    The choice is greedy and deterministic. It starts with the identity and adds the permutation with the largest
+    minimum distance to those chosen. Ties are broken by mean distance, then by lexicographic order.
     """
     tiles = grid * grid
     flat = chain.from_iterable(permutations(range(tiles)))
@@ -96,16 +94,17 @@ def far_permutations(grid: int, count: int) -> np.ndarray:
             distance += place != tile
         np.minimum(least, distance, out=least)
         total += distance
-        # Totals stay under 1001 x 9, so one number ranks by least distance first and mean second.
+        # Totals are less than 10,000, so this ranks by minimum distance first and mean distance second.
         chosen.append(int(np.argmax(least * 10_000 + total)))
     return orders[chosen].astype(np.int64)
 
 
 def normalised_tiles(images: Tensor, grid: int) -> Tensor:
-    """Tiles row by row, N x grid^2 x 3 x h x w, each channel of each tile brought to one mean and spread.
+    """Cut images into normalized tiles, row by row, N x grid^2 x 3 x h x w.
 
-    Without it colour and brightness would give neighbours away. The mean and spread are those of
-    natural images in [0, 1], so the network's own normalisation leaves the tiles near mean 0 and deviation 1.
+    Each channel of each tile gets the same mean and standard deviation, because colour and brightness would reveal
+    adjacent tiles. The values are those of natural images in [0, 1], so that the network normalizes tiles to about
+    mean 0 and standard deviation 1.
     """
     count, channels, height, width = images.shape
     h, w = height // grid, width // grid
@@ -116,7 +115,7 @@ def normalised_tiles(images: Tensor, grid: int) -> Tensor:
 
 
 def join_tiles(tiles: Tensor, grid: int) -> Tensor:
-    """Tiles N x grid^2 x 3 x h x w laid out row by row, N x 3 x grid h x grid w."""
+    """Arrange tiles N x grid^2 x 3 x h x w row by row to images N x 3 x (grid h) x (grid w)."""
     count, _, channels, h, w = tiles.shape
     laid = tiles.reshape(count, grid, grid, channels, h, w).permute(0, 3, 1, 4, 2, 5)
     return laid.reshape(count, channels, grid * h, grid * w)

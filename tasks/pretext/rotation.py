@@ -1,4 +1,4 @@
-"""Rotation: turn an image by a multiple of 90 degrees and tell by which."""
+"""Rotation: classify by which multiple of 90 degrees an image was rotated."""
 
 from __future__ import annotations
 
@@ -20,27 +20,23 @@ GRID = 3
 
 @dataclass(frozen=True)
 class Rotation(Component):
-    """Classifies by which of 0, 90, 180 and 270 degrees an image was turned (Gidaris et al. 2018).
+    """Classify by which of 0, 90, 180 and 270 degrees an image was rotated (Gidaris et al. 2018).
 
-    What is turned is a square, as large as fits and anywhere in the image, so that its shape and
-    the padding of the network say nothing. The head keeps the places of 3 x 3 tiles: in a street it
-    is where things are, not which, that gives the direction.
+    Inputs are the largest squares that fit, at random positions, so that neither shape nor padding reveals the
+    rotation. The head sees 3 x 3 tiles by position: in street scenes, the layout shows which side is up.
 
     Attributes:
-        weight: of this task's loss in the total.
+        weight: weight of the loss.
     """
 
     weight: float = 1.0
 
     def head(self, channels: Sequence[int], reductions: Sequence[int]) -> nn.Module:
-        """From features to logits over the quarter turns, N x 4."""
+        """Build the head from features to logits N x 4 of quarter turns."""
         return TileHead(channels, GRID, TURNS)
 
     def make_batch(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Turned squares N x 3 x s x s with s = min(H, W); targets are the quarter turns, N int64.
-
-        Turns are counterclockwise.
-        """
+        """Return rotated squares N x 3 x s x s with s = min(H, W), and counterclockwise quarter turns, N int64."""
         count, _, height, width = images.shape
         side = min(height, width)
         turns = torch.randint(TURNS, (count,), generator=generator)
@@ -53,9 +49,9 @@ class Rotation(Component):
         return torch.stack(turned), turns.to(images.device, non_blocking=True)
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy over the turns."""
+        """Cross-entropy over the quarter turns."""
         return F.cross_entropy(prediction.float(), targets)
 
     def metric(self, prediction: Tensor, targets: Tensor) -> float:
-        """Share of images whose turn is told right."""
+        """Accuracy over images."""
         return float((prediction.argmax(1) == targets).float().mean())

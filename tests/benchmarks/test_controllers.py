@@ -1,4 +1,4 @@
-"""The replay of tables: read right, counted right, the same for every sampler."""
+"""benchmarks.controllers and nasbench201: tables, replays, peers and reports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.controllers import Job, main, measure, replay
 from benchmarks.sampling.controller_table import MARKS, RANKED, paired, summary
 from benchmarks.sampling.peers import PEERS, ExhaustedError, make_peer
 from benchmarks.sampling.searchers import default_samplers, make_searcher
-from benchmarks.sampling.tables import Places, Reading, Table, folder_of_tables, load_table
+from benchmarks.sampling.tables import Combination, Table, TableOptions, load_table, tables_folder
 from nas.errors import UserError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -43,40 +43,40 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_table_is_read_with_its_targets(folder: Path) -> None:
+def test_load_table(folder: Path) -> None:
     table = load_table(folder / "small.csv")
     assert table.values == {"c0": [0, 1, 2], "c1": [0, 1, 2], "c2": ["x", "y", "z"]}
     assert len(table.scores) == 24 and (0, 0, 0) not in table.scores
     assert table.scores[2, 1, 1] == 22.0
-    assert table.mark == 23.0
+    assert table.top_score == 23.0
     assert table.regret(23.0) == 0.0
     assert table.regret(float(table.sorted_scores[12])) == 1.0
     assert load_table(folder / "small.csv", "loss").scores[2, 1, 1] == 22.5
 
 
-def test_a_table_that_nobody_knows_is_read_as_it_is_said_to_be(tmp_path: Path) -> None:
+def test_load_table_with_options(tmp_path: Path) -> None:
     frame = pd.DataFrame({"width": [4, 8, 4, 8], "act": ["relu", None, None, "relu"], "err": [0.3, 0.1, 0.2, None]})
     frame.to_parquet(tmp_path / "mine.parquet")
-    table = load_table(tmp_path / "mine.parquet", "err", Reading("width|act", "width", minimise=True))
+    table = load_table(tmp_path / "mine.parquet", "err", TableOptions("width|act", "width", minimise=True))
     assert table.values == {"width": [4, 8], "act": [None, "relu"]}
     assert table.ordered == {"width"}
     assert table.scores == {(0, 1): -0.3, (1, 0): -0.1, (0, 0): -0.2}
     assert table.rank(-0.1) == 1 and table.regret(-0.1) == 0.0
 
 
-def test_where_half_a_table_is_the_best_regret_is_still_a_number(tmp_path: Path) -> None:
+def test_regret_is_finite_if_half_of_the_table_is_best(tmp_path: Path) -> None:
     pd.DataFrame({"c0": [0, 1, 2], "score": [1.0, 1.0, 0.5]}).to_csv(tmp_path / "flat.csv", index=False)
     table = load_table(tmp_path / "flat.csv")
     assert (table.regret(1.0), table.regret(0.5)) == (0.0, 0.5)
 
 
 class Scripted:
-    """Proposes what it was given, and notes what it is told."""
+    """Proposes given combinations and records their scores."""
 
-    def __init__(self, *places: Places) -> None:
-        self.left, self.told = list(places), []
+    def __init__(self, *combinations: Combination) -> None:
+        self.left, self.told = list(combinations), []
 
-    def ask(self) -> tuple[Places, Any]:
+    def ask(self) -> tuple[Combination, Any]:
         if not self.left:
             raise ExhaustedError
         return self.left[0], self.left.pop(0)
@@ -86,20 +86,20 @@ class Scripted:
 
 
 def installed(name: str) -> str:
-    """The sampler's name; skips the test when its package is not there."""
+    """Return the sampler's name; skip the test if its package is not installed."""
     if importlib.util.find_spec(PEERS[name]) is None:
         pytest.skip(f"the package {PEERS[name]} is not installed")
     return name
 
 
 def hill(ordered: frozenset[str] = frozenset(["b", "d"])) -> Table:
-    """625 combinations, the score the sum of the places."""
+    """Table of 625 combinations, whose score is the sum of the indices."""
     values: dict[str, list[Any]] = {"a": list("vwxyz"), "b": [1, 2, 4, 8, 16], "c": list("vwxyz"), "d": [1, 2, 3, 4, 5]}
     keys = list(itertools.product(range(5), repeat=4))
     return Table("hill", values, ordered, {key: float(sum(key)) for key in keys})
 
 
-def test_what_a_searcher_is_told() -> None:
+def test_replay_reports_scores_and_invalid_combinations() -> None:
     table = Table("t", {"a": [0, 1, 2]}, frozenset(), {(0,): 3.0, (2,): 5.0})
     searcher = Scripted((1,), (2,), (1,), (0,), (2,))
     found = replay(searcher, table, 3)
@@ -109,27 +109,27 @@ def test_what_a_searcher_is_told() -> None:
 
 
 @pytest.mark.parametrize("name", ["random", "local", "surrogate", "evolution", "tpe"])
-def test_invalid_combinations_are_failures_that_do_not_count(folder: Path, name: str) -> None:
+def test_invalid_combinations_do_not_count(folder: Path, name: str) -> None:
     table = load_table(folder / "small.csv")
     found, again = (replay(make_searcher(name, table, 0), table, 20) for _ in range(2))
     assert len(found.scores) == 20
-    assert len(found.asking) == 20 + found.invalid
+    assert len(found.proposal_seconds) == 20 + found.invalid
     assert found.scores == again.scores
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_a_peer_proposes_what_there_is_and_repeats_by_its_seed(folder: Path, name: str) -> None:
+def test_peers_are_deterministic(folder: Path, name: str) -> None:
     table = load_table(folder / "small.csv")
     found, again = (replay(make_searcher(installed(name), table, 1, 12), table, 12) for _ in range(2))
     assert len(found.scores) == 12
-    assert len(found.asking) == 12 + found.invalid
+    assert len(found.proposal_seconds) == 12 + found.invalid
     assert found.scores == again.scores
 
 
 @pytest.mark.parametrize(
     ("name", "evaluations"), [("neps:evolution", 130), ("syne:evolution", 190), ("syne:evolution20", 130)]
 )
-def test_an_evolution_of_a_peer_climbs(name: str, evaluations: int) -> None:
+def test_evolution_of_a_peer_improves(name: str, evaluations: int) -> None:
     table = hill()
     scores = replay(make_searcher(installed(name), table, 0, evaluations), table, evaluations).scores
     # A random search stays at 8, with a standard error of 0.7.
@@ -137,26 +137,26 @@ def test_an_evolution_of_a_peer_climbs(name: str, evaluations: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["syne:bore", "smac"])
-def test_a_model_of_a_peer_finds_the_best_of_625(name: str) -> None:
+def test_model_of_a_peer_finds_the_best_of_625(name: str) -> None:
     table = hill()
-    # A random search of 70 does in one case of ten; one that was told the wrong sign never.
+    # A random search finds it in 70 evaluations with probability 0.1; with the wrong sign it would never be found.
     assert max(replay(make_searcher(installed(name), table, 0, 70), table, 70).scores) == 16.0
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_a_peer_whose_package_is_absent_gets_a_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_of_a_peer_is_an_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, PEERS[name], None)
     with pytest.raises(UserError, match=f"{name} needs the package {PEERS[name]} .*benchmarks/requirements.txt"):
         make_peer(name, hill(), 0, 10)
 
 
-def test_the_default_is_ours_and_every_peer_that_is_there() -> None:
+def test_default_samplers_are_ours_and_the_installed_peers() -> None:
     names = default_samplers()
     assert names[:3] == ["surrogate", "local", "evolution"]
     assert {n for n in names if n in PEERS} == {n for n, p in PEERS.items() if importlib.util.find_spec(p) is not None}
 
 
-def test_a_target_that_is_better_when_smaller(tmp_path: Path) -> None:
+def test_minimized_target(tmp_path: Path) -> None:
     frame = pd.DataFrame({"batch_size": [8, 8, 16, 16], "lr_schedule": ["a", "b"] * 2, "train_time_0": 1.0})
     frame["val_loss_0"], frame["val_loss_1"] = [0.4, 0.3, 0.2, 0.9], [0.6, 0.3, 0.2, 0.9]
     frame.to_csv(tmp_path / "fcnet_small.csv", index=False)
@@ -166,23 +166,23 @@ def test_a_target_that_is_better_when_smaller(tmp_path: Path) -> None:
     assert max(replay(make_searcher("random", table, 0), table, 40).scores) == pytest.approx(-0.2)
 
 
-def test_workers_overlap_and_the_clock_tells() -> None:
+def test_parallel_workers_share_the_simulated_time() -> None:
     keys = list(itertools.product(range(4), repeat=2))
     values = {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3]}
     table = Table("t", values, frozenset(["b"]), {k: float(sum(k)) for k in keys}, dict.fromkeys(keys, 10.0))
     alone = replay(make_searcher("random", table, 0), table, 12, workers=1)
     four = replay(make_searcher("random", table, 0), table, 12, workers=4)
-    assert alone.simulated == [10.0 * (i + 1) for i in range(12)]
-    assert four.simulated == [10.0] * 4 + [20.0] * 4 + [30.0] * 4
+    assert alone.ended_at == [10.0 * (i + 1) for i in range(12)]
+    assert four.ended_at == [10.0] * 4 + [20.0] * 4 + [30.0] * 4
     assert table.distributions()["b"] == optuna.distributions.IntDistribution(0, 3)
 
 
-def test_a_table_of_nothing_valid_ends() -> None:
+def test_replay_of_an_empty_table_ends() -> None:
     table = Table("t", {"a": [0, 1]}, frozenset(), {}, {})
     assert replay(make_searcher("random", table, 0), table, 3).scores == []
 
 
-def test_the_command_prints_and_writes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_and_writes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "rows.csv"
     for seed in "01":
         call = ["--tables", str(folder), "--table", "small.csv", "--sampler", "random", "--seed", seed]
@@ -195,7 +195,7 @@ def test_the_command_prints_and_writes(folder: Path, capsys: pytest.CaptureFixtu
     assert "| random |" in capsys.readouterr().out
 
 
-def test_a_row_of_the_results(folder: Path) -> None:
+def test_measure_matches_a_replay(folder: Path) -> None:
     path = folder / "small.csv"
     table = load_table(path)
     scores = replay(make_searcher("random", table, 4), table, 60, seed=4).scores
@@ -208,7 +208,7 @@ def test_a_row_of_the_results(folder: Path) -> None:
     assert row["to_best_0.1%"] == (scores.index(ordered[0]) + 1 if ordered[0] in scores else 61)
 
 
-def test_the_summary_by_hand() -> None:
+def test_summary_matches_hand_computed_values() -> None:
     pairs = [("t", 0), ("t", 1), ("u", 0), ("u", 1)]
     base = {f"{what}_{mark}": 1.0 for what, marks in (("regret", MARKS), ("rank", RANKED)) for mark in marks}
     base |= {"to_best_0.1%": 7, "invalid": 0, "ask_seconds": 0.5, "slowest_ask_seconds": 2.0}
@@ -232,7 +232,7 @@ def test_the_summary_by_hand() -> None:
     assert row["regret_50_interval"] == pytest.approx(4.303 * math.sqrt(7 / 3) / math.sqrt(3), rel=1e-3)
 
 
-def test_a_run_goes_on_where_it_stopped_and_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_searches_are_not_repeated_and_are_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = pd.DataFrame(list(itertools.product(range(4), repeat=3)), columns=["c0", "c1", "c2"])
     frame["test_acc_mean"] = frame.sum(axis=1) / 10
     frame.to_csv(folder / "nasbench_macro.csv", index=False)
@@ -252,7 +252,7 @@ def test_a_run_goes_on_where_it_stopped_and_is_reported(folder: Path, capsys: py
     text = out.with_suffix(".md").read_text(encoding="utf-8")
     assert capsys.readouterr().out.strip() == text.strip()
     (line,) = [
-        line for line in text.split("above surrogate's")[1].split("by table")[0].splitlines() if "random" in line
+        line for line in text.split("minus that of surrogate")[1].split("by table")[0].splitlines() if "random" in line
     ]
     assert line.count("|") == 6 and line.endswith("| 2 |")
     assert "plotly" in out.with_suffix(".html").read_text(encoding="utf-8")
@@ -262,30 +262,30 @@ def test_a_run_goes_on_where_it_stopped_and_is_reported(folder: Path, capsys: py
     assert out.with_suffix(".md").read_text(encoding="utf-8") == text
 
 
-def test_rows_of_another_kind_are_left_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_file_with_other_columns_is_not_changed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "rows.csv"
     out.write_text("sampler,table\nrandom,small\n", encoding="utf-8")
     with pytest.raises(SystemExit):
         main(["--tables", str(folder), "--table", "small.csv", "--evaluations", "5", "--out", str(out)])
-    assert "rows.csv holds other columns than this version writes" in capsys.readouterr().err
+    assert "rows.csv has other columns than this version writes" in capsys.readouterr().err
     assert out.read_text(encoding="utf-8") == "sampler,table\nrandom,small\n"
 
 
-def test_the_clock_of_nasbench201_by_hand() -> None:
+def test_nasbench201_search_matches_hand_computed_times() -> None:
     table = Table(
         "t", {"a": [0, 1, 2]}, frozenset(), {(0,): 1.0, (1,): 3.0, (2,): 9.0}, {(0,): 5.0, (1,): 4.0, (2,): 2.0}
     )
     searcher = Scripted((0,), (1,), (2,), (0,))
-    assert nasbench201.search(searcher, table, limit=10.0) == nasbench201.Pick((1,), 3.0, 2, 9.0)
+    assert nasbench201.search(searcher, table, limit=10.0) == nasbench201.Outcome((1,), 3.0, 2, 9.0)
     assert searcher.told == [((0,), 1.0), ((1,), 3.0)]
-    assert nasbench201.search(Scripted((0,), (1,), (2,), (0,)), table, limit=11.0).places == (2,)
+    assert nasbench201.search(Scripted((0,), (1,), (2,), (0,)), table, limit=11.0).best == (2,)
     repeated = nasbench201.search(Scripted((2,), (2,), (2,), (2,)), table, limit=6.0)
     assert (repeated.evaluations, repeated.seconds) == (3, 6.0)
     with pytest.raises(UserError, match="no training of t fits"):
         nasbench201.search(Scripted((0,)), table, limit=4.0)
 
 
-def test_the_protocol_of_nasbench201(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nasbench201_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pyarrow", reason="reads the table")
     frame = pd.DataFrame(list(itertools.product("ab", "ab")), columns=["op0", "op1"])
     frame["ep12_cifar10_val"] = [50.0, 60.0, 70.0, 80.0]
@@ -324,21 +324,21 @@ def test_the_protocol_of_nasbench201(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["--tables", "{}", "--table", "small.csv", "--seed", "-1"], "-1: give 0 or more"),
         (["--tables", "{}", "--table", "small.csv", "--target", "c1"], "c1 is a parameter"),
         (["--tables", "{}", "--table", "small.csv", "--parameters", "c[01]"], "repeat a combination"),
-        (["--tables", "{}", "--table", "small.csv", "--parameters", "x.*"], "of: c0, c1, c2, score"),
+        (["--tables", "{}", "--table", "small.csv", "--parameters", "x.*"], "from: c0, c1, c2, score"),
         (["--tables", "{}", "--table", "text.csv"], "the column score does not hold numbers"),
         (["--tables", "{}", "--table", "void.csv"], "the column score holds no number"),
         (["--tables", "{}", "--table", "empty.csv"], "cannot be read as a table"),
         (["--tables", "{}", "--table", "header.csv"], "header.csv has no rows"),
         (["--tables", "{}", "--table", "broken.parquet"], "cannot be read as a table"),
-        (["--tables", "{}", "--table", "small.csv", "--sampler", "magic"], "there is no such sampler"),
-        (["--table", "{}/small.csv", "--parameters", "(c"], "(c is no regular expression"),
-        (["--table", "{}/small.csv", "--ordered", "x"], "--ordered x: none of the parameters c0, c1, c2"),
+        (["--tables", "{}", "--table", "small.csv", "--sampler", "magic"], "unknown sampler"),
+        (["--table", "{}/small.csv", "--parameters", "(c"], "(c is not a regular expression"),
+        (["--table", "{}/small.csv", "--ordered", "x"], "--ordered x: matches none of the parameters c0, c1, c2"),
         (["--table", "nowhere.csv"], "no folder of tables: give --tables DIR"),
-        (["--report", "--out", "{}/small.csv"], "holds no results of this benchmark: it has no column sampler"),
-        (["--table", "{}/small.csv", "--out", "{}/empty.csv"], "empty.csv is no table"),
+        (["--report", "--out", "{}/small.csv"], "is not a table of this benchmark: it has no column sampler"),
+        (["--table", "{}/small.csv", "--out", "{}/empty.csv"], "empty.csv is not a table"),
     ],
 )
-def test_mistakes_get_a_line(
+def test_bad_input_is_an_error_with_one_line(
     folder: Path,
     arguments: list[str],
     said: str,
@@ -352,7 +352,7 @@ def test_mistakes_get_a_line(
     assert said in capsys.readouterr().err
 
 
-def test_a_table_of_ones_own_needs_no_folder_and_is_another_one_when_read_otherwise(
+def test_options_of_a_table_are_part_of_its_name(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NAS_BENCH_TABLES", raising=False)
@@ -368,9 +368,9 @@ def test_a_table_of_ones_own_needs_no_folder_and_is_another_one_when_read_otherw
     assert rows["best"][0] > 0 > rows["best"][1]
 
 
-def test_the_folder_may_be_named_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_folder_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAS_BENCH_TABLES", str(tmp_path))
-    assert folder_of_tables(None) == tmp_path
+    assert tables_folder(None) == tmp_path
     monkeypatch.delenv("NAS_BENCH_TABLES")
     with pytest.raises(UserError, match="give --tables DIR or set NAS_BENCH_TABLES"):
-        folder_of_tables(None)
+        tables_folder(None)

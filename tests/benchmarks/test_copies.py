@@ -1,4 +1,4 @@
-"""The benchmark of copies measures what its columns say."""
+"""benchmarks.copies: distances, false positives and recalls."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from benchmarks.copies import CHANGES, HASHES, measure, table
 from benchmarks.made_sets import make
 
 
-def test_a_set_that_holds_an_image_twice(tmp_path: Path) -> None:
+def test_measure_of_a_set_with_a_repeated_image(tmp_path: Path) -> None:
     images = [Image.fromarray(image) for image in make("shapes", range(3), (48, 64)).images]
     bits, found = measure([*images, images[0]], [None] * 4, tmp_path)
-    # The same image is there twice, so that the fewest bits between two are none.
+    # One image is repeated, so the smallest distance is 0.
     assert len(bits) == len(HASHES) and all(cell.endswith(", 0") for cell in bits)
     assert found[0] == "1" and len(found) == 1 + len(CHANGES)
     assert dict(zip(CHANGES, found[1:], strict=True))["brightness 0.7"] == "1.00"
-    # Frames of one film are nobody's copies.
+    # Frames of the same film are not compared.
     assert measure([*images, images[0]], ["film", None, None, "film"], tmp_path)[1][0] == "0"
 
 

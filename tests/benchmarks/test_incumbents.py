@@ -1,4 +1,4 @@
-"""benchmarks.incumbents: the best so far at equal seconds, and the command as it is typed."""
+"""benchmarks.incumbents: incumbents after equal time, and the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.incumbents import main
-from benchmarks.sampling.incumbent_table import after, write_report
+from benchmarks.sampling.incumbent_table import incumbent_after, write_report
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,20 +35,27 @@ space = Recipe(
 
 def rows(**incumbents: list[float]) -> pd.DataFrame:
     found = [
-        {"sampler": sampler, "seed": 0, "trial": i, "outcome": "complete", "spent": 10.0 * (i + 1), "incumbent": score}
+        {
+            "sampler": sampler,
+            "seed": 0,
+            "trial": i,
+            "outcome": "complete",
+            "total_seconds": 10.0 * (i + 1),
+            "incumbent": score,
+        }
         for sampler, scores in incumbents.items()
         for i, score in enumerate(scores)
     ]
     return pd.DataFrame(found).assign(data="scenes", steps=3, miou=0.1, seconds=10.0)
 
 
-def test_the_incumbent_is_that_of_the_time_asked_for() -> None:
+def test_incumbent_after() -> None:
     search = rows(random=[0.1, 0.3, 0.3])
-    assert math.isnan(after(search, 9.9))
-    assert [after(search, seconds) for seconds in (10, 19, 20, 99)] == [0.1, 0.1, 0.3, 0.3]
+    assert math.isnan(incumbent_after(search, 9.9))
+    assert [incumbent_after(search, seconds) for seconds in (10, 19, 20, 99)] == [0.1, 0.1, 0.3, 0.3]
 
 
-def test_samplers_are_compared_at_the_seconds_that_all_came_to(tmp_path: Path) -> None:
+def test_samplers_are_compared_up_to_the_time_of_the_shortest_search(tmp_path: Path) -> None:
     path = tmp_path / "incumbents.csv"
     rows(random=[0.1, 0.2, 0.2, 0.9], tpe=[0.3, 0.4]).to_csv(path, index=False)
     text = write_report(path)
@@ -67,14 +74,14 @@ def typed(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_command_as_it_is_typed(tmp_path: Path) -> None:
+def test_command_line(tmp_path: Path) -> None:
     asked = ("--sampler", "random", "surrogate", "--budget", "3")
     ended = typed(tmp_path, *asked)
     assert ended.returncode == 0, ended.stderr
     table = pd.read_csv(tmp_path / "out.csv")
     for _, search in table.groupby("sampler"):
-        assert len(search) == 3 and search["spent"].is_monotonic_increasing
-        assert search["spent"].iloc[-1] == pytest.approx(search["seconds"].sum(), abs=1e-3)
+        assert len(search) == 3 and search["total_seconds"].is_monotonic_increasing
+        assert search["total_seconds"].iloc[-1] == pytest.approx(search["seconds"].sum(), abs=1e-3)
         best = search.loc[search["outcome"] == "complete", "miou"].max()
         assert search["incumbent"].iloc[-1] == pytest.approx(best)
 
@@ -88,7 +95,7 @@ def test_the_command_as_it_is_typed(tmp_path: Path) -> None:
     assert "another budget" in other.stderr.splitlines()[-1]
 
 
-def test_bad_input_is_told_in_a_line(
+def test_bad_input_is_an_error_with_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""benchmarks.learning_floor: what counts as learnt, and rows that are trained once."""
+"""benchmarks.learning_floor: columns of the table, and the command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nas.tasks.data import VOID, ImageSet
 
 
 def trainings(scores: dict[int, list[float]], **columns: object) -> pd.DataFrame:
-    """Rows of one cell, a list of mIoU by seed for each length."""
+    """Rows of one cell, with a list of mIoU by seed for each length."""
     same = {"data": "d", "labels": 6, "recipe": "unet", "location": 0.2, "otsu": None, "step_core_s": 0.1}
     same |= {"curve": json.dumps(dict.fromkeys((5, 10, 20, 40), 0.5)), "one_class_until": 0, "above_location_at": 5}
     rows = [
@@ -29,7 +29,7 @@ def trainings(scores: dict[int, list[float]], **columns: object) -> pd.DataFrame
     return pd.DataFrame(rows).assign(**columns)
 
 
-def test_a_length_learns_when_it_and_all_longer_ones_beat_the_naive_baselines() -> None:
+def test_shortest_lengths() -> None:
     rows = trainings({40: [0.25, 0.25], 80: [0.1, 0.2], 160: [0.3, 0.3], 320: [0.58, 0.58], 640: [0.7, 0.5]})
     (row,) = lengths(rows).to_dict("records")
     assert row["learns"] == 160 and row["near"] == 320 and row["seeds"] == 2
@@ -40,7 +40,7 @@ def test_a_length_learns_when_it_and_all_longer_ones_beat_the_naive_baselines() 
     assert pd.isna(row["learns"])
 
 
-def test_looks_are_those_of_the_seed_that_takes_longest() -> None:
+def test_first_steps_are_those_of_the_slowest_seed() -> None:
     rows = trainings({20: [0.3, 0.3], 40: [0.3, 0.3]}, one_class_until=[0, 20, 10, 5], above_location_at=[9, 9, 10, 20])
     (row,) = lengths(rows).to_dict("records")
     assert row["varied"] == 20 and row["above"] == 20
@@ -48,7 +48,7 @@ def test_looks_are_those_of_the_seed_that_takes_longest() -> None:
     assert pd.isna(row["varied"]) and pd.isna(row["above"])
 
 
-def test_a_prediction_of_one_class_has_one_of_the_scores() -> None:
+def test_one_class_scores_match_torchmetrics() -> None:
     masks = np.random.default_rng(0).choice([0, 1, 3, VOID], size=(2, 6, 5)).astype(np.uint8)
     split = ImageSet(np.zeros((2, 6, 5, 3), np.uint8), masks, ("a", "b"))
     found = one_class_scores(split, 4)
@@ -61,18 +61,18 @@ def test_a_prediction_of_one_class_has_one_of_the_scores() -> None:
         assert found[kind] == pytest.approx(float(iou[sorted(present)].mean()), abs=1e-6)
 
 
-def test_images_that_are_learnt_from_are_others_than_those_scored() -> None:
+def test_training_validation_and_test_images_differ() -> None:
     data = load("shapes", None, 6, 1)
     names = [set(split.names) for split in (data.labelled, data.validation, data.test)]
     assert len(set().union(*names)) == sum(map(len, names)) and len(data.labelled) == 6 and len(data.unlabelled) == 0
     assert data.size == (48, 64)
 
 
-def test_the_command_trains_what_is_missing_and_writes_the_table(
+def test_command_trains_missing_cells_and_writes_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(learning_floor, "LOOKED_AT", 3)
-    monkeypatch.setattr(learning_floor, "SCORED", 4)
+    monkeypatch.setattr(learning_floor, "VALIDATION_IMAGES", 3)
+    monkeypatch.setattr(learning_floor, "TEST_IMAGES", 4)
     monkeypatch.setattr(learning_floor, "PIXELS", 16 * 24)
     table = tmp_path / "floor.csv"
     options = ["--data", "textures", "--labels", "2", "--recipe", "fast", "--seed", "0", "--out", str(table)]
@@ -87,8 +87,8 @@ def test_the_command_trains_what_is_missing_and_writes_the_table(
     assert len(pd.read_csv(table)) == 2
 
 
-def test_a_set_that_is_not_there_is_said_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for options, said in ((["--data", "camvid:/nowhere"], "/nowhere"), (["--report"], "not there")):
+def test_missing_data_is_an_error_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for options, said in ((["--data", "camvid:/nowhere"], "/nowhere"), (["--report"], "there are no results in")):
         with pytest.raises(SystemExit) as refused:
             main([*options, "--steps", "1", "--labels", "2", "--out", str(tmp_path / "floor.csv")])
         assert refused.value.code == 2 and said in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""benchmarks.made_sets: the same numbers draw the same images, of every class, and what is written is read as such."""
+"""benchmarks.made_sets: determinism, classes, difficulty, and the folders that the command writes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def command(*arguments: object) -> None:
     main(list(map(str, arguments)))
 
 
-def unchanged(path: Path) -> np.ndarray:
+def read_png(path: Path) -> np.ndarray:
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_an_image_is_known_by_its_number_and_the_seed(name: str) -> None:
+def test_an_image_depends_on_its_number_and_the_seed_only(name: str) -> None:
     size = (48, 40)
     all_three, last, other = (make(name, range(*ends), size, seed) for *ends, seed in ((0, 3, 5), (2, 3, 5), (2, 3, 6)))
     assert all_three.masks is not None and last.masks is not None
@@ -41,20 +41,20 @@ def test_an_image_is_known_by_its_number_and_the_seed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_every_class_is_drawn_and_nothing_else(name: str) -> None:
+def test_masks_contain_all_classes(name: str) -> None:
     drawn = make(name, range(40), shown=(64, 64))
     assert drawn.masks is not None and drawn.images.shape == (40, 64, 64, 3)
     assert np.unique(drawn.masks).tolist() == list(range(len(MAKERS[name].classes)))
 
 
-def test_naive_baselines_do_as_well_as_the_sets_are_meant_to_let_them() -> None:
+def test_scores_of_naive_baselines_are_in_the_intended_range() -> None:
     blobs = naive_scores(make("blobs", range(12), shown=(96, 120)), make("blobs", range(50, 74), shown=(96, 120)), 2)
     assert 0.55 < blobs[OTSU] < 0.75 and blobs[LOCATION_MAP] < 0.5
     few, others = (make("garments", range(*ends), shown=(96, 64)) for ends in ((0, 40), (50, 74)))
     assert 0.12 < naive_scores(few, others, 8)[LOCATION_MAP] < 0.28
 
 
-def test_brightness_tells_no_texture() -> None:
+def test_brightness_does_not_separate_textures() -> None:
     drawn = make("textures", range(30))
     assert drawn.masks is not None and np.ptp(drawn.images, axis=-1).max() == 0
     kinds = range(len(MAKERS["textures"].classes))
@@ -63,7 +63,7 @@ def test_brightness_tells_no_texture() -> None:
     assert max(means) - min(means) < spread
 
 
-def test_the_command_writes_folders_that_are_read(tmp_path: Path) -> None:
+def test_command_writes_folders_that_load(tmp_path: Path) -> None:
     options = ["--images", "9", "--masks", "6", "--size", "60x40", "--holdout", "4"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.made_sets", "garments", str(tmp_path / "g"), *options],
@@ -88,13 +88,11 @@ def test_the_command_writes_folders_that_are_read(tmp_path: Path) -> None:
 def test_masks_of_two_classes_are_black_and_white(tmp_path: Path) -> None:
     command("blobs", tmp_path / "b", "--images", 2, "--masks", 1, "--size", "64x80")
     (mask,) = (tmp_path / "b/masks").iterdir()
-    assert np.unique(unchanged(mask)).tolist() == [0, 255] and unchanged(mask).shape == (64, 80)
+    assert np.unique(read_png(mask)).tolist() == [0, 255] and read_png(mask).shape == (64, 80)
     assert {part.name for part in (tmp_path / "b").iterdir()} == {"images", "masks", "unlabelled"}
 
 
-def test_what_cannot_be_written_is_refused_and_nothing_is_overwritten(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_input_is_an_error_and_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "there").write_text("")
     for arguments, said in (([tmp_path], "not empty"), ([tmp_path / "new", "--images", 2, "--masks", 3], "2 images")):
         with pytest.raises(SystemExit) as refused:

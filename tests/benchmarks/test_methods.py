@@ -1,4 +1,4 @@
-"""benchmarks.methods: paired differences, cells that are trained once, and the command as it is typed."""
+"""benchmarks.methods: paired differences, missing cells, costs, and the command line."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_differences_are_paired_by_seed() -> None:
     assert row["test_difference"] + row["test_interval"] == pytest.approx(100 * expected.high, abs=0.02)
 
 
-def test_a_seed_that_supervised_training_lacks_counts_for_no_difference() -> None:
+def test_unpaired_seeds_are_left_out_of_the_difference() -> None:
     table = cells(supervised=[0.30], cutmix=[0.34, 0.90])
     row = paired(table).set_index("method").loc["cutmix"]
     assert row["test_difference"] == pytest.approx(4.0)
     assert math.isnan(row["test_interval"])
 
 
-def test_the_tables_are_written_beside_the_cells(tmp_path: Path) -> None:
+def test_tables_are_written_beside_the_cells(tmp_path: Path) -> None:
     path = tmp_path / "methods.csv"
     cells(supervised=[0.3, 0.3], jigsaw=[0.31, 0.33]).to_csv(path, index=False)
     text = write_tables(path, 9, "8x8")
@@ -61,12 +61,12 @@ def test_the_tables_are_written_beside_the_cells(tmp_path: Path) -> None:
     assert "plotly" in path.with_suffix(".html").read_text()
 
 
-def test_a_cell_is_trained_once(tmp_path: Path) -> None:
-    asked = [Cell("supervised", "1/8", seed, 9, "8x8") for seed in range(3)]
+def test_recorded_cells_are_not_missing(tmp_path: Path) -> None:
+    requested = [Cell("supervised", "1/8", seed, 9, "8x8") for seed in range(3)]
     path = tmp_path / "methods.csv"
-    assert missing(asked, path) == asked
+    assert missing(requested, path) == requested
     cells(supervised=[0.3, 0.3]).to_csv(path, index=False)
-    assert missing(asked, path) == asked[2:]
+    assert missing(requested, path) == requested[2:]
     assert missing([Cell("supervised", "1/8", 0, 10, "8x8")], path)
 
 
@@ -76,7 +76,7 @@ def test_every_method_trains_the_same_network() -> None:
     assert all(from_json(to_json(recipe(name))) == recipe(name) for name in METHODS)
 
 
-def test_costs_are_beside_a_supervised_step_of_as_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_costs_are_relative_to_a_supervised_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.training.method_costs.ROUNDS", 1)
     table = measure(["cutmix"], "16x24").set_index("method")
     assert table["time_ratio"].iloc[0] == table["memory_ratio"].iloc[0] == 1
@@ -87,7 +87,7 @@ def test_costs_are_beside_a_supervised_step_of_as_many_images(monkeypatch: pytes
     ("arguments", "words"),
     [(["--method", "magic"], "magic"), ([], "--data"), (["--data", "nowhere"], "nowhere"), (["--size", "9"], "9")],
 )
-def test_bad_input_is_told_in_a_line(
+def test_bad_input_is_an_error_with_one_line(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NAS_CAMVID", raising=False)
@@ -106,7 +106,7 @@ def typed(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CAMVID.is_dir(), reason="no CamVid beside the project")
-def test_one_cell_as_it_is_typed(tmp_path: Path) -> None:
+def test_command_line(tmp_path: Path) -> None:
     out = tmp_path / "methods.csv"
     asked = ["--method", "supervised", "mean_teacher", "--labels", "1/32", "--seed", "0", "--steps", "3"]
     ended = typed(*asked, "--size", "24x32", "--data", str(CAMVID), "--out", str(out))

@@ -1,4 +1,4 @@
-"""The replay of learning curves, worked by hand."""
+"""benchmarks.stopping: replays computed by hand, and the command."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from nas.stopping import make_rule
 NAN = float("nan")
 
 
-def test_halving_of_four_candidates_one_after_the_other() -> None:
+def test_replay_of_halving_with_four_candidates() -> None:
     scores = np.array([[0.5, 0.6, 0.7], [0.4, 0.5, 0.9], [0.3, 0.9, 0.9], [0.8, NAN, NAN]])
     ends = replay(make_rule("halving", (1, 3, 9), 0), scores, budget=10)
-    # Two train on for want of others, the third is stopped at step 1, the fourth runs away by step 3.
-    assert [(e.spent * 9, e.complete) for e in ends] == [(9, True), (18, True), (19, False), (22, False)]
+    # Two pass without comparison, the third is stopped at step 1, the fourth diverges by step 3.
+    assert [(e.cost * 9, e.complete) for e in ends] == [(9, True), (18, True), (19, False), (22, False)]
     assert [e.score for e in ends[:2]] == [0.7, 0.9]
 
 
-def test_a_rule_that_promotes_takes_stopped_candidates_up_before_new_ones() -> None:
-    firsts = (0.5, 0.4, 0.1, 0.9, 0.45, 0.3)
-    ends = replay(make_rule("promotion", (1, 4), 0), np.array([(first, first) for first in firsts]), budget=20)
-    # The first two are not compared with anything. Of six the best two go on, and 0 is one of them, as is 3: the
-    # others stay where they are, though 4 was once second of five.
+def test_replay_resumes_promoted_candidates_before_new_ones() -> None:
+    early = (0.5, 0.4, 0.1, 0.9, 0.45, 0.3)
+    ends = replay(make_rule("promotion", (1, 4), 0), np.array([(score, score) for score in early]), budget=20)
+    # The first two pass without comparison. Two of six pass, 0 and 3; 4 was once second of five, when one passed.
     assert [(end.number, end.complete) for end in ends] == [
         (0, True),
         (1, True),
@@ -36,38 +35,38 @@ def test_a_rule_that_promotes_takes_stopped_candidates_up_before_new_ones() -> N
         (4, False),
         (5, False),
     ]
-    firsts = (0.1, 0.2, 0.9, 0.8, 0.3, 0.3)
-    ends = replay(make_rule("promotion", (1, 4), 0), np.array([(first, first) for first in firsts]), budget=20)
-    # 3 is second of four and is stopped; it goes on when two of six do, with what it had: 1 of its 4 steps.
+    early = (0.1, 0.2, 0.9, 0.8, 0.3, 0.3)
+    ends = replay(make_rule("promotion", (1, 4), 0), np.array([(score, score) for score in early]), budget=20)
+    # 3 is second of four and is stopped. It is resumed after 1 of its 4 steps, when two of six pass.
     assert [(end.number, end.complete) for end in ends][3:] == [(3, False), (4, False), (5, False), (3, True)]
-    assert ends[-1].spent == 3 + 3 * 0.25 + 0.75
+    assert ends[-1].cost == 3 + 3 * 0.25 + 0.75
 
 
-def test_workers_share_the_budget() -> None:
+def test_parallel_workers_share_the_budget() -> None:
     scores = np.ones((10, 2))
     ends = replay(make_rule("none", (1, 4), 0), scores, budget=4, workers=2)
     assert ends == [End(0, 2.0, 1.0, True), End(1, 2.0, 1.0, True), End(2, 4.0, 1.0, True), End(3, 4.0, 1.0, True)]
 
 
-def test_a_row_of_random_search_is_the_running_best() -> None:
+def test_measure_of_no_stopping_is_random_search() -> None:
     final = np.random.default_rng(0).permutation(300) / 300
     curves = Curves("family", "task", (1, 4), np.stack([final, final], axis=1))
     row = measure("none", curves, seed=1)
     assert row["candidates"] == 100
     assert row["complete"] == 1.0
-    assert row["spent_100_candidates"] == 100.0
+    assert row["cost_100_candidates"] == 100.0
     assert row["regret_100"] == row["regret_100_candidates"] <= row["regret_30"] <= row["regret_10"]
     assert curves.taus() == [pytest.approx(1.0)]
 
 
-def test_an_absent_table_is_left_out_and_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_tables_are_reported_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(load_curves(tmp_path)) == []
-    assert capsys.readouterr().out.count("is not there: left out") == 2
+    assert capsys.readouterr().out.count("does not exist: left out") == 2
     with pytest.raises(SystemExit):
         main(["--tables", str(tmp_path)])
 
 
-def test_the_command_writes_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_writes_its_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pyarrow")
     rng = np.random.default_rng(0)
     columns = {f"valid_loss_{rung}": rng.random(200) for rung in (6, 17, 50)}

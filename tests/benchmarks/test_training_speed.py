@@ -1,4 +1,4 @@
-"""benchmarks.training_speed: what it compares, and the command as it is typed."""
+"""benchmarks.training_speed: what it compares, and the command line."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from benchmarks import training_speed
-from benchmarks.training_speed import Data, trained
+from benchmarks.training_speed import Data, train_unet
 from nas.training import Plan
 from nas.training.compute import autocast, memory_layout
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_unasked_is_planar_and_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defaults_are_contiguous_and_in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def spy(network: torch.nn.Module, images: tuple[torch.Tensor, ...]) -> None:
@@ -30,18 +30,18 @@ def test_unasked_is_planar_and_in_full_precision(monkeypatch: pytest.MonkeyPatch
         lambda module, args: spy(module, args) if type(module).__name__ == "Network" else None
     )
     try:
-        for unasked in (True, False):
-            trained("batch", unasked, Data(None, "1/8", "32x32").load(), Plan(1, (1,)))
+        for defaults in (True, False):
+            train_unet("batch", defaults, Data(None, "1/8", "32x32").load(), Plan(1, (1,)))
     finally:
         hook.remove()
-    # A training step and an evaluation each; the latter is in full precision always.
+    # A training step and an evaluation each; the evaluation is always in full precision.
     assert seen == [(True, False, False), (False, False, False), (True, True, True), (False, True, False)]
     assert training_speed.train.__globals__["autocast"] is autocast
     assert training_speed.train.__globals__["memory_layout"] is memory_layout
 
 
 @pytest.mark.slow
-def test_the_command(tmp_path: Path) -> None:
+def test_command_line(tmp_path: Path) -> None:
     table = tmp_path / "speed.csv"
     options = ["--norm", "batch", "group", "--size", "32x32", "--out", str(table)]
     done = subprocess.run(
@@ -50,11 +50,11 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = pd.read_csv(table).set_index("norm")
     assert list(rows.index) == ["batch", "group"]
-    assert rows["times_faster"].tolist() == pytest.approx((rows["unasked_step_s"] / rows["step_s"]).tolist(), rel=0.1)
+    assert rows["times_faster"].tolist() == pytest.approx((rows["default_step_s"] / rows["step_s"]).tolist(), rel=0.1)
     assert "times_faster" in done.stdout and (rows["peak_mb"] > 0).all()
 
 
-def test_data_that_is_not_there_is_said_in_a_line(
+def test_missing_data_is_an_error_with_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["training_speed", "--data", "camvid:/nowhere"])

@@ -1,4 +1,4 @@
-"""benchmarks.wide_spaces: what its random functions are, and the command as it is typed."""
+"""benchmarks.wide_spaces: its random functions, and the command line."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.wide_spaces import RandomFunction, drawn_genes, hand_made, space
+from benchmarks.wide_spaces import RandomFunction, hand_made, random_genes, space
 from nas.space.choosers import draw, genes_of
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_function_is_its_seed_s() -> None:
-    genes = drawn_genes()[:5]
+def test_a_function_depends_on_its_seed_only() -> None:
+    genes = random_genes()[:5]
     one, again, other = (RandomFunction(seed) for seed in (3, 3, 4))
     assert [one(g) for g in genes] == [again(g) for g in genes] != [other(g) for g in genes]
 
 
-def test_scores_are_in_deviations_of_random_candidates_and_the_hand_made_are_good() -> None:
+def test_scores_are_standardized_and_hand_made_recipes_are_good() -> None:
     rng = random.Random(99)
     fresh = [genes_of(space(), draw(rng))[1] for _ in range(200)]
     means, good = [], []
@@ -38,7 +38,7 @@ def test_scores_are_in_deviations_of_random_candidates_and_the_hand_made_are_goo
 
 
 @pytest.mark.slow
-def test_the_command_as_it_is_typed(tmp_path: Path) -> None:
+def test_command_line(tmp_path: Path) -> None:
     out = tmp_path / "wide.csv"
     command = [sys.executable, "-m", "benchmarks.wide_spaces", "--evaluations", "12", "--out", str(out)]
     asked = [*command, "--sampler", "random", "surrogate", "--seeds", "1"]

@@ -30,7 +30,7 @@ def folder(data_folder: Path, tmp_path: Path) -> Path:
 
 
 class Loaded(HTMLParser):
-    """What a page would load."""
+    """Tags of a page and the sources that it loads."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -79,12 +79,12 @@ def test_findings_end_with_1_and_errors_come_first(typed: Callable, folder: Path
     ("args", "said"),
     [
         (("--data", "folder:/nowhere"), "there is no /nowhere"),
-        (("--data", "scenes"), "drawn by program"),
+        (("--data", "scenes"), "drawn by a program"),
         (("--data", "zoo:/tmp"), "there is no kind"),
         ((), "--data"),
     ],
 )
-def test_what_cannot_be_examined_ends_with_2_in_one_line(typed: Callable, args, said: str) -> None:
+def test_bad_input_ends_with_2_in_one_line(typed: Callable, args, said: str) -> None:
     ended = typed(main, *args)
     assert ended.code == 2
     assert said in ended.err and ended.err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Whatever a user can cause ends in one line and an exit code."""
+"""Bad input ends with one line and an exit code."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def test_one_line(action, code, line, capsys) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
-def test_letters_that_the_terminal_lacks_are_replaced(encoding, monkeypatch) -> None:
+def test_letters_outside_the_terminals_encoding_are_replaced(encoding, monkeypatch) -> None:
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
 
     def action() -> None:
-        click.echo("class 道路\udcff")  # a half of a name in no encoding, too
+        click.echo("class 道路\udcff")  # a lone surrogate, which no encoding has
         print("道")
         raise UserError("道.png: no such file")
 
@@ -113,7 +113,7 @@ def test_a_reader_that_leaves_early_causes_no_traceback() -> None:
 
 
 @pytest.mark.parametrize("name", ["search", "export", "evaluate", "predict", "report"])
-def test_every_command_says_its_version(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_a_version(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     main = importlib.import_module(f"nas.cli.{name}").main
     for _ in range(2):
         with pytest.raises(SystemExit) as ended:

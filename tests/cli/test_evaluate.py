@@ -1,4 +1,4 @@
-"""nas-evaluate as typed: the training's own score, and scores that can be recomputed by hand."""
+"""nas-evaluate as typed: the stored score, and scores that are recomputed by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from nas.cli.evaluate import evaluate_checkpoint, load_split, main, score_table
+from nas.cli.evaluate import evaluate_checkpoint, main, score_table
+from nas.cli.splits import load_split
 from nas.export import load_checkpoint
 from nas.tasks.data import load_data
 from nas.training import Scores
@@ -40,37 +41,39 @@ def test_the_stored_score_comes_back_to_the_last_bit(trained, threads) -> None:
     assert scores.miou > 0.5
 
 
-def test_images_that_a_list_of_labels_took_from_the_split_are_not_scored(trained, data_folder, tmp_path) -> None:
+def test_images_of_the_split_that_were_trained_on_are_left_out(trained, data_folder, tmp_path) -> None:
     loaded = load_checkpoint(trained)
     everything = load_split(loaded, "validation").names
-    taken = everything[0]
-    said = loaded.provenance["data"] | {"labelled": [taken, "elsewhere"]}
-    loaded = replace(loaded, provenance=loaded.provenance | {"data": said})
+    trained_on = everything[0]
+    stored = loaded.provenance["data"] | {"labelled": [trained_on, "elsewhere"]}
+    loaded = replace(loaded, provenance=loaded.provenance | {"data": stored})
     assert load_split(loaded, "validation").names == everything[1:]
-    assert load_split(loaded, "validation", f"{said['spec']}/.").names == everything[1:]
-    # Another set's images are others, whatever they are called.
+    assert load_split(loaded, "validation", f"{stored['spec']}/.").names == everything[1:]
+    # Another set has other images, even with the same names.
     shutil.copytree(data_folder, tmp_path / "other")
     other = f"folder:{tmp_path / 'other'}"
     assert load_split(loaded, "validation", other).names == everything
-    # The same ones are the same, wherever they lie.
-    found = load_data(said["spec"], progress=False).fingerprint
-    moved = replace(loaded, provenance=loaded.provenance | {"data": said | {"fingerprint": found}})
+    # The same set is recognized after it was moved.
+    found = load_data(stored["spec"], progress=False).fingerprint
+    moved = replace(loaded, provenance=loaded.provenance | {"data": stored | {"fingerprint": found}})
     assert load_split(moved, "validation", other).names == everything[1:]
-    nothing = replace(loaded, provenance=loaded.provenance | {"data": {**said, "fingerprint": found, "holdout": False}})
+    nothing = replace(
+        loaded, provenance=loaded.provenance | {"data": {**stored, "fingerprint": found, "holdout": False}}
+    )
     assert load_split(nothing, "validation", other).names == load_split(loaded, "test").names
 
 
-def test_an_unlabelled_set_that_is_the_labelled_one_is_no_other(data_folder, tmp_path) -> None:
+def test_the_labelled_set_given_as_the_unlabelled_one_is_recognized(data_folder, tmp_path) -> None:
     spec = f"folder:{data_folder}"
     alone = load_data(spec, progress=False)
     file = tmp_path / "labelled.txt"
     file.write_text("\n".join((alone.labelled.names[0], alone.validation.names[0])))
     data = load_data(spec, str(file), unlabelled=f"{spec}/.", progress=False)
-    assert data.taken == (alone.validation.names[0],)
+    assert data.taken_from_ranking == (alone.validation.names[0],)
     assert data.validation.names == alone.validation.names[1:]
 
 
-def test_test_split_against_scores_written_out(trained, data_folder, typed) -> None:
+def test_scores_of_the_test_split_agree_with_numpy(trained, data_folder, typed) -> None:
     ended = typed(main, trained, "--split", "test", "--device", "cpu")
     network = load_checkpoint(trained).network
     hits, unions = np.zeros(4), np.zeros(4)
@@ -92,14 +95,14 @@ def test_test_split_against_scores_written_out(trained, data_folder, typed) -> N
     names = ["ground", "block", "box", "absent"]
     iou = [hit / union if union else math.nan for hit, union in zip(hits, unions, strict=True)]
     for name, value in zip(names, iou, strict=True):
-        # A pixel on the fence may round to the other side in another batch.
+        # Another batch size may change a pixel where two classes are nearly equal.
         assert table[name] == "-" if math.isnan(value) else abs(float(table[name]) - value) < 2e-3
     assert float(table["mIoU"]) == pytest.approx(np.nanmean(iou), abs=2e-3)
     assert float(table["pixel accuracy"]) == pytest.approx(right / known, abs=2e-3)
     assert "test: 3 images of 32x48" in ended.out
 
 
-def test_what_is_printed(trained, typed) -> None:
+def test_the_output(trained, typed) -> None:
     ended = typed(main, trained.parent, "--device", "cpu")
     stored = load_checkpoint(trained).metrics["validation_miou"]
     assert ended.code == 0
@@ -108,7 +111,7 @@ def test_what_is_printed(trained, typed) -> None:
     assert "validation: 4 images of 32x48" in ended.out
 
 
-def test_a_score_that_is_no_longer_the_stored_one_is_pointed_out(trained, typed, monkeypatch) -> None:
+def test_a_score_that_differs_from_the_stored_one_is_reported(trained, typed, monkeypatch) -> None:
     found = Scores(0.1, 0.1, (0.1, 0.1, 0.1, 0.1))
     monkeypatch.setattr("nas.cli.evaluate.evaluate_checkpoint", lambda *given: found)
     ended = typed(main, trained, "--device", "cpu")
@@ -117,7 +120,7 @@ def test_a_score_that_is_no_longer_the_stored_one_is_pointed_out(trained, typed,
     assert last == "They differ: images, device or toolkit are no longer those of the training." and len(last) <= 80
 
 
-def test_after_folds_it_says_which_images_each_score_is_of(trained, typed, tmp_path) -> None:
+def test_after_folds_the_output_says_which_images_each_score_is_of(trained, typed, tmp_path) -> None:
     test = float(table_of(typed(main, trained, "--split", "test", "--device", "cpu").out)["mIoU"])
     with safe_open(trained, framework="pt") as file:
         metadata = file.metadata()
@@ -143,7 +146,7 @@ def test_after_folds_it_says_which_images_each_score_is_of(trained, typed, tmp_p
     assert "They differ" in typed(main, own, "--device", "cpu").out
 
 
-def test_another_size_and_data_named_by_hand(trained, data_folder, typed) -> None:
+def test_another_size_and_data(trained, data_folder, typed) -> None:
     ended = typed(main, trained, "--data", f"folder:{data_folder}", "--size", "24x32")
     assert ended.code == 0
     assert "validation: 4 images of 24x32" in ended.out
@@ -159,7 +162,7 @@ def test_absent_classes_and_long_names_fit_80_columns() -> None:
     assert table_of(text)["mIoU"] == "0.2500"
 
 
-def test_data_of_other_classes_is_named_with_the_checkpoints(trained, data_folder, typed, tmp_path) -> None:
+def test_data_of_other_classes_is_refused(trained, data_folder, typed, tmp_path) -> None:
     other = shutil.copytree(data_folder, tmp_path / "other")
     (other / "classes.json").write_text(json.dumps(["ground", "box", "block", "absent"]))
     ended = typed(main, trained, "--data", f"folder:{other}")

@@ -43,7 +43,7 @@ def test_as_a_process(tmp_path) -> None:
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr == (
-        f"nas-export: error: {tmp_path} holds no best.safetensors: give a run that has ended, or a checkpoint file\n"
+        f"nas-export: error: {tmp_path} has no best.safetensors: give a run that has ended, or a checkpoint file\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""nas-predict as typed: a picture and a mask a photo, at the photo's own size."""
+"""nas-predict as typed: an overlay and a mask per photo, at the photo's own size."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_folder_gives_overlays_masks_and_a_legend(trained, photos, typed, tmp_
     }
 
 
-def test_what_is_written_beside_or_above_the_photos_hides_none_of_them(trained, photos, typed, tmp_path) -> None:
+def test_an_output_folder_above_the_photos_hides_none_of_them(trained, photos, typed, tmp_path) -> None:
     for out in (photos.parent, tmp_path):
         ended = typed(main, trained.parent, photos, "--out", out, "--device", "cpu")
         assert ended.code == 0 and "3 photos segmented" in ended.out
@@ -97,7 +97,7 @@ def test_overlays_have_a_legend_of_what_appears(trained, photos, typed, tmp_path
     assert (np.abs(painted.astype(int) - cv2.imread(str(tmp_path / "large.png"))).max(-1) > 9).mean() < 0.3
 
 
-def test_windows_are_chosen_and_said(trained, photos, typed, tmp_path) -> None:
+def test_windows(trained, photos, typed, tmp_path) -> None:
     whole, windows, higher = (tmp_path / name for name in ("whole", "windows", "higher"))
     options = ("--write", "masks", "--device", "cpu")
     typed(main, trained, photos / "wide.JPG", "--out", whole, *options)
@@ -124,7 +124,7 @@ def test_photos_of_other_proportions_are_counted(trained, photos, typed, tmp_pat
     assert "2 photos of other proportions than the first training image (40x56): --window keeps them" in ended.out
 
 
-def test_masks_are_right_where_the_network_has_learnt(trained, data_folder, typed, tmp_path) -> None:
+def test_masks_agree_with_the_ground_truth(trained, data_folder, typed, tmp_path) -> None:
     out = tmp_path / "out"
     typed(main, trained, data_folder / "images" / "test", "--out", out, "--write", "masks")
     right = known = 0
@@ -137,7 +137,7 @@ def test_masks_are_right_where_the_network_has_learnt(trained, data_folder, type
 
 
 @pytest.mark.parametrize(("kind", "ending"), [("masks", "_mask.png"), ("overlays", "_overlay.png")])
-def test_one_kind_alone(trained, photos, typed, tmp_path, kind, ending) -> None:
+def test_one_kind_only(trained, photos, typed, tmp_path, kind, ending) -> None:
     out = tmp_path / "out"
     typed(main, trained, photos / "same.png", "--out", out, "--write", kind)
     assert set(sizes(out)) == {f"same{ending}", "legend.png"}
@@ -153,12 +153,12 @@ def test_photos_of_one_name_do_not_overwrite_each_other(trained, photos, typed, 
     assert set(sizes(out)) == {"same_mask.png", "same_2_mask.png", "legend.png"}
 
 
-def test_folders_inside_are_found_again_in_the_output(trained, photos, typed, tmp_path) -> None:
+def test_subfolders_are_repeated_in_the_output(trained, photos, typed, tmp_path) -> None:
     for inside in ("ulm", "bonn", ".thumbs"):
         (photos / inside).mkdir()
         (photos / inside / "same.png").write_bytes((photos / "same.png").read_bytes())
     out = photos / "out"
-    for _ in range(2):  # the second time the folder holds what the first has written
+    for _ in range(2):  # the second time the folder holds the outputs of the first
         ended = typed(main, trained, photos, "--out", out, "--write", "masks")
         assert ended.out.startswith(f"{out}: 5 photos segmented\n")
     found = {str(p.relative_to(out)) for p in out.rglob("*.png")}
@@ -166,7 +166,7 @@ def test_folders_inside_are_found_again_in_the_output(trained, photos, typed, tm
     assert found == {*masks, "legend.png"}
 
 
-def test_what_cannot_be_read_is_named_and_skipped(trained, photos, typed, tmp_path) -> None:
+def test_unreadable_photos_are_named_and_skipped(trained, photos, typed, tmp_path) -> None:
     (photos / "broken.jpg").write_bytes((photos / "tall.jpeg").read_bytes()[:300])
     (photos / "empty.png").touch()
     ended = typed(main, trained, photos, "--out", tmp_path / "out")
@@ -195,7 +195,7 @@ def test_one_missing_argument_does_not_stop_the_others(trained, photos, typed, t
     assert typed(main, trained, photos, "--out", tmp_path / "out").code == 0
 
 
-def test_the_help_says_what_masks_hold_and_exit_codes_mean(typed) -> None:
+def test_the_help_explains_masks_and_exit_codes(typed) -> None:
     out = typed(main, "--help").out
     assert max(map(len, out.splitlines())) <= 80
     shown = " ".join(out.split())
@@ -210,7 +210,7 @@ def test_nothing_readable_is_a_failure(trained, typed, tmp_path) -> None:
     assert "0 photos segmented, 1 skipped" in ended.out
 
 
-def test_what_is_no_file_of_an_image_is_named_and_skipped(trained, photos, typed, tmp_path) -> None:
+def test_files_that_are_no_images_are_named_and_skipped(trained, photos, typed, tmp_path) -> None:
     os.mkfifo(photos / "pipe.png")
     (photos / "zero.jpg").symlink_to("/dev/zero")
     (photos / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
@@ -251,7 +251,7 @@ def test_an_image_too_large_is_named_and_skipped(trained, photos, typed, tmp_pat
     assert "huge.png is too large" in ended.err and ended.err.count("\n") == 1
 
 
-def test_windows_of_more_than_the_memory_are_one_line(trained, photos, typed, tmp_path) -> None:
+def test_windows_that_exceed_the_memory_are_one_line(trained, photos, typed, tmp_path) -> None:
     photo = photos / "same.png"
     options = ("--window", "--height", 100_000_000, "--device", "cpu")  # 10^16 pixels: more than can be addressed
     ended = typed(main, trained, photo, "--out", tmp_path / "out", *options)
@@ -264,14 +264,14 @@ def test_windows_of_more_than_the_memory_are_one_line(trained, photos, typed, tm
 @pytest.mark.parametrize(
     ("kind", "more"), [("both", "scale it down, cut it into tiles or use --write masks"), ("masks", "scale it down or")]
 )
-def test_one_photo_of_more_than_the_memory_does_not_stop_the_others(
+def test_one_photo_that_exceeds_the_memory_does_not_stop_the_others(
     trained, photos, typed, tmp_path, monkeypatch, kind, more
 ) -> None:
     predict = Predictor.predict
 
     def allocate(self: Predictor, image: np.ndarray) -> np.ndarray:
         if image.shape[:2] == (61, 333):
-            torch.empty(1 << 55)  # whose error is torch's own
+            torch.empty(1 << 55)  # raises torch's own error
         return predict(self, image)
 
     monkeypatch.setattr(Predictor, "predict", allocate)
@@ -282,8 +282,8 @@ def test_one_photo_of_more_than_the_memory_does_not_stop_the_others(
     assert ended.err.count("\n") == 1
 
 
-def test_a_name_is_on_a_line_of_its_own_under_a_progress_bar(trained, photos, tmp_path) -> None:
-    """In a terminal of the test's own, as the bar is drawn nowhere else."""
+def test_a_skipped_name_is_on_a_line_of_its_own_above_a_progress_bar(trained, photos, tmp_path) -> None:
+    """In a pseudo-terminal, since the bar is drawn nowhere else."""
     (photos / "broken.png").write_bytes(b"nothing")
     command = [sys.executable, "-m", "nas.cli.predict", trained, photos, "--out", tmp_path / "out", "--device", "cpu"]
     terminal, end = os.openpty()
@@ -296,13 +296,13 @@ def test_a_name_is_on_a_line_of_its_own_under_a_progress_bar(trained, photos, tm
                 shown += part
         assert process.wait() == 1
     os.close(terminal)
-    assert re.search(rb"[1-4]/4 ", shown)  # the bar is drawn anew a few times a second
+    assert re.search(rb"[1-4]/4 ", shown)  # the bar is redrawn a few times a second
     line = next(line for line in re.split(rb"[\r\n]+", shown) if b"broken.png" in line)
     assert line.startswith(b"skipped: ") and b"it/s" not in line and b"%|" not in line
 
 
 def film(path: Path, shape: tuple[int, int], frames: int = 6) -> list[np.ndarray]:
-    """A Motion JPEG of blocks that move, and its frames as RGB."""
+    """Write a Motion JPEG of moving blocks, and return its frames as RGB."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, shape[::-1])
     for number in range(frames):
         frame = np.full((*shape, 3), COLOURS[0][::-1], np.uint8)
@@ -348,14 +348,14 @@ def test_a_video_that_cannot_be_read_is_one_line(trained, photos, tmp_path, capf
         with pytest.raises(SystemExit) as ended:
             main([str(trained), str(tmp_path / name), str(photos / "same.png"), "--out", str(tmp_path / "out")])
         assert ended.value.code == 1
-        shown = capfd.readouterr()  # of the codecs too, which write past Python
+        shown = capfd.readouterr()  # codecs write to the descriptor directly
         assert f"skipped: {tmp_path / name} cannot be read as a video" in shown.err
         assert shown.err.count("\n") == 1
         assert "1 photo segmented, 1 skipped" in shown.out
 
 
-def test_no_file_of_somebody_else_is_written_over(trained, photos, typed, tmp_path) -> None:
-    """Inputs, files that were there, and what links lead to."""
+def test_files_of_others_are_not_overwritten(trained, photos, typed, tmp_path) -> None:
+    """Inputs, existing files, and the targets of links."""
     truth = photos / "same_mask.png"
     truth.write_bytes((photos / "same.png").read_bytes())
     before = {path: path.read_bytes() for path in photos.iterdir() if path.is_file()}
@@ -382,7 +382,7 @@ def test_no_file_of_somebody_else_is_written_over(trained, photos, typed, tmp_pa
     assert not (out / "same_mask.png").is_symlink()
 
 
-def test_names_in_letters_that_the_terminal_lacks(trained, photos, tmp_path) -> None:
+def test_names_outside_the_terminals_encoding(trained, photos, tmp_path) -> None:
     (photos / "道路.png").write_bytes((photos / "same.png").read_bytes())
     (photos / "Öl 道.png").write_text("broken")
     command = [sys.executable, "-m", "nas.cli.predict", trained, photos, "--out", tmp_path / "道", "--device", "cpu"]

@@ -53,13 +53,13 @@ def test_a_run_that_cannot_be_written_is_reported_elsewhere(capsys: pytest.Captu
             folder.mkdir()
         Settings(space="small.py").write(run)
         Run(run).study()
-        report(run, "--out", other)  # all is imported by now, which somebody else may not be allowed
+        report(run, "--out", other)  # imports everything, which another user may not be allowed to read
         page = other / "page.html"
         Path(place).chmod(0o755)
         other.chmod(0o777)
         for path in (*run.iterdir(), run):
             path.chmod(path.stat().st_mode & 0o555)
-        with without_rights():
+        with without_root():
             refused, written = report(run), report(run, "--out", page)
         run.chmod(0o755)
     assert refused == (
@@ -71,8 +71,8 @@ def test_a_run_that_cannot_be_written_is_reported_elsewhere(capsys: pytest.Captu
 
 
 @contextmanager
-def without_rights() -> Iterator[None]:
-    """Rights do not stop the superuser, as whom tests may run."""
+def without_root() -> Iterator[None]:
+    """Drop root privileges, which would override the permissions."""
     if os.geteuid() != 0:
         yield
         return

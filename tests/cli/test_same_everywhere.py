@@ -1,4 +1,4 @@
-"""The same class map of a photo from nas-predict, from Python, and from each exported file by its model card's code."""
+"""nas-predict, Python and the code of each model card give the same class map of a photo."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nas.cli.export import main as export
 from nas.cli.predict import main as predict
 
 SHAPES = [(32, 48), (480, 640), (400, 225), (90, 1000), (21, 30)]
-"""Height and width: the working size, larger, upright, a panorama, and smaller than the working size."""
+"""Height and width: the training size, larger, portrait, a panorama, and smaller than the training size."""
 
 FORMATS = ("safetensors", "onnx", "pt2")
 
@@ -29,14 +29,14 @@ def photos(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         photo = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / f"{number}.{'jpg' if number % 2 else 'png'}"), photo)
     turned = Image.Exif()
-    turned[0x0112] = 6  # to be shown turned by a quarter, as phones store photos held upright
+    turned[0x0112] = 6  # rotated by 90 degrees, as phones store upright photos
     Image.open(folder / "1.jpg").save(folder / "turned.jpg", exif=turned, quality=95)
     return folder
 
 
 @pytest.fixture(scope="module")
 def masks(trained: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    """What nas-predict writes, by photo."""
+    """Masks that nas-predict writes, by photo."""
     out = tmp_path_factory.mktemp("masks")
     with pytest.raises(SystemExit) as ended:
         predict([str(trained.parent), str(photos), "--out", str(out), "--write", "masks", "--device", "cpu"])
@@ -55,14 +55,14 @@ def test_the_photos_are_of_several_shapes_and_show_several_classes(masks) -> Non
     assert all(len(np.unique(mask)) > 1 for mask in masks.values())
 
 
-def test_python_finds_what_nas_predict_writes(trained, photos, masks) -> None:
+def test_python_predicts_the_masks_of_nas_predict(trained, photos, masks) -> None:
     predictor = nas.predictor(trained)
     for name, mask in masks.items():
         np.testing.assert_array_equal(predictor.predict(photos / name), mask)
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_the_cards_code_finds_what_nas_predict_writes(
+def test_the_code_of_the_card_predicts_the_masks_of_nas_predict(
     trained, photos, masks, format, typed, tmp_path, monkeypatch
 ) -> None:
     if format == "onnx" and importlib.util.find_spec("onnxruntime") is None:

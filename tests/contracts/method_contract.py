@@ -1,4 +1,4 @@
-"""MethodContract: what every semi-supervised method must hold. Subclass it and give a method."""
+"""MethodContract: tests that every semi-supervised method must pass. Subclass it and override `method`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLASSES = 4
 
 
 def make_batch(labelled: int = 2, unlabelled: int | None = 3, seed: int = 0) -> Batch:
-    """A batch of noise with labels that follow brightness, a tenth of them void."""
+    """A batch of noise, labelled by brightness, with a tenth of the pixels void."""
     generator = rng(seed)
     images = torch.rand(labelled, 3, 20, 24, generator=generator)
     masks = (images.mean(1) * CLASSES).long().clamp(0, CLASSES - 1)
@@ -32,7 +32,7 @@ def make_batch(labelled: int = 2, unlabelled: int | None = 3, seed: int = 0) -> 
 
 
 class MethodContract:
-    """Override `method`, and `network` to hold it to another network."""
+    """Override `method`, and `network` to test with another network."""
 
     def method(self) -> Any:
         raise NotImplementedError
@@ -53,7 +53,7 @@ class MethodContract:
         assert isinstance(method.needs_unlabelled, bool)
         hash(method)
 
-    def test_what_it_owns_is_not_the_networks(self) -> None:
+    def test_its_module_shares_no_tensors_with_the_network(self) -> None:
         _, network, own, _ = self.start()
         if own is None:
             return
@@ -70,7 +70,7 @@ class MethodContract:
             assert all(torch.as_tensor(value).shape == () for value in logged.values())
             assert not any(torch.as_tensor(value).requires_grad for value in logged.values())
 
-    def test_without_unlabelled_images_nothing_is_added(self) -> None:
+    def test_without_unlabelled_images_training_is_supervised(self) -> None:
         for unlabelled in (None, 0):
             method, network, own, optimizer = self.start()
             batch = make_batch(2, unlabelled)
@@ -87,7 +87,7 @@ class MethodContract:
                 _step(method, network, own, optimizer, batch, step)
             assert _same(plain.state_dict(), network.state_dict())
 
-    def test_no_label_anywhere_is_survived(self) -> None:
+    def test_batches_without_any_label_stay_finite(self) -> None:
         method, network, own, optimizer = self.start()
         for step in range(0, 10, 3):
             batch = make_batch(seed=step)
@@ -97,10 +97,10 @@ class MethodContract:
         after = {**network.state_dict(), **method.predictor(own, network).state_dict()}
         assert all(torch.isfinite(value).all() for value in after.values())
 
-    def test_gradients_reach_the_network_and_what_is_trained_with_it(self) -> None:
+    def test_gradients_reach_the_network_and_its_own_trained_parameters(self) -> None:
         method, network, own, _ = self.start()
         batch = make_batch()
-        # Twice, as what an update leaves behind must not leak into the next loss.
+        # Twice, to detect gradients or state that an update leaves for the next loss.
         for step in range(2):
             for module in (network, own):
                 if module is not None:
@@ -116,7 +116,7 @@ class MethodContract:
             after = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
             assert _same(before, after) and _same(weights, network.state_dict())
 
-    def test_the_batch_stays_as_it_was(self) -> None:
+    def test_the_batch_is_not_changed(self) -> None:
         method, network, own, optimizer = self.start()
         batch = make_batch()
         before = [t.clone() for t in (batch.images, batch.masks, batch.unlabelled) if t is not None]
@@ -124,7 +124,7 @@ class MethodContract:
         after = [t for t in (batch.images, batch.masks, batch.unlabelled) if t is not None]
         assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
-    def test_the_batchs_generator_alone_decides(self) -> None:
+    def test_only_the_batchs_generator_decides(self) -> None:
         ends = []
         for seed in (1, 2):
             method, network, own, optimizer = self.start()
@@ -136,7 +136,7 @@ class MethodContract:
             ends.append({**network.state_dict(), **_state(own)})
         assert _same(*ends)
 
-    def test_saved_and_restored_it_goes_on_exactly(self) -> None:
+    def test_training_continues_exactly_from_a_saved_state(self) -> None:
         method, network, own, optimizer = self.start()
         for step in range(3):
             _step(method, network, own, optimizer, make_batch(seed=step), step)
@@ -157,7 +157,7 @@ class MethodContract:
             _step(method, other_network, other, other_optimizer, make_batch(seed=step), step)
         assert _same({**network.state_dict(), **_state(own)}, {**other_network.state_dict(), **_state(other)})
 
-    def test_train_and_eval_of_what_it_owns_change_nothing(self) -> None:
+    def test_the_mode_of_its_module_has_no_effect(self) -> None:
         ends = []
         for training in (True, False):
             method, network, own, optimizer = self.start()
@@ -168,7 +168,7 @@ class MethodContract:
             ends.append({**network.state_dict(), **_state(own)})
         assert _same(*ends)
 
-    def test_a_fresh_predictor_takes_the_trained_ones_weights(self) -> None:
+    def test_an_untrained_predictor_loads_the_trained_weights(self) -> None:
         method, network, own, optimizer = self.start()
         for step in range(2):
             _step(method, network, own, optimizer, make_batch(seed=step), step)
@@ -183,7 +183,7 @@ class MethodContract:
         with torch.no_grad():
             assert torch.equal(fresh.eval()(images), trained(images))
 
-    def test_it_advises_where_nothing_is_unlabelled(self) -> None:
+    def test_it_warns_if_there_are_no_unlabelled_images(self) -> None:
         method = self.method()
         advice = method.advice(100, 0)
         assert (advice is not None) == method.needs_unlabelled
@@ -211,7 +211,7 @@ class MethodContract:
 def _step(
     method: Any, network: Any, own: Any, optimizer: torch.optim.Optimizer, batch: Batch, step: int
 ) -> tuple[Tensor, dict[str, float]]:
-    """One training step as the trainer takes it, of ten."""
+    """Take a training step as the trainer does; the training has ten steps."""
     logits = network(batch.images)
     added, logged = method.loss(own, network, batch, logits, step / 10)
     total = _supervised(logits, batch.masks) + added
@@ -223,13 +223,13 @@ def _step(
 
 
 def _supervised(logits: Tensor, masks: Tensor) -> Tensor:
-    """Cross-entropy over the labelled pixels, 0 where there are none."""
+    """Mean cross-entropy over labelled pixels, 0 if there are none."""
     losses = F.cross_entropy(logits, masks, ignore_index=255, reduction="none")
     return losses.sum() / (masks != 255).sum().clamp_min(1)
 
 
 def _trained(network: Any, own: nn.Module | None) -> list[nn.Parameter]:
-    """What the recipe's optimizer trains."""
+    """The parameters that the recipe's optimizer trains."""
     return [*network.parameters(), *(p for p in _parameters(own) if p.requires_grad)]
 
 
@@ -243,7 +243,7 @@ def _state(own: nn.Module | None) -> dict[str, Any]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two nests of dictionaries and lists hold equal values, tensors to the bit."""
+    """Whether nested dictionaries and lists have equal values; tensors are compared exactly."""
     if isinstance(one, Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):

@@ -1,6 +1,6 @@
-"""PoolContract: what any `nas.pool.Pool` owes a search; subclass it, name your pool, and run pytest.
+"""PoolContract: tests that every `nas.pool.Pool` must pass. Subclass it and set `pool`.
 
-This module is imported by the workers as well (the works are defined here), so it stays light.
+Workers import this module for the `Work` classes, so it must be quick to import.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from nas.pool import (
 
 __all__ = ["Behaviours", "BrokenSetup", "PoolContract", "alive", "drain", "eventually"]
 
-# Only a pool that has lost a job or a process is still waiting then.
-PATIENCE = 60.0
+# Seconds after which a wait counts as failed.
+TIMEOUT = 60.0
 
 
-# --- works: what the workers do -------------------------------------------------------------------
+# --- Work classes ---------------------------------------------------------------------------------
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named as torch's own, which is told by its name."""
+    """Has the name of torch's class, by which it is recognized."""
 
 
 class Unreadable:
-    """Pickles well, and raises when it is read."""
+    """An object that can be pickled but not unpickled."""
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return int, ("not a number",)
@@ -56,7 +56,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Behaviours:
-    """A payload is (behaviour, argument), and the behaviour a method; `folder` tells of every process."""
+    """Runs payloads (method name, argument). `folder` has a file for every worker process."""
 
     folder: Path
 
@@ -77,14 +77,14 @@ class Behaviours:
         return [os.environ.get(name) for name in names]
 
     def meet(self, me_and_count: tuple[str, int], report: Report) -> int:
-        """Ends only once `count` of these run at the same time."""
+        """Return once `count` of these jobs run at the same time."""
         me, count = me_and_count
         (self.folder / f"met.{me}").touch()
         eventually(lambda: len(list(self.folder.glob("met.*"))) == count)
         return os.getpid()
 
     def climb(self, rungs: int, report: Report) -> int:
-        """How many rungs it was allowed, and it asks once more after a no."""
+        """Report rungs until told to stop, then once more; return the number of rungs passed."""
         for step in range(rungs):
             if not report(step, step / 10):
                 assert not report(step + 1, 0.0)
@@ -119,10 +119,10 @@ class Behaviours:
             time.sleep(3600)
         return f"{name} woke"
 
-    def work_in_silence(self, seconds: float, report: Report) -> str:
+    def send_heartbeats(self, seconds: float, report: Report) -> str:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            report.alive()
+            report.heartbeat()
             time.sleep(0.05)
         return "done at last"
 
@@ -146,7 +146,7 @@ class Behaviours:
 
 @dataclass(frozen=True)
 class BrokenSetup:
-    """Never gets through its setup."""
+    """Raises an error in the setup, or dies there."""
 
     error: BaseException | None
 
@@ -164,15 +164,15 @@ class BrokenSetup:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, and give up long after it should hold."""
-    until = time.monotonic() + PATIENCE
+    """Wait until a condition holds; fail after TIMEOUT."""
+    until = time.monotonic() + TIMEOUT
     while not condition():
-        assert time.monotonic() < until, "waited in vain"
+        assert time.monotonic() < until, "timed out"
         time.sleep(0.01)
 
 
 def alive(pid: int) -> bool:
-    """Whether a process still runs; one that only waits to be reaped does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -185,14 +185,14 @@ def alive(pid: int) -> bool:
 
 
 def workers(folder: Path) -> list[int]:
-    """The pids of every worker that was ever set up."""
+    """The pids of all workers that were ever set up."""
     return [int(mark.suffix[1:]) for mark in folder.glob("worker.*")]
 
 
 def drain(pool: Pool, count: int, react: Callable[[Message], None] = lambda message: None) -> list[Any]:
-    """Every message up to the `count`-th end of a job."""
+    """Collect all messages until `count` jobs have ended."""
     seen: list[Any] = []
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while sum(isinstance(m, Ended) for m in seen) < count:
         assert time.monotonic() < until, f"jobs are missing after {seen}"
         for message in pool.messages(timeout=1.0):
@@ -202,7 +202,7 @@ def drain(pool: Pool, count: int, react: Callable[[Message], None] = lambda mess
 
 
 def run_jobs(pool: Pool, *payloads: tuple[str, Any]) -> dict[int, Any]:
-    """Submit jobs 0, 1, ... and return how each ended."""
+    """Submit jobs 0, 1, ... and return the last message of each."""
     for i, payload in enumerate(payloads):
         pool.submit(Job(i, payload))
     ends = [m for m in drain(pool, len(payloads)) if isinstance(m, Ended)]
@@ -238,7 +238,7 @@ if __name__ == "__main__":
 class PoolContract:
     """Subclass as `TestMyPool(PoolContract)` with `pool = MyPool`.
 
-    `pool` is importable from its module and takes (work, slots=, hang_after=).
+    `pool` must be importable from its module and take (work, slots=, hang_after=).
     """
 
     pool: ClassVar[Callable[..., Any]]
@@ -248,7 +248,7 @@ class PoolContract:
         with type(self).pool(work, slots=slots, hang_after=hang_after) as pool:
             yield pool
 
-    # Jobs and their ends
+    # Jobs and results
 
     def test_every_job_ends_once_with_its_own_result(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path)) as pool:
@@ -264,7 +264,7 @@ class PoolContract:
         for i in range(4):
             assert kinds(seen, i) == ["Started", "Rung", "Rung", "Done"]
 
-    def test_slots_work_at_once_in_processes_of_their_own(self, tmp_path: Path) -> None:
+    def test_slots_run_in_parallel_in_separate_processes(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=2) as pool:
             ends = run_jobs(pool, ("meet", ("a", 2)), ("meet", ("b", 2)))
         pids = {m.result for m in ends.values() if isinstance(m, Done)}
@@ -276,7 +276,7 @@ class PoolContract:
             ends = run_jobs(pool, *[("pid", None)] * 5)
         assert len({m.result for m in ends.values() if isinstance(m, Done)}) == 1
 
-    def test_idle_counts_the_slots_left(self, tmp_path: Path) -> None:
+    def test_idle_counts_the_free_slots(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=2) as pool:
             counts = [pool.idle()]
             for i in range(3):
@@ -286,7 +286,7 @@ class PoolContract:
             assert [*counts, pool.idle()] == [2, 1, 0, 0, 2]
             assert pool.slots == 2
 
-    def test_an_id_may_come_back_only_after_its_end(self, tmp_path: Path) -> None:
+    def test_an_id_may_be_used_again_only_after_its_job_has_ended(self, tmp_path: Path) -> None:
         import pytest
 
         with self.open(Behaviours(tmp_path), slots=1) as pool:
@@ -301,7 +301,7 @@ class PoolContract:
         with self.open(Behaviours(tmp_path), slots=1) as pool:
             assert pool.messages(0.0) == []
 
-    def test_a_cancelled_job_is_heard_of_no_more_and_its_slot_is_free(self, tmp_path: Path) -> None:
+    def test_a_cancelled_job_sends_no_message_and_frees_its_slot(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=1) as pool:
             pool.submit(Job(0, ("train_for_ever", "a")))
             pool.submit(Job(1, ("square", 5)))
@@ -316,7 +316,7 @@ class PoolContract:
 
     # Rungs
 
-    def test_a_rung_answered_no_stops_the_work(self, tmp_path: Path) -> None:
+    def test_a_negative_answer_stops_the_job(self, tmp_path: Path) -> None:
         def react(message: Message) -> None:
             if isinstance(message, Rung):
                 pool.answer(message.job.id, message.step < message.job.id)
@@ -329,7 +329,7 @@ class PoolContract:
         rungs = [(m.step, m.value) for m in seen if isinstance(m, Rung) and m.job.id == 2]
         assert rungs == [(0, 0.0), (1, 0.1), (2, 0.2)]
 
-    def test_a_stop_does_not_outlive_its_job(self, tmp_path: Path) -> None:
+    def test_a_stop_does_not_affect_the_next_job(self, tmp_path: Path) -> None:
         def react(message: Message) -> None:
             if isinstance(message, Rung):
                 pool.answer(message.job.id, message.job.id != 0)
@@ -340,7 +340,7 @@ class PoolContract:
             seen = drain(pool, 2, react)
         assert [m.result for m in seen if isinstance(m, Done)] == [0, 2]
 
-    def test_an_answer_nobody_waits_for_is_ignored(self, tmp_path: Path) -> None:
+    def test_an_unexpected_answer_is_ignored(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=1) as pool:
             pool.answer(99, False)
             pool.submit(Job(0, ("climb", 2)))
@@ -365,14 +365,14 @@ class PoolContract:
         assert isinstance(second, Done)
         assert first.result == second.result
 
-    def test_a_result_that_cannot_travel_is_a_failure(self, tmp_path: Path) -> None:
+    def test_a_result_that_cannot_be_pickled_is_a_failure(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=1) as pool:
             ends = run_jobs(pool, ("unpicklable", None), ("unreadable", None), ("square", 3))
         assert [type(ends[i]) for i in range(3)] == [Failed, Failed, Done]
         assert "lambda" in ends[0].reason
         assert "not a number" in ends[1].reason
 
-    def test_a_payload_that_cannot_be_read_is_a_failure(self, tmp_path: Path) -> None:
+    def test_a_payload_that_cannot_be_unpickled_is_a_failure(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=1) as pool:
             ends = run_jobs(pool, ("square", Unreadable()), ("square", 3))
         assert [type(ends[i]) for i in range(2)] == [Failed, Done]
@@ -403,7 +403,7 @@ class PoolContract:
         assert [type(ends[i]) for i in range(5)] == [Done, Failed, Done, Failed, Done]
         assert len({ends[i].result for i in (0, 2, 4)}) == 3
 
-    # Deaths
+    # Dead and hung workers
 
     def test_a_job_whose_worker_is_killed_runs_again_once(self, tmp_path: Path) -> None:
         killed: list[int] = []
@@ -435,7 +435,7 @@ class PoolContract:
         assert kinds(seen, 2) == ["Started", "Requeued", "Started", "Done"]
         assert {m.job.id: m.result for m in seen if isinstance(m, Done)} == {1: 4, 2: "x lived", 4: 9}
 
-    def test_an_idle_worker_that_is_killed_costs_no_job(self, tmp_path: Path) -> None:
+    def test_the_death_of_an_idle_worker_affects_no_job(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=1) as pool:
             pid = run_jobs(pool, ("pid", None))[0].result
             os.kill(pid, signal.SIGKILL)
@@ -455,13 +455,13 @@ class PoolContract:
         assert kinds(seen, 0) == ["Started", "Requeued", "Started", "Done"]
         assert kinds(seen, 1) == ["Started", "Done"]
 
-    def test_a_job_that_is_alive_does_not_hang_however_long_it_takes(self, tmp_path: Path) -> None:
+    def test_a_job_with_heartbeats_does_not_count_as_hung(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=1, hang_after=4.0) as pool:
-            pool.submit(Job(0, ("work_in_silence", 5.0)))
+            pool.submit(Job(0, ("send_heartbeats", 5.0)))
             seen = drain(pool, 1)
         assert kinds(seen, 0) == ["Started", "Done"]
 
-    def test_a_worker_that_waits_for_an_answer_does_not_hang(self, tmp_path: Path) -> None:
+    def test_a_worker_that_waits_for_an_answer_does_not_count_as_hung(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=1, hang_after=1.0) as pool:
             pool.submit(Job(0, ("rung_of_pid", None)))
             seen: list[Any] = []
@@ -472,7 +472,7 @@ class PoolContract:
             seen += drain(pool, 1)
         assert kinds(seen, 0) == ["Started", "Rung", "Done"]
 
-    def test_news_that_waits_while_the_search_thinks_is_not_a_hang(self, tmp_path: Path) -> None:
+    def test_a_worker_with_unread_messages_does_not_count_as_hung(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=1, hang_after=1.0) as pool:
             pool.submit(Job(0, ("wait_for", "go")))
             seen: list[Any] = []
@@ -483,11 +483,11 @@ class PoolContract:
             seen += drain(pool, 1)
         assert kinds(seen, 0) == ["Started", "Done"]
 
-    def test_ctrl_c_is_left_to_the_controller(self, tmp_path: Path) -> None:
+    def test_workers_ignore_ctrl_c(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=1) as pool:
             pool.submit(Job(0, ("wait_for", "go")))
             ready = tmp_path / "ready.go"
-            until = time.monotonic() + PATIENCE
+            until = time.monotonic() + TIMEOUT
             while not ready.exists():
                 assert time.monotonic() < until
                 pool.messages(0.05)
@@ -496,8 +496,8 @@ class PoolContract:
             seen = drain(pool, 1)
         assert [type(m) for m in seen] == [Done]
 
-    def test_any_mixture_of_fates_ends_every_job_once(self, tmp_path: Path) -> None:
-        fates: dict[str, tuple[Any, type]] = {
+    def test_every_job_ends_once_in_random_mixtures_of_outcomes(self, tmp_path: Path) -> None:
+        outcomes: dict[str, tuple[Any, type]] = {
             "square": (4, Done),
             "fail": (ValueError("no"), Failed),
             "die_once": (None, Done),
@@ -507,24 +507,24 @@ class PoolContract:
             "climb": (2, Done),
         }
         for seed in range(2):
-            draw = random.Random(seed)
-            chosen = draw.choices(list(fates), weights=[5, 3, 1, 1, 2, 2, 3], k=15)
+            rng = random.Random(seed)
+            chosen = rng.choices(list(outcomes), weights=[5, 3, 1, 1, 2, 2, 3], k=15)
             with self.open(Behaviours(tmp_path)) as pool:
-                for i, fate in enumerate(chosen):
-                    pool.submit(Job(i, (fate, f"{seed}.{i}" if fate == "die_once" else fates[fate][0])))
+                for i, name in enumerate(chosen):
+                    pool.submit(Job(i, (name, f"{seed}.{i}" if name == "die_once" else outcomes[name][0])))
                 react = lambda m, p=pool: p.answer(m.job.id, True) if isinstance(m, Rung) else None  # noqa: E731
                 seen = drain(pool, len(chosen), react)
                 assert pool.messages(0.2) == []
             ends = sorted((m for m in seen if isinstance(m, Ended)), key=lambda m: m.job.id)
             assert [m.job.id for m in ends] == list(range(len(chosen)))
-            assert [type(m) for m in ends] == [fates[fate][1] for fate in chosen]
+            assert [type(m) for m in ends] == [outcomes[name][1] for name in chosen]
             for i in range(len(chosen)):
-                starts, agains = kinds(seen, i).count("Started"), kinds(seen, i).count("Requeued")
-                assert starts == agains + 1
+                starts, reruns = kinds(seen, i).count("Started"), kinds(seen, i).count("Requeued")
+                assert starts == reruns + 1
 
-    # The pool's own end
+    # Setup and close
 
-    def test_a_setup_that_raises_is_told(self) -> None:
+    def test_an_error_in_the_setup_raises_pool_error(self) -> None:
         import pytest
 
         work = BrokenSetup(FileNotFoundError("no data set at /nowhere"))
@@ -534,7 +534,7 @@ class PoolContract:
         assert "in setup" in caught.value.traceback
         assert "\n" not in str(caught.value)
 
-    def test_a_setup_that_dies_is_told(self) -> None:
+    def test_a_death_in_the_setup_raises_pool_error(self) -> None:
         import pytest
 
         with self.open(BrokenSetup(None), slots=1) as pool, pytest.raises(PoolError):
@@ -545,7 +545,7 @@ class PoolContract:
             pool.submit(Job(0, ("train_for_ever", "a")))
             pool.submit(Job(1, ("rung_of_pid", None)))
             waiting = False
-            until = time.monotonic() + PATIENCE
+            until = time.monotonic() + TIMEOUT
             while not (waiting and (tmp_path / "training.a").exists() and len(workers(tmp_path)) == 3):
                 assert time.monotonic() < until
                 waiting = waiting or any(isinstance(m, Rung) for m in pool.messages(0.05))
@@ -560,7 +560,7 @@ class PoolContract:
             pool.submit(Job(0, ("square", 1)))
         assert not any(alive(pid) for pid in workers(tmp_path))
 
-    def test_a_closed_pool_takes_no_job(self, tmp_path: Path) -> None:
+    def test_a_closed_pool_refuses_jobs(self, tmp_path: Path) -> None:
         import pytest
 
         with self.open(Behaviours(tmp_path), slots=1) as pool:
@@ -585,7 +585,7 @@ class PoolContract:
             controller.wait()
         eventually(lambda: not any(alive(pid) for pid in pids))
 
-    def test_messages_say_which_worker_started_a_job(self, tmp_path: Path) -> None:
+    def test_messages_name_the_worker_that_started_a_job(self, tmp_path: Path) -> None:
         with self.open(Behaviours(tmp_path), slots=2) as pool:
             pool.submit(Job(0, ("meet", ("a", 2))))
             pool.submit(Job(1, ("meet", ("b", 2))))

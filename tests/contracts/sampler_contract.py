@@ -1,4 +1,4 @@
-"""What every sampler owes a search: used in any Optuna study, over any conditional space, from any state."""
+"""Contract of samplers: they work in any Optuna study, over any conditional space, from any state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MIXED: dict[str, optuna.distributions.BaseDistribution] = {
 
 @functools.cache
 def stored_trials(count: int) -> list[optuna.trial.FrozenTrial]:
-    """Complete trials of random parameters."""
+    """Complete trials with random parameters."""
     rng, found = random.Random(0), []
     for _ in range(count):
         number, fraction = rng.randint(0, 9), rng.uniform(0.0, 1.0)
@@ -39,7 +39,7 @@ def stored_trials(count: int) -> list[optuna.trial.FrozenTrial]:
 
 
 def conditional(trial: optuna.Trial) -> float:
-    """A plain Optuna objective of which no sampler was told beforehand."""
+    """Conditional objective that is unknown to the sampler."""
     kind = trial.suggest_categorical("kind", ["line", "bowl", None])
     if kind == "line":
         return trial.suggest_float("slope", 1e-3, 1.0, log=True)
@@ -50,20 +50,20 @@ def conditional(trial: optuna.Trial) -> float:
 
 
 def later_mean(study: optuna.Study) -> float:
-    """The mean value of the second half of the trials."""
+    """Mean value of the second half of the trials."""
     return statistics.fmean(t.values[0] for t in study.trials[len(study.trials) // 2 :])
 
 
 class SamplerContract:
-    """Subclass as `class TestMine(SamplerContract)` with `make`, a callable that takes a seed."""
+    """Subclass as `class TestMine(SamplerContract)` with `make`, a function from a seed to a sampler."""
 
     make: Callable[[int], optuna.samplers.BaseSampler]
-    goes_on_exactly = False
-    """Whether a sampler made anew on a stored study proposes what the old one would have."""
+    resumes_exactly = False
+    """Whether a new sampler continues a stored study exactly as the old one would."""
     many = 10_000
-    """Stored trials with which it is to cope."""
+    """Number of stored trials that it must support."""
     learns = True
-    """Whether sixty trials are enough for it to propose better ones."""
+    """Whether its proposals improve within sixty trials."""
 
     def study(self, seed: int = 0, direction: str = "maximize") -> optuna.Study:
         return optuna.create_study(sampler=type(self).make(seed), direction=direction)
@@ -79,7 +79,7 @@ class SamplerContract:
                 assert known[path].domain.holds(value)
             study.tell(trial, rng.random())
 
-    def test_a_seed_repeats_itself(self) -> None:
+    def test_the_same_seed_gives_the_same_trials(self) -> None:
         one, two, other = self.study(1), self.study(1), self.study(2)
         for study in (one, two, other):
             study.optimize(conditional, n_trials=40)
@@ -87,23 +87,23 @@ class SamplerContract:
         assert params[0] == params[1]
         assert params[0] != params[2]
 
-    def test_serves_a_plain_study_in_either_direction(self) -> None:
+    def test_maximizes_and_minimizes(self) -> None:
         best = self.study()
         best.optimize(conditional, n_trials=60)
         assert best.best_value > 1.0
         least = self.study(direction="minimize")
         least.optimize(conditional, n_trials=60)
-        # The value of a single category: a sampler that models only what all trials share is right to stay there.
+        # The value of a single choice: a sampler that models only parameters of all trials may stay there.
         assert least.best_value <= 0.0
         if self.learns:
             assert later_mean(least) < later_mean(best)
 
-    def test_takes_failed_pruned_and_empty_trials_as_they_come(self) -> None:
+    def test_copes_with_failed_pruned_and_empty_trials(self) -> None:
         study = self.study()
         for i in range(60):
             trial = study.ask()
             if i % 4 == 0:
-                study.tell(trial, 0.1)  # no parameter at all
+                study.tell(trial, 0.1)  # without parameters
                 continue
             value = conditional(trial)
             if i % 4 == 1:
@@ -115,7 +115,7 @@ class SamplerContract:
                 study.tell(trial, value)
         assert len(study.trials) == 60
 
-    def test_many_may_be_asked_before_any_is_told(self) -> None:
+    def test_copes_with_many_parallel_trials(self) -> None:
         study = self.study()
         for count in (6, 6, 70, 6):
             asked = [(trial, conditional(trial)) for trial in (study.ask() for _ in range(count))]
@@ -123,13 +123,13 @@ class SamplerContract:
                 study.tell(trial, value)
         assert len(study.trials) == 88
 
-    def test_an_enqueued_trial_is_given_as_it_is(self) -> None:
+    def test_an_enqueued_trial_keeps_its_values(self) -> None:
         study = self.study()
         study.enqueue_trial({"kind": "bowl", "x": 1.25, "bonus": 4})
         trial = study.ask()
         assert conditional(trial) == pytest.approx(2 - 1.25**2 + 0.4)
 
-    def test_serves_every_kind_of_domain(self) -> None:
+    def test_supports_every_kind_of_domain(self) -> None:
         space = Recipe(
             encoder=Repeat(Choice("a", Int(1, 3)), times=Int(1, 3)),
             decoder=Choice((1, 2), (3,), 2.5, None, True),
@@ -144,7 +144,7 @@ class SamplerContract:
         assert study.best_trial.params["norm"] in (0.0, 0.25, 0.5, 0.75, 1.0)
 
     @pytest.mark.filterwarnings("ignore:The value nan:UserWarning")
-    def test_nothing_but_failures_is_no_reason_to_stop(self) -> None:
+    def test_copes_with_nothing_but_failures(self) -> None:
         study = self.study()
         for i in range(30):
             trial = study.ask()
@@ -155,7 +155,7 @@ class SamplerContract:
                 study.tell(trial, float("nan") if i % 3 == 1 else None, state=None if i % 3 == 1 else FAIL)
         assert len(study.trials) == 30
 
-    def test_a_space_of_few_candidates_is_tried_again_when_all_were(self) -> None:
+    def test_repeats_candidates_of_an_exhausted_space(self) -> None:
         def only(trial: optuna.Trial) -> float:
             return trial.suggest_int("one", 3, 3) + 0.5 * trial.suggest_categorical("two", [0, 1])
 
@@ -164,13 +164,13 @@ class SamplerContract:
         assert {t.params["one"] for t in study.trials} == {3}
         assert study.best_value == 3.5
 
-    def test_a_space_of_one_candidate(self) -> None:
+    def test_supports_a_space_with_one_candidate(self) -> None:
         study = self.study()
         study.optimize(lambda trial: float(trial.suggest_categorical("only", [7])), n_trials=20)
         assert [t.params for t in study.trials] == [{"only": 7}] * 20
 
     @pytest.mark.filterwarnings("ignore::RuntimeWarning:optuna")
-    def test_a_space_wider_than_float_precision(self) -> None:
+    def test_supports_a_space_wider_than_float_precision(self) -> None:
         def wide(trial: optuna.Trial) -> float:
             whole = trial.suggest_int("whole", 0, 2**62)
             assert 0 <= whole <= 2**62 and type(whole) is int
@@ -182,7 +182,7 @@ class SamplerContract:
         study.optimize(wide, n_trials=30)
         assert len(study.trials) == 30
 
-    def test_goes_on_from_a_stored_study(self, tmp_path: Path) -> None:
+    def test_resumes_a_stored_study(self, tmp_path: Path) -> None:
         def stored(name: str) -> optuna.Study:
             journal = optuna.storages.journal.JournalFileBackend(str(tmp_path / name))
             storage = optuna.storages.JournalStorage(journal)
@@ -196,7 +196,7 @@ class SamplerContract:
             stored("parts").optimize(conditional, n_trials=12)
         parts = stored("parts")
         assert len(parts.trials) == 24
-        if self.goes_on_exactly:
+        if self.resumes_exactly:
             assert [t.params for t in parts.trials] == [t.params for t in whole.trials]
 
     def test_copes_with_many_stored_trials(self) -> None:
@@ -207,7 +207,7 @@ class SamplerContract:
             study.tell(trial, trial.params["number"] - trial.params["fraction"])
         assert len(study.trials) == self.many + 2
 
-    def test_serves_several_objectives_or_says_in_a_line_that_it_does_not(self) -> None:
+    def test_supports_several_objectives_or_fails_with_one_line(self) -> None:
         study = optuna.create_study(sampler=type(self).make(0), directions=["maximize", "minimize"])
         try:
             study.optimize(lambda trial: (conditional(trial), float(len(trial.params))), n_trials=15)

@@ -1,4 +1,4 @@
-"""A small network with the surface tasks and methods rely on, for contracts that should not build a real one."""
+"""A small network with the interface that tasks and methods need, for contracts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["TinyNetwork", "features_like", "rng"]
 
 
 class TinyNetwork(nn.Module):
-    """Three stages at strides 1, 2 and 4 with batch norm, and a decoder adding them up."""
+    """Three stages with batch norm at strides 1, 2 and 4, and a decoder that adds them."""
 
     channels = (8, 12, 16)
     reductions = (1, 2, 4)
@@ -42,14 +42,14 @@ class TinyNetwork(nn.Module):
 
     def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         maps = [side(f) for side, f in zip(self.sides, features, strict=True)]
-        grown = [F.interpolate(m, size=features[0].shape[-2:]) for m in maps]
-        return sum(grown[1:], grown[0])[..., : size[0], : size[1]]
+        resized = [F.interpolate(m, size=features[0].shape[-2:]) for m in maps]
+        return sum(resized[1:], resized[0])[..., : size[0], : size[1]]
 
 
 def features_like(
     images: Tensor, channels: tuple[int, ...], reductions: tuple[int, ...], generator: torch.Generator
 ) -> list[Tensor]:
-    """Random features of the sizes an encoder would give for the images, padded to its largest stride."""
+    """Random features with the sizes of an encoder's features for the images, padded to its largest stride."""
     multiple = max(reductions)
     height, width = (-(-side // multiple) * multiple for side in images.shape[-2:])
     return [
@@ -59,5 +59,5 @@ def features_like(
 
 
 def rng(seed: int = 0) -> torch.Generator:
-    """A CPU generator of that seed."""
+    """A CPU generator with a seed."""
     return torch.Generator().manual_seed(seed)

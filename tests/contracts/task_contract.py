@@ -1,4 +1,4 @@
-"""TaskContract: what every pretext task must hold. Subclass it, give a task, and pytest does the rest."""
+"""TaskContract: tests that every pretext task must pass. Subclass it and override `task`."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ LIGHT_NETWORKS = [
 
 
 class TaskContract:
-    """Override `task`, and where they do not fit `images` and the flags.
+    """Override `task`, and if necessary `images` and the attributes.
 
     Attributes:
         random: whether `make_batch` depends on its generator.
-        range: what the inputs must lie in.
+        range: smallest and largest values allowed in the inputs.
     """
 
     random = True
@@ -61,7 +61,7 @@ class TaskContract:
         assert task.canonical().canonical() == task.canonical()
         hash(task)
 
-    def test_the_given_images_stay_as_they_were(self) -> None:
+    def test_images_are_not_changed(self) -> None:
         images = self.images()
         before = images.clone()
         inputs, _ = self.task().make_batch(images, rng())
@@ -74,7 +74,7 @@ class TaskContract:
         assert inputs.dtype == torch.float32
         assert self.range[0] <= float(inputs.min()) and float(inputs.max()) <= self.range[1]
 
-    def test_the_generator_alone_decides(self) -> None:
+    def test_only_the_generator_decides_the_batch(self) -> None:
         task, images = self.task(), self.images()
         torch.manual_seed(1)
         first = _tensors(task.make_batch(images, rng(3)))
@@ -119,7 +119,7 @@ class TaskContract:
         loss.backward()
         assert loss.dtype == torch.float32 and torch.isfinite(loss)
 
-    def test_autocast_changes_no_batch(self) -> None:
+    def test_autocast_does_not_change_the_batch(self) -> None:
         task, images = self.task(), self.images()
         plain = _tensors(task.make_batch(images, rng()))
         with torch.autocast("cpu", torch.bfloat16):
@@ -130,15 +130,15 @@ class TaskContract:
         head = self.task().head(TinyNetwork.channels, TinyNetwork.reductions)
         assert not dict(head.named_buffers())
 
-    def test_the_head_can_be_measured_without_memory(self) -> None:
+    def test_the_head_works_on_the_meta_device(self) -> None:
         with torch.device("meta"):
             head = self.task().head((8, 16), (1, 4))
             features = [torch.empty(2, 8, 32, 32), torch.empty(2, 16, 8, 8)]
             assert head(features).device.type == "meta"
 
     @pytest.mark.parametrize("encoder, decoder", LIGHT_NETWORKS)
-    def test_a_step_costs_at_most_a_third_more_than_a_supervised_one(self, encoder: Any, decoder: Any) -> None:
-        """Counted in operations, on networks light enough for a heavy head to show."""
+    def test_a_step_costs_at_most_30_percent_more_than_a_supervised_one(self, encoder: Any, decoder: Any) -> None:
+        """Counted in operations, on networks so light that an expensive head would be noticed."""
         task = self.task()
         network = build_network(Recipe(encoder=encoder, decoder=decoder), classes=11)
         images = self.images(1, 48, 48)
@@ -172,7 +172,7 @@ class TaskContract:
 
 
 def _tensors(found: Any) -> list[Tensor]:
-    """All tensors of nested tuples, in order."""
+    """Flatten nested tuples of tensors."""
     if isinstance(found, Tensor):
         return [found]
     return [tensor for part in found for tensor in _tensors(part)]

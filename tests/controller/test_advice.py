@@ -1,4 +1,4 @@
-"""What a search tells its user about the methods and the data, once and before anything is trained."""
+"""Warnings about methods and data, given once, before anything is trained."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tests.shell import ALONE, SHORT, SMALL, Shell
 FUSED = SMALL.replace("Choice(Supervised(), CutMix())", "Fusion(S4GAN(threshold=1.0), MLMT())")
 
 
-def test_without_unlabelled_images_it_is_said_once_that_training_is_supervised(shell: Shell) -> None:
+def test_without_unlabelled_images_one_warning_says_so(shell: Shell) -> None:
     ended = shell.run("search", "--space", "small.py", "--budget", "2", "--name", "one", "--labels", "all", *ALONE)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("No unlabelled images: supervised training stands in for CutMix.") == 1
+    assert ended.stdout.count("No unlabelled images: CutMix will train on the labelled images only.") == 1
     assert "unlabelled images" not in ended.stderr
 
 
 @pytest.mark.slow
-def test_few_labels_for_s4gan_are_warned_of(shell: Shell) -> None:
+def test_few_labels_for_s4gan_give_a_warning(shell: Shell) -> None:
     shell.space.write_text(FUSED)
     ended = shell.run("search", "--space", "small.py", "--budget", "2", "--name", "one", "--labels", "10", *SHORT)
     assert ended.returncode == 0, ended.stderr

@@ -1,4 +1,4 @@
-"""Labels of one domain, unlabelled images of another: whatever the method, the other one's scores count."""
+"""Labels of one domain, unlabelled images of another: every method is scored on the other domain."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def test_every_method_is_ranked_on_the_target(data: FewLabelData, name: str) -> 
     known = truth != VOID
     ious = []
     for label in range(len(data.classes)):
-        there, said = (truth == label) & known, (guess == label) & known
-        if (there | said).any():
-            ious.append((there & said).sum() / (there | said).sum())
+        true, predicted = (truth == label) & known, (guess == label) & known
+        if (true | predicted).any():
+            ious.append((true & predicted).sum() / (true | predicted).sum())
     assert reported == [trained.scores.miou]
-    # A pixel on the fence may round to the other side in another batch.
+    # Another batch size may change a pixel where two classes are nearly equal.
     assert trained.scores.miou == pytest.approx(np.mean(ious), abs=5e-3)

@@ -1,4 +1,4 @@
-"""The search itself on a pool that trains in no time."""
+"""The search loop on an instant pool."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 import optuna
 import pytest
 
-from nas import Choice, record
+from nas import Choice
+from nas.controller.constraints import warnings_of_baselines
 from nas.controller.enqueue import queue_baselines
-from nas.controller.explore import Exploration, outside_constraints
+from nas.controller.explore import Exploration
 from nas.controller.progress import Progress
 from nas.errors import UserError
 from nas.pool import Done, Job, Message, Requeued, Rung
+from nas.record import by_hash, records, used_budget
 from nas.runs.settings import Settings
 from nas.search_spaces.unet import space as unet
 from nas.space import Recipe
@@ -25,7 +27,7 @@ RESULT = {"steps": 1, "seconds": 1.0, "step_seconds": 1.0, "peak_mb": 1.0, "late
 
 
 class Instant:
-    """A pool of one worker that is done at once."""
+    """A pool of one worker that ends each job at once."""
 
     slots = 1
 
@@ -57,51 +59,51 @@ def explore(study: optuna.Study, space: Recipe, folder: Path, budget: int) -> No
 
 
 class Stubborn(optuna.samplers.RandomSampler):
-    """Proposes the first label of everything."""
+    """A sampler that always proposes the first choice."""
 
     def sample_independent(self, study: Any, trial: Any, name: str, distribution: Any) -> Any:
         return distribution.choices[0]
 
 
-def test_a_sampler_that_repeats_itself_does_not_leave_a_small_space_untried(tmp_path: Path) -> None:
+def test_a_small_space_is_tried_completely_although_the_sampler_repeats_itself(tmp_path: Path) -> None:
     space = replace(unet, norm=Choice("batch", "layer", "group", "switch"), clip=Choice(0.0, 1.0, 2.0))
     study = optuna.create_study(sampler=Stubborn(), direction="maximize")
     explore(study, space, tmp_path, budget=20)
-    assert record.spent(study) == len(record.by_hash(study)) == 12
+    assert used_budget(study) == len(by_hash(study)) == 12
 
 
-def test_a_single_recipe_is_not_drawn_again_and_again(tmp_path: Path) -> None:
+def test_a_single_recipe_is_tried_once(tmp_path: Path) -> None:
     study = optuna.create_study(direction="maximize")
     space = replace(unet, baselines=(unet, replace(unet, clip=1.0)), baseline_names=("unet", "clipped"))
     queue_baselines(study, space)
     explore(study, space, tmp_path, budget=5)
-    assert record.spent(study) == 2
+    assert used_budget(study) == 2
     assert len(study.trials) <= 4
-    assert [record.name(trial) for trial in study.trials[:2]] == ["unet", "clipped"]
+    assert [record.name for record in records(study)[:2]] == ["unet", "clipped"]
 
 
-def test_draws_that_break_a_constraint_are_known_with_their_reason(tmp_path: Path) -> None:
+def test_trials_that_break_a_constraint_store_their_reason(tmp_path: Path) -> None:
     space = replace(unet, norm=Choice("batch", "layer"), clip=Choice(0.0, 1.0)).where(lambda c: c.norm == "layer")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), direction="maximize")
-    explore(study, space, tmp_path, budget=3)  # there are two, so all is drawn
-    refused = record.refused(study)
-    assert refused and {trial.params["norm"] for trial in refused} == {"batch"}
-    assert refused[-1].user_attrs["reason"] == "constraint 0 is not met"
+    explore(study, space, tmp_path, budget=3)  # there are two, so the space is exhausted
+    refused = [record for record in records(study) if record.free]
+    assert refused and {record.trial.params["norm"] for record in refused} == {"batch"}
+    assert {(record.outcome, record.reason) for record in refused} == {("infeasible", "constraint 0 is not met")}
 
 
-def test_a_search_whose_draws_all_break_a_constraint_ends_with_that(tmp_path: Path) -> None:
+def test_a_search_without_a_candidate_that_meets_the_constraints_ends_with_an_error(tmp_path: Path) -> None:
     space = replace(unet, norm=Choice("batch", "layer")).where(lambda c: False)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), direction="maximize")
     with pytest.raises(UserError, match="no candidate passed the space's constraints in 100 draws"):
         explore(study, space, tmp_path, budget=3)
 
 
-def test_a_baseline_outside_the_constraints_is_named() -> None:
+def test_a_baseline_outside_the_constraints_gives_a_warning() -> None:
     space = replace(unet, baselines=(unet, replace(unet, norm="layer")), baseline_names=("unet", ""))
-    assert outside_constraints(space.where(lambda c: c.norm == "batch")) == [
+    assert warnings_of_baselines(space.where(lambda c: c.norm == "batch")) == [
         "baseline 1 does not meet constraint 0 of the space; it is trained anyway"
     ]
-    assert outside_constraints(space.where(lambda c: c.norm.missing)) == [
+    assert warnings_of_baselines(space.where(lambda c: c.norm.missing)) == [
         "unet: a constraint of the space fails on it ('str' object has no attribute 'missing'); it is trained anyway",
         "baseline 1: a constraint of the space fails on it ('str' object has no attribute 'missing'); "
         "it is trained anyway",
@@ -109,7 +111,7 @@ def test_a_baseline_outside_the_constraints_is_named() -> None:
 
 
 class Mortal(Instant):
-    """A pool whose worker dies on the job that is told to stop, and runs it again from the beginning, or from there."""
+    """A pool whose worker dies on a stopped job. The job runs again, from its state if that is kept."""
 
     def __init__(self, kept: bool) -> None:
         super().__init__()
@@ -133,7 +135,7 @@ class Mortal(Instant):
 
 
 class Strict:
-    """Lets on what scores over a half, or just that."""
+    """A stopping rule that passes scores of at least one half."""
 
     rungs = (1, 3, 9)
 
@@ -150,7 +152,9 @@ class Strict:
 
 
 @pytest.mark.parametrize(
-    ("kept", "answers", "how"), [(False, [True, False], "pruned"), (True, [True], "complete")], ids=["anew", "goes on"]
+    ("kept", "answers", "how"),
+    [(False, [True, False], "pruned"), (True, [True], "complete")],
+    ids=["from the start", "from its state"],
 )
 def test_a_worker_that_dies_after_it_was_told_to_stop(
     tmp_path: Path, kept: bool, answers: list[bool], how: str
@@ -168,4 +172,4 @@ def test_a_worker_that_dies_after_it_was_told_to_stop(
         checkpoint=lambda digest: tmp_path / digest,
     ).run()
     assert pool.answers[2:] == answers
-    assert [record.outcome(trial) for trial in study.trials] == [how]
+    assert [record.outcome for record in records(study)] == [how]

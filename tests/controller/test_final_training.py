@@ -1,4 +1,4 @@
-"""The final training with a pool that trains in no time: who takes part, what is exported, what is not done twice."""
+"""The final training with an instant pool: finalists, the exported network, and what is not trained twice."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import optuna
 import pandas as pd
 import pytest
 
-from nas.controller.final_training import FinalTraining, Outcome, finalists, with_final
-from nas.controller.naive_baselines import unbeaten, with_naive
-from nas.controller.ranking import Contender, rank
+from nas.controller.contenders import Contender
+from nas.controller.final_training import Exported, FinalTraining, finalists, with_final
+from nas.controller.naive_baselines import unbeaten_baselines, with_naive_baselines
+from nas.controller.ranking import rank
 from nas.controller.timing import Clock
 from nas.pool import Done, Job, Message, Rung
 from nas.runs.settings import Settings
@@ -23,7 +24,7 @@ STEPS = 10
 
 @dataclass
 class Instant:
-    """A pool that answers each task at once with the score that `curves` has for its steps, by candidate."""
+    """A pool that ends each task at once, with the score in `curves` by candidate and steps."""
 
     curves: dict[str, dict[int, float]]
     slots: int = 2
@@ -46,14 +47,14 @@ class Instant:
             found += [Rung(job, step, curve.get(step, 0.0)) for step in task.rungs]
             if task.save:
                 Path(task.save).touch()
-            # Each fold has a part of the counts that give the score together.
+            # The counts of all folds together give the score.
             counts = {step: counts_of(curve.get(step, 0.0), task.fold or 0) for step in task.rungs}
             found.append(Done(job, {"miou": curve.get(task.steps, 0.0), "confusions": counts}))
         return found
 
 
 def counts_of(miou: float, fold: int) -> list[int]:
-    """Confusion counts of two classes; those of the folds 0, 1 and 2 have that mIoU together."""
+    """Confusion counts of two classes, with that mIoU over the folds 0, 1 and 2 together."""
     hit, miss = (round(miou * 1000), round((1 - miou) * 500))
     return [[hit, 0, 0, hit], [0, miss, miss, 0], [0, 0, 0, 0]][fold]
 
@@ -75,7 +76,7 @@ SCORES = {"a": [0.50, 0.52, 0.54], "b": [0.51, 0.51, 0.52], "c": [0.30, 0.31, 0.
 
 def final(
     folder: Path, pool: Instant, folds: int = 0, limit: float | None = None, study: Any = None, **settings: Any
-) -> tuple[FinalTraining, Outcome]:
+) -> tuple[FinalTraining, Exported]:
     entrants, table = table_of(SCORES, baselines=("c", "d"))
     training = FinalTraining(
         study or optuna.create_study(direction="maximize"),
@@ -100,18 +101,18 @@ def test_finalists_are_the_winner_the_ties_and_the_best_baseline() -> None:
 def test_the_best_after_the_longer_training_is_exported(tmp_path: Path) -> None:
     pool = Instant({"recipe a": {30: 0.55}, "recipe b": {30: 0.60}, "recipe c": {30: 0.58}})
     _, exported = final(tmp_path, pool)
-    assert exported == Outcome("b", tmp_path / "b-final", 30, 0.60)
+    assert exported == Exported("b", tmp_path / "b-final", 30, 0.60)
     assert {task.steps for task in pool.tasks} == {30}
-    # A seed that ranked nobody.
+    # A seed that the ranking has not used.
     assert {task.seed for task in pool.tasks} == {3}
 
 
-def test_where_longer_is_no_better_the_search_s_own_network_is_exported(tmp_path: Path) -> None:
+def test_the_network_of_the_search_is_exported_if_longer_training_does_not_help(tmp_path: Path) -> None:
     pool = Instant({f"recipe {name}": {30: 0.1} for name in "abc"})
     training, exported = final(tmp_path, pool)
     winner = training.table[training.table["winner"]].iloc[0]
     best = max(winner["values"], key=winner["values"].get)
-    assert exported == Outcome(winner["hash"], tmp_path / f"{winner['hash']}-{best}", STEPS, winner["miou"])
+    assert exported == Exported(winner["hash"], tmp_path / f"{winner['hash']}-{best}", STEPS, winner["miou"])
 
 
 def test_final_steps_of_zero_train_nothing(tmp_path: Path) -> None:
@@ -121,11 +122,11 @@ def test_final_steps_of_zero_train_nothing(tmp_path: Path) -> None:
     assert exported.steps == STEPS
 
 
-def test_with_folds_the_winner_is_trained_on_all_labels_as_long_as_served_it_best(tmp_path: Path) -> None:
+def test_with_folds_the_winner_is_trained_on_all_labels_for_its_best_number_of_steps(tmp_path: Path) -> None:
     curve = {6: 0.5, 12: 0.55, 18: 0.65, 24: 0.64, 30: 0.60}
     pool = Instant({"recipe a": curve, "recipe b": {30: 0.6}, "recipe c": {30: 0.4}})
     _, exported = final(tmp_path, pool, folds=3)
-    assert exported == Outcome("a", tmp_path / "a-final", 18, 0.65)
+    assert exported == Exported("a", tmp_path / "a-final", 18, 0.65)
     last = pool.tasks[-1]
     assert (last.steps, last.stop, last.folds) == (30, 18, 0)
     assert last.metrics == {"validation_miou": 0.65}
@@ -147,7 +148,7 @@ def test_nothing_is_trained_twice(tmp_path: Path) -> None:
         study = optuna.create_study(direction="maximize")
 
 
-def test_a_limit_on_time_shortens_the_longer_training_or_leaves_it_out(tmp_path: Path) -> None:
+def test_a_time_limit_shortens_or_drops_the_longer_training(tmp_path: Path) -> None:
     curves = {f"recipe {name}": {} for name in "abc"}
     # Trainings of 2 s for 10 steps: three of 30 steps take 9 s on two workers, a quarter more in the worst case.
     whole, short, long = Instant(curves), Instant(curves), Instant(curves)
@@ -155,7 +156,7 @@ def test_a_limit_on_time_shortens_the_longer_training_or_leaves_it_out(tmp_path:
     assert {task.steps for task in whole.tasks} == {30}
     final(tmp_path, short, limit=5 + 8.0)
     assert {13 <= task.steps < 30 for task in short.tasks} == {True}
-    # A limited time is made use of, up to ten times the steps of the search.
+    # The remaining time is used, for up to ten times the steps of the search.
     final(tmp_path, long, limit=5 + 24.0)
     assert {30 < task.steps < 100 for task in long.tasks} == {True}
     endless = Instant(curves)
@@ -166,25 +167,28 @@ def test_a_limit_on_time_shortens_the_longer_training_or_leaves_it_out(tmp_path:
     assert not none.tasks
 
 
-def test_naive_baselines_stand_in_the_table_and_unbeaten_ones_are_told() -> None:
+def test_naive_baselines_are_in_the_table_and_unbeaten_ones_are_reported() -> None:
     study = optuna.create_study(direction="maximize")
     _, table = table_of(SCORES, baselines=("c", "d"))
-    table = with_final(table, study, Outcome("a", Path("a"), 30, 0.55), STEPS)
-    whole = with_naive(table, {"location map": {"validation": 0.4, "test": 0.3}}, 0.5)
+    table = with_final(table, study, Exported("a", Path("a"), 30, 0.55), STEPS)
+    whole = with_naive_baselines(table, {"location map": {"validation": 0.4, "test": 0.3}}, 0.5)
     assert whole["name"].tolist().index("location map") == 2
     assert whole["winner"].sum() == 1
-    assert not unbeaten(whole)
-    beaten = with_naive(table, {"Otsu's threshold": {"validation": 0.4, "test": 0.55}}, 0.5)
-    assert unbeaten(beaten) == ["Otsu's threshold has 0.550 on the test split, it 0.500"]
-    assert len(unbeaten(with_naive(table, {"location map": {"validation": 0.6, "test": 0.1}}, 0.5))) == 1
+    assert not unbeaten_baselines(whole)
+    beaten = with_naive_baselines(table, {"Otsu's threshold": {"validation": 0.4, "test": 0.55}}, 0.5)
+    assert unbeaten_baselines(beaten) == ["Otsu's threshold has 0.550 on the test split, the network 0.500"]
+    assert (
+        len(unbeaten_baselines(with_naive_baselines(table, {"location map": {"validation": 0.6, "test": 0.1}}, 0.5)))
+        == 1
+    )
 
 
 @pytest.mark.parametrize("scores", [{"a": [0.5]}, SCORES])
-def test_the_table_is_read_again_as_it_was_written(tmp_path: Path, scores: dict[str, list[float]]) -> None:
+def test_the_table_survives_a_csv_file(tmp_path: Path, scores: dict[str, list[float]]) -> None:
     study = optuna.create_study(direction="maximize")
     _, table = table_of(scores)
-    table = with_naive(
-        with_final(table, study, Outcome("a", Path("a"), 10, 0.5), STEPS),
+    table = with_naive_baselines(
+        with_final(table, study, Exported("a", Path("a"), 10, 0.5), STEPS),
         {"location map": {"validation": 0.4, "test": 0.3}},
         0.5,
     )

@@ -10,10 +10,10 @@ from typing import Any
 import optuna
 import pytest
 
-from nas.controller.final_training import LONGEST, Outcome
+from nas.controller.final_training import MAX_FACTOR, Exported
 from nas.controller.full_size import RUNGS, FullSizeTraining
 from nas.controller.images import load_full_size, load_images, with_sizes
-from nas.controller.timing import LAST, Clock, final_seconds
+from nas.controller.timing import FINISHING, Clock, final_seconds
 from nas.controller.work import Probe
 from nas.errors import UserError
 from nas.export import load_checkpoint
@@ -30,9 +30,7 @@ def folder_of(shell: Shell, names: str = "abcdefghi") -> str:
     return f"folder:{shell.folder / 'set'}"
 
 
-def test_where_both_sizes_are_open_a_cpu_compares_on_fewer_pixels(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_given_sizes_a_cpu_compares_on_fewer_pixels(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.pool.devices.visible_gpus", lambda: ())
     monkeypatch.setattr("nas.tasks.data.working_size.STEP", 4)
     monkeypatch.setattr("nas.tasks.data.working_size.AREA", {"cpu": 384, "cuda": 384})
@@ -45,7 +43,7 @@ def test_where_both_sizes_are_open_a_cpu_compares_on_fewer_pixels(
     full = load_full_size(found, data)
     assert full.size == (16, 24)
     assert full.labelled.names == data.labelled.names
-    # One recipe is not compared with anything.
+    # A single recipe is not compared.
     alone = load_images(settings, searched=False)
     assert (with_sizes(settings, alone).size, with_sizes(settings, alone).search_size) == ((16, 24), None)
 
@@ -59,7 +57,7 @@ def test_where_both_sizes_are_open_a_cpu_compares_on_fewer_pixels(
         (None, (8, 12), ((16, 24), (8, 12))),
     ],
 )
-def test_sizes_that_are_asked_for_are_taken(shell: Shell, size: Any, search_size: Any, decided: Any) -> None:
+def test_given_sizes_are_used(shell: Shell, size: Any, search_size: Any, decided: Any) -> None:
     settings = Settings("any.py", data=folder_of(shell), size=size, search_size=search_size)
     data = load_images(settings, searched=True)
     assert data.size == (decided[1] or decided[0])
@@ -67,7 +65,7 @@ def test_sizes_that_are_asked_for_are_taken(shell: Shell, size: Any, search_size
     assert (found.size, found.search_size) == decided
 
 
-def test_images_that_change_during_the_search_are_told(shell: Shell) -> None:
+def test_images_that_change_during_the_search_are_refused(shell: Shell) -> None:
     settings = Settings("any.py", data=folder_of(shell), size=(16, 24), search_size=(8, 12))
     data = load_images(settings)
     draw_set(shell.folder / "set", "z")
@@ -76,7 +74,7 @@ def test_images_that_change_during_the_search_are_told(shell: Shell) -> None:
 
 
 class Scripted:
-    """A pool whose trainings take no time: probes at a pace, trainings with a score by candidate."""
+    """An instant pool: probes have a fixed pace, trainings a score by candidate."""
 
     slots = 2
 
@@ -84,14 +82,13 @@ class Scripted:
         self.scores, self.step = scores, step
         self.waiting: list[Job] = []
         self.trained: list[Any] = []
-        self.answered = 0
+        self.answers: list[bool] = []
 
     def submit(self, job: Job) -> None:
         self.waiting.append(job)
 
     def answer(self, job: int, goes_on: bool) -> None:
-        assert goes_on
-        self.answered += 1
+        self.answers.append(goes_on)
 
     def messages(self, timeout: float) -> list[Message]:
         jobs, self.waiting = self.waiting, []
@@ -107,13 +104,13 @@ class Scripted:
                 found.append(Failed(job, "out of luck", ""))
             else:
                 Path(job.payload.save).touch()
-                found.append(Done(job, {"miou": score}))
+                found.append(Done(job, {"miou": score, "steps": job.payload.steps}))
         return found
 
 
 def trained_with(
     tmp_path: Path, pool: Scripted, folds: int, study: optuna.Study, clock: Clock, settings: Settings = SETTINGS
-) -> Outcome:
+) -> Exported:
     full = FullSizeTraining(
         study, pool, settings, folds, lambda digest: tmp_path / digest, {"run": "r"}, clock, labelled=50
     )
@@ -123,15 +120,15 @@ def trained_with(
 def test_without_folds_the_best_at_full_size_is_exported(tmp_path: Path) -> None:
     pool, study = Scripted({"first": 0.4, "second": 0.6}), optuna.create_study()
     found = trained_with(tmp_path, pool, 0, study, Clock())
-    assert found == Outcome("b", tmp_path / "b", 3 * 90, 0.6)
+    assert found == Exported("b", tmp_path / "b", 3 * 90, 0.6)
     assert [task.candidate for task in pool.trained] == ["first", "second"]  # as many as there are workers
-    assert {task.seed for task in pool.trained} == {2}  # none of those that ranked
-    assert pool.answered == 2 * RUNGS
+    assert {task.seed for task in pool.trained} == {2}  # not one of the ranking's
+    assert pool.answers == [True] * 2 * RUNGS
     # Nothing is trained twice.
     again = Scripted({})
     assert trained_with(tmp_path, again, 0, study, Clock()) == found
     assert not again.trained
-    # One that fails leaves the other.
+    # One failure leaves the other candidate.
     other = Scripted({"first": None, "second": 0.3})
     assert trained_with(tmp_path, other, 0, optuna.create_study(), Clock()).digest == "b"
     with pytest.raises(UserError, match="could not be trained at 32x48: out of luck"):
@@ -141,26 +138,35 @@ def test_without_folds_the_best_at_full_size_is_exported(tmp_path: Path) -> None
 def test_with_folds_the_winner_is_trained_on_all_labelled_images(tmp_path: Path) -> None:
     pool = Scripted({"first": 0.9})
     found = trained_with(tmp_path, pool, 3, optuna.create_study(), Clock())
-    # Its score is that on images that it was trained on, and says nothing.
-    assert found == Outcome("a", tmp_path / "a", 3 * 90, None)
+    # A score on images that it was trained on means nothing.
+    assert found == Exported("a", tmp_path / "a", 3 * 90, None)
     (task,) = pool.trained
     assert task.metrics == {"validation_miou": 0.5}
     assert task.provenance == {"run": "r", "scored on": "3 folds of the labelled images at 16x24"}
 
 
-def test_a_limit_on_time_says_how_long_it_takes(tmp_path: Path) -> None:
-    steps = trained_with(tmp_path, Scripted({"first": 0.5}), 3, optuna.create_study(), Clock(LAST + 115.0)).steps
-    assert steps == pytest.approx(1000, abs=5)  # 115 s with a margin of 15 %, a tenth of a second each
+def test_a_time_limit_decides_the_steps(tmp_path: Path) -> None:
+    steps = trained_with(tmp_path, Scripted({"first": 0.5}), 3, optuna.create_study(), Clock(FINISHING + 120.0)).steps
+    assert steps == pytest.approx(1000, abs=5)  # 120 s with a margin of 20 %, a tenth of a second each
     much = trained_with(tmp_path, Scripted({"first": 0.5}), 3, optuna.create_study(), Clock(1e6)).steps
-    assert much == LONGEST * default_steps(50)
+    assert much == MAX_FACTOR * default_steps(50)
     asked = trained_with(
         tmp_path, Scripted({"first": 0.5}), 3, optuna.create_study(), Clock(1e6), replace(SETTINGS, final_steps=120)
     )
     assert asked.steps == 120
 
 
+def test_what_takes_longer_than_expected_ends_at_the_limit(tmp_path: Path) -> None:
+    pool = Scripted({"first": 0.5})
+    ticking = Clock(60.0)
+    ticking.started -= 61.0
+    trained_with(tmp_path, pool, 3, optuna.create_study(), ticking)
+    assert pool.answers == [False]
+    assert pool.trained[0].save_stopped
+
+
 def test_the_estimate_counts_the_pixels() -> None:
-    # Three times the steps, on four times the pixels, one of the two folds' trainings.
+    # Three times the steps on four times the pixels, for one of the two folds.
     assert final_seconds(SETTINGS, 10.0, 2, 2, 3) == pytest.approx(10.0 / 2 * 3 * 4)
 
 
@@ -180,7 +186,7 @@ def test_a_search_exports_a_network_of_full_size(shell: Shell) -> None:
     winner = run.ranking.query("winner").iloc[0]
     assert winner["test_miou"] == pytest.approx(found.metrics["test_miou"])
     assert math.isnan(winner["final_miou"])
-    # Resumed, it goes on at the same sizes.
+    # A resumed run keeps its sizes.
     more = shell.run("search", "--resume", "runs/two", "--budget", "3")
     assert more.returncode == 0, more.stderr
     refused = shell.run("search", "--resume", "runs/two", "--search-size", "8x12")

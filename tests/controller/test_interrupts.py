@@ -1,4 +1,4 @@
-"""Interrupts of a whole search: at any moment, in callbacks too, it ends at once and can be resumed."""
+"""Interrupts of a whole search: at any moment, and in callbacks, it ends at once and can be resumed."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from tests.shell import SHORT, Shell, alive_in_session, kill, wait_until
 LINE = "nas-search: interrupted\n"
 
 PROMPT = 3.0
-"""Seconds from the signal to the end of the process: half a second, and what a busy machine adds."""
+"""Seconds from the signal to the end of the process: half a second, and more on a busy machine."""
 
 SPAN = 6.0
-"""Seconds in which the moments lie: imports, images and study, or workers and candidates."""
+"""Seconds that cover imports, images and study, or workers and candidates."""
 
 
 def assert_ends(shell: Shell, moment: float, signs: list[int], searching: bool = False) -> None:
-    """Start a search, wait for `moment` seconds, or that long once it is searching, and press."""
+    """Start a search, wait for `moment` seconds (after its log begins, if `searching`), and send signals."""
     process = shell.start("search", "--space", "small.py", "--budget", "400", "--workers", "2", "--name", "one", *SHORT)
     if searching:
         wait_until(lambda: (log := shell.folder / "runs" / "one" / "search.log").exists() and log.stat().st_size > 0)
     time.sleep(moment)
-    pressed = time.monotonic()
+    sent = time.monotonic()
     for sign in signs:
         if process.poll() is None:
             kill(process.pid, sign)
         time.sleep(0.01)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, LINE), moment
-    assert time.monotonic() - pressed < PROMPT, moment
+    assert time.monotonic() - sent < PROMPT, moment
     wait_until(lambda: not list(alive_in_session(process.pid)), seconds=20)
-    # What a worker was writing is removed on resuming.
+    # Files that a worker was writing are removed when the run is resumed.
     assert not [path for path in shell.folder.rglob("*.tmp") if path.parent.name != "checkpoints"]
 
 
@@ -52,29 +52,29 @@ def assert_resumes(shell: Shell) -> None:
     ("moment", "signs"),
     [(0.4, [signal.SIGINT]), (1.5, [signal.SIGINT] * 20), (5.0, [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])],
 )
-def test_it_ends_in_one_line(shell: Shell, moment: float, signs: list[int]) -> None:
+def test_an_interrupted_search_ends_with_one_line(shell: Shell, moment: float, signs: list[int]) -> None:
     assert_ends(shell, moment, signs)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
-def test_it_ends_in_one_line_at_any_moment_and_the_run_resumes(shell: Shell, seed: int) -> None:
+def test_an_interrupted_search_ends_with_one_line_at_any_moment_and_resumes(shell: Shell, seed: int) -> None:
     rng = random.Random(seed)
     sign = rng.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    # One in each sixth of either stretch, so that none is left out.
+    # One moment in each sixth of the span.
     moment = SPAN * (seed % 6 + rng.random()) / 6 + 0.2
     assert_ends(shell, moment, [sign] * rng.choice([1, 10]), searching=seed >= 6)
     assert_resumes(shell)
 
 
-def test_before_the_first_candidate_it_says_how_to_go_on(shell: Shell) -> None:
+def test_before_the_first_candidate_the_command_to_resume_is_printed(shell: Shell) -> None:
     process = shell.start("search", "--space", "small.py", "--budget", "400", "--workers", "1", "--name", "one", *SHORT)
     wait_until(lambda: (shell.folder / "runs" / "one" / "space.py").exists())
     kill(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, LINE)
-    assert "Searching" not in out  # which is said once the workers have started
-    assert out.endswith("Go on with: nas-search --resume runs/one\n")
+    assert "Searching" not in out  # printed after the workers have started
+    assert out.endswith("Resume with: nas-search --resume runs/one\n")
     assert_resumes(shell)
 
 
@@ -98,12 +98,12 @@ space = replace(space, baselines=(), constraints=(interrupted_in_a_callback,))
 """
 
 
-def test_a_callback_does_not_swallow_it(shell: Shell) -> None:
+def test_a_callback_does_not_swallow_an_interrupt(shell: Shell) -> None:
     shell.space.write_text(shell.space.read_text() + PLANTED)
     options = ("--space", "small.py", "--budget", "400", "--workers", "1", "--name", "one")
     ended = shell.run_process("search", *options, *SHORT)
     assert (ended.returncode, ended.stderr) == (130, LINE)
-    assert "Go on with: nas-search --resume runs/one" in ended.stdout
+    assert "Resume with: nas-search --resume runs/one" in ended.stdout
 
 
 SCRIPT = """
@@ -119,7 +119,7 @@ if __name__ == "__main__":
 """
 
 
-def test_in_a_script_it_reaches_the_caller(shell: Shell) -> None:
+def test_in_a_script_an_interrupt_reaches_the_caller(shell: Shell) -> None:
     shell.space.write_text(shell.space.read_text() + PLANTED)
     (shell.folder / "script.py").write_text(SCRIPT)
     environment = {"PYTHONPATH": str(Path(__file__).parents[2])}

@@ -1,4 +1,4 @@
-"""The shipped presets: closed recipes of published size, found from anywhere, that train and rank."""
+"""The shipped presets: closed recipes of published size that train and rank, and can be named from any folder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def data() -> FewLabelData:
     return FewLabelData("tiny", ("a", "b"), ((0, 0, 0), (255, 0, 0)), *parts)
 
 
-def test_these_are_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_all_presets_are_tested(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     shipped = find_shipped("presets/unet.py")
     assert shipped is not None
@@ -69,7 +69,7 @@ def test_a_preset_is_closed_and_of_the_published_size(
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_trains(name: str, data: FewLabelData) -> None:
-    """All of it but the size of the encoder."""
+    """Train each preset with a smaller encoder."""
     space = preset(name)
     own = getattr(space.encoder, "encoder", space.encoder)  # of one that starts from weights
     encoder = Encoder((Stage(Plain(), 6), Stage(Plain(), 8)), stem_stride=own.stem_stride)
@@ -123,7 +123,7 @@ def test_a_search_of_one_closed_recipe_ranks_and_exports(shell: Shell) -> None:
     run = shell.folder / "runs" / "one"
     ranked = [line.split(",")[1] for line in (run / "ranking.csv").read_text().splitlines()[1:]]
     assert sorted(ranked) == ["Otsu's threshold", "location map", "trial 0"]  # two classes
-    # The run keeps the grouping, not the file.
+    # The run stores the grouping, not the name of the file.
     (shell.folder / "two.json").unlink()
     scored = shell.run("evaluate", "runs/one")
     assert scored.returncode == 0, scored.stderr

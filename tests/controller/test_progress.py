@@ -1,4 +1,4 @@
-"""The line that says how far a search is."""
+"""The progress line of a search."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def said(progress: Progress, caplog: pytest.LogCaptureFixture, done: int, underway: float = 0.0) -> str:
+def line_of(progress: Progress, caplog: pytest.LogCaptureFixture, done: int, underway: float = 0.0) -> str:
     caplog.clear()
     with caplog.at_level(logging.INFO, logger="nas"):
         progress.show(done, 2, underway=underway)
@@ -43,45 +43,43 @@ def said(progress: Progress, caplog: pytest.LogCaptureFixture, done: int, underw
     return line
 
 
-def test_the_time_left_follows_what_is_done(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_time_left_follows_the_ended_trials(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     progress = Progress(10, "Searching")
     clock.now += 40
-    assert said(progress, caplog, 0) == "Searching 0/10, 2 running, no score yet, ? left"
+    assert line_of(progress, caplog, 0) == "Searching 0/10, 2 running, no score yet, ? left"
     progress.note("complete", 0.25)
     clock.now += 60
-    assert said(progress, caplog, 1) == "Searching 1/10, 2 running, best 0.250, 15:00 left"
+    assert line_of(progress, caplog, 1) == "Searching 1/10, 2 running, best 0.250, 15:00 left"
 
 
-def test_what_is_underway_counts_by_its_share(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_running_trials_count_by_their_share(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     progress = Progress(2, "Searching")
     progress.show(0, 1)
     clock.now += 100
-    assert said(progress, caplog, 0, underway=0.25).endswith("11:40 left")
+    assert line_of(progress, caplog, 0, underway=0.25).endswith("11:40 left")
     clock.now += 200
-    assert said(progress, caplog, 0, underway=0.75).endswith("08:20 left")
+    assert line_of(progress, caplog, 0, underway=0.75).endswith("08:20 left")
 
 
-def test_while_nothing_moves_the_time_left_falls_and_ends_at_nothing(
-    clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_without_progress_the_time_left_falls_to_zero(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     progress = Progress(3, "Searching")
     progress.show(0, 1)
     clock.now += 60
-    assert said(progress, caplog, 1).endswith("02:00 left")
+    assert line_of(progress, caplog, 1).endswith("02:00 left")
     clock.now += 45
-    assert said(progress, caplog, 1).endswith("01:15 left")
+    assert line_of(progress, caplog, 1).endswith("01:15 left")
     clock.now += 500
-    assert said(progress, caplog, 1).endswith("00:00 left")
+    assert line_of(progress, caplog, 1).endswith("00:00 left")
 
 
-def test_a_resumed_run_takes_its_pace_from_this_sitting(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_resumed_run_takes_its_pace_from_this_session(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     progress = Progress(20, "Searching")
     progress.show(10, 2)
     clock.now += 60
-    assert said(progress, caplog, 12).endswith("04:00 left")
+    assert line_of(progress, caplog, 12).endswith("04:00 left")
 
 
-def test_the_bar_of_a_terminal_says_the_same_in_80_columns(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_of_a_terminal_has_80_columns(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -101,8 +99,8 @@ def test_the_bar_of_a_terminal_says_the_same_in_80_columns(clock: Clock, monkeyp
 
 
 @pytest.mark.slow
-def test_one_long_training_says_how_long_it_takes(shell: Shell) -> None:
-    """A line every 30 seconds is too seldom for a test, so the live bar is read, through a terminal of its own."""
+def test_one_long_training_shows_the_time_left(shell: Shell) -> None:
+    """Read the live bar through a pseudo-terminal, since the log has only a line every 30 seconds."""
     code = "from nas.cli.search import main; main()"
     options = ["--space", "small.py", "--budget", "1", "--workers", "1", *SHORT, "--steps", "1500"]
     child, terminal = pty.fork()

@@ -1,4 +1,4 @@
-"""The arithmetic of the final table against SciPy."""
+"""Statistics of the final table against SciPy, repeats over seeds, and limits on their time."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pytest
 from scipy import stats
 
 from nas import record
+from nas.controller.contenders import Contender, affordable
 from nas.controller.progress import Progress
-from nas.controller.ranking import Contender, affordable, confidence_interval, pooled_variance, rank, repeat, winner
+from nas.controller.ranking import confidence_interval, pooled_variance, rank, winner
+from nas.controller.repeats import Repeats
 from nas.pool import Done, Job, Lost, Message
 from nas.runs.settings import Settings
 
@@ -25,11 +27,11 @@ def test_interval_is_students(n: int) -> None:
     assert confidence_interval(values.tolist()) == pytest.approx(expected)
 
 
-def test_interval_of_one_value_is_unknown() -> None:
+def test_the_interval_of_one_value_is_nan() -> None:
     assert math.isnan(confidence_interval([0.3]))
 
 
-def test_table_is_ordered_and_names_ties() -> None:
+def test_the_table_is_sorted_and_marks_ties() -> None:
     study = optuna.create_study(direction="maximize")
     entrants = [Contender("{}", name, None, i) for i, name in enumerate("abcd")]
     results = {
@@ -41,7 +43,7 @@ def test_table_is_ordered_and_names_ties() -> None:
             "0": {"miou": 0.45, "seconds": 1.0, "peak_mb": 10.0},
             "1": {"miou": 0.55, "seconds": 1.0, "peak_mb": 10.0},
         },
-        # Below b by the same 0.01 on each seed: surely worse, though the seeds differ by far more.
+        # 0.01 below b on each seed: surely worse, although the seeds differ by far more.
         "c": {
             "0": {"miou": 0.44, "seconds": 1.0, "peak_mb": 10.0},
             "1": {"miou": 0.54, "seconds": 1.0, "peak_mb": 10.0},
@@ -67,12 +69,12 @@ def test_pooled_variance_is_the_residual_of_a_two_way_layout() -> None:
     expected = (residual**2).sum() / (3 * 2)
     named = [dict(zip("abc", row, strict=True)) for row in scores.tolist()]
     assert pooled_variance(named) == pytest.approx(expected)
-    # A contender with one seed has nothing to say on it.
+    # A contender with one seed adds no information.
     assert pooled_variance([*named, {"b": 0.9}, {}]) == pytest.approx(expected)
     assert math.isnan(pooled_variance([{"0": 0.3}, {"0": 0.4}]))
 
 
-def test_a_wide_gap_is_no_tie_however_few_the_seeds() -> None:
+def test_a_wide_gap_is_no_tie_even_with_few_seeds() -> None:
     study = optuna.create_study(direction="maximize")
     done = {"seconds": 1.0, "peak_mb": 10.0}
     for finals in (
@@ -84,8 +86,8 @@ def test_a_wide_gap_is_no_tie_however_few_the_seeds() -> None:
         assert dict(zip(table["hash"], table["tie"], strict=True)) == {name: name == "c" for name in finals}
 
 
-class Deaf:
-    """A pool that loses every job of seed 1 and trains the others in no time."""
+class LosingPool:
+    """An instant pool that loses every job of seed 1."""
 
     slots = 1
 
@@ -106,7 +108,7 @@ class Deaf:
         return [Lost(job, "killed") if job.payload.seed == 1 else Done(job, result) for job in jobs]
 
 
-def test_what_was_lost_is_trained_again_and_what_was_trained_is_not(tmp_path: Path) -> None:
+def test_only_lost_trainings_are_repeated(tmp_path: Path) -> None:
     study = optuna.create_study(direction="maximize")
     settings = Settings(space="any.py", steps=9, repeats=3)
     entrants = [Contender("{}", "a", None, 0)]
@@ -114,16 +116,16 @@ def test_what_was_lost_is_trained_again_and_what_was_trained_is_not(tmp_path: Pa
     def checkpoint(digest: str, seed: int) -> Path:
         return tmp_path / f"{digest}-{seed}"
 
-    def sitting() -> tuple[list[int], dict[str, bool]]:
-        pool = Deaf()
-        results = repeat(study, pool, entrants, settings, checkpoint, {}, Progress(0, "Ranking"))  # type: ignore[arg-type]
+    def session() -> tuple[list[int], dict[str, bool]]:
+        pool = LosingPool()
+        results = Repeats(study, pool, settings, checkpoint, {}, Progress(0, "Ranking")).run(entrants)  # type: ignore[arg-type]
         return pool.seeds, {seed: "miou" in result for seed, result in results["a"].items()}
 
-    assert sitting() == ([0, 1, 2], {"0": True, "1": False, "2": True})
-    assert sitting() == ([1], {"0": True, "1": False, "2": True})
-    # The weights of a winner are exported: a score alone is of no use.
+    assert session() == ([0, 1, 2], {"0": True, "1": False, "2": True})
+    assert session() == ([1], {"0": True, "1": False, "2": True})
+    # A score without weights cannot be exported.
     checkpoint("a", 2).unlink()
-    assert sitting() == ([1, 2], {"0": True, "1": False, "2": True})
+    assert session() == ([1, 2], {"0": True, "1": False, "2": True})
 
 
 def test_one_seed_shows_neither_a_tie_nor_a_difference() -> None:
@@ -152,13 +154,13 @@ def test_the_smallest_within_a_standard_error_wins() -> None:
     # Pooled: variances .0004, .00023 and .0004 give .00034; over 3 seeds an error of .011: the third is .03 behind.
     assert winner(final((9e5, first), (4e5, close), (1e5, far))) == 1
     assert winner(final((3e5, first), (4e5, close), (1e5, far))) == 0
-    assert winner(final((4e5, first), (4e5, close))) == 0  # alike in size: the first
+    assert winner(final((4e5, first), (4e5, close))) == 0  # of the same size: the first
     assert winner(final((4e5, first), (None, close))) == 0  # of unknown size
     wide = [0.30, 0.43, 0.51]  # its spread makes the error .032
     assert winner(final((9e5, first), (4e5, close), (1e5, far), (2e5, wide))) == 2
 
 
-def test_a_network_that_is_surely_worse_does_not_win_for_its_size() -> None:
+def test_a_network_that_is_surely_worse_does_not_win_by_its_size() -> None:
     first = [0.30, 0.40, 0.50]
     assert winner(final((9e5, first), (1e5, [score - 0.01 - 0.0001 * i for i, score in enumerate(first)]))) == 0
 
@@ -168,12 +170,11 @@ def test_without_seeds_to_compare_the_first_wins() -> None:
     assert winner(final((9e5, []), (1e5, []))) == 0
 
 
-def test_a_limited_time_takes_seeds_then_contenders() -> None:
+def test_a_limited_time_reduces_seeds_then_contenders() -> None:
     study = optuna.create_study(direction="maximize")
     for digest, miou in (("a", 0.3), ("b", 0.5), ("c", 0.4)):
         trial = study.ask()
-        trial.set_user_attr("candidate", "{}")
-        trial.set_user_attr("hash", digest)
+        record.write(trial, candidate="{}", hash=digest)
         record.end(study, trial, "complete", miou, seconds=10.0)
     entrants = [Contender("{}", name, i, None) for i, name in enumerate("abc")]
     untrained = [*entrants, Contender("{}", "d", None, 0)]
@@ -183,11 +184,11 @@ def test_a_limited_time_takes_seeds_then_contenders() -> None:
         return "".join(c.digest for c in chosen), seeds
 
     assert found(untrained, math.inf) == ("abcd", 3)
-    assert found(entrants, 60.0) == ("abc", 3)  # two seeds more of three trainings of 10 s
-    assert found(entrants, 59.0) == ("abc", 2)
+    assert found(entrants, 60.0) == ("bca", 3)  # two more seeds for three trainings of 10 s
+    assert found(entrants, 59.0) == ("bca", 2)
     assert found(entrants, 29.0) == ("bc", 2)  # the best two of the search
     assert found(entrants, 19.0) == ("bca", 1)  # no ranking over seeds at all
-    # One that the search has not trained has two seeds to catch up with.
-    assert found(untrained, 50.0) == ("abcd", 2)
+    # A contender that the search has not trained needs both seeds.
+    assert found(untrained, 50.0) == ("bcad", 2)
     assert found(untrained, 49.0) == ("bca", 2)
     assert found(entrants, 5.0, repeats=1) == ("bca", 1)

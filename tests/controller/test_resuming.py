@@ -1,4 +1,4 @@
-"""What keeps a run whole: one process at a time, settings that hold, and files that are old or new but never half."""
+"""Safe resuming: one process at a time, fixed settings, atomic files, and workers that die."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import nas
-from nas.api import _alone
+from nas.api import _locked
 from nas.controller.final_training import score_on_test
 from nas.errors import UserError
 from nas.pool import Done, Failed, Job, Message, Requeued
@@ -17,22 +17,22 @@ from nas.runs.run import Run
 from nas.runs.settings import Settings
 
 
-def test_one_process_at_a_time_searches_a_run(tmp_path: Path) -> None:
-    with _alone(tmp_path), pytest.raises(UserError, match="is being searched by another process"), _alone(tmp_path):
+def test_only_one_process_searches_a_run(tmp_path: Path) -> None:
+    with _locked(tmp_path), pytest.raises(UserError, match="is being searched by another process"), _locked(tmp_path):
         pass
-    with _alone(tmp_path):
+    with _locked(tmp_path):
         pass
 
 
 @pytest.mark.parametrize("change", [{"steps": 3}, {"objectives": ("miou", "params")}, {"sampler": "tpe"}, {"stepz": 3}])
-def test_what_scores_depend_on_cannot_change(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_settings_that_change_scores_are_fixed(tmp_path: Path, change: dict[str, Any]) -> None:
     Settings("small.py", steps=9).write(tmp_path)
     with pytest.raises(UserError, match=f"--{next(iter(change))} cannot change when a run is resumed"):
         nas.resume(tmp_path, **change)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", "7", '{"space": "a", "size": 3}', '{"space": "a", "size": [3]}'])
-def test_settings_of_something_else_are_told_in_a_line(tmp_path: Path, content: str) -> None:
+def test_settings_of_another_program_are_refused_in_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "settings.json").write_text(content)
     with pytest.raises(UserError, match=r"is not a run: it has no readable settings\.json"):
         Run(tmp_path)
@@ -65,15 +65,13 @@ def test_a_full_disk_leaves_the_settings_as_they_were(tmp_path: Path, monkeypatc
         ("no URL", "no URL"),
     ],
 )
-def test_a_storage_is_found_from_any_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, kept: str
-) -> None:
+def test_a_storage_has_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, kept: str) -> None:
     monkeypatch.chdir(tmp_path)
     assert Settings("small.py", storage=given).checked().storage == kept.format(here=tmp_path)
 
 
 class Scripted:
-    """A pool that answers the job it is given with the messages of a script."""
+    """A pool that answers a job with scripted messages."""
 
     def __init__(self, *script: Any) -> None:
         self.script = script
@@ -85,7 +83,7 @@ class Scripted:
         return [make(self.job) for make in self.script]
 
 
-def test_a_worker_that_dies_while_the_winner_is_tested_is_replaced(tmp_path: Path) -> None:
+def test_a_worker_that_dies_during_the_test_is_replaced(tmp_path: Path) -> None:
     best = tmp_path / "best"
     died = Scripted(lambda job: Requeued(job, "killed"), lambda job: Done(job, {"miou": 0.5}))
     assert score_on_test(died, tmp_path / "winner", best) == 0.5  # type: ignore[arg-type]

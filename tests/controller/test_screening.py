@@ -1,4 +1,4 @@
-"""Zero-cost screening: what is drawn, what of it is tried, and in which order."""
+"""Zero-cost screening: which of the drawn candidates are tried, and in which order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from nas import Choice, Float, Recipe, cost
-from nas.controller.screening import promising, queue_promising
+from nas.controller.screening import most_promising, queue_promising
 from nas.runs.run import Run
 from nas.search_spaces.unet import space as unet
 from nas.space import close, from_genes, load_space
@@ -27,9 +27,9 @@ def stages(*widths: int) -> Any:
 
 def test_the_most_promising_are_those_of_the_highest_mean_rank_in_size() -> None:
     found = [{"params": 5, "macs": 1}, {"params": 1, "macs": 2}, {"params": 5, "macs": 9}, {"params": 7, "macs": 7}]
-    assert promising(found, 2) == [2, 3]  # places 1 + 3, 2 + 2; the earlier first where they tie
-    assert promising(found, 4)[-1] == 1
-    assert promising([], 1) == []
+    assert most_promising(found, 2) == [2, 3]  # places 1 + 3, 2 + 2; the earlier first where they tie
+    assert most_promising(found, 4)[-1] == 1
+    assert most_promising([], 1) == []
 
 
 def queued(space: Recipe, count: int, seed: int = 0) -> tuple[list[Recipe], tuple[int, int]]:
@@ -41,7 +41,7 @@ def queued(space: Recipe, count: int, seed: int = 0) -> tuple[list[Recipe], tupl
 
 
 @pytest.mark.slow
-def test_a_tenth_of_what_is_drawn_is_queued_the_largest_first_within_the_constraints() -> None:
+def test_a_tenth_of_the_drawn_candidates_is_queued_the_largest_first_within_the_constraints() -> None:
     widths = Choice(*(stages(*(base * 2**i for i in range(3))) for base in (2, 4, 6, 8, 10, 12)))
     space = replace(unet, encoder=widths, optimizer=replace(unet.optimizer, lr=Float(1e-4, 1e-2, log=True)))
     limit = costs(replace(unet, encoder=stages(9, 18, 36)))["params"]
@@ -57,7 +57,7 @@ def test_a_tenth_of_what_is_drawn_is_queued_the_largest_first_within_the_constra
     assert tried != queued(space, 40, seed=1)[0]
 
 
-def test_a_space_with_fewer_candidates_than_are_to_be_drawn_gives_what_it_has() -> None:
+def test_a_space_with_fewer_candidates_than_wanted_gives_all_it_has() -> None:
     space = replace(unet, encoder=stages(4, 8), norm=Choice("batch", "group"))
     assert queued(space, 50)[1] == (2, 1)
     assert queued(space.where(lambda c: False), 50)[1] == (0, 0)
@@ -77,6 +77,6 @@ def test_a_search_tries_them_after_the_baselines(shell: Shell) -> None:
     assert "fixed_params" not in tried[4].system_attrs
 
 
-def test_a_number_that_makes_no_sense_is_refused_in_a_line(shell: Shell) -> None:
+def test_a_bad_number_is_refused_in_one_line(shell: Shell) -> None:
     ended = shell.run("search", "--space", "small.py", "--screen", "0", *SHORT)
     assert ended.returncode == 2 and "--screen 0: give 1 or more" in ended.stderr and "Traceback" not in ended.stderr

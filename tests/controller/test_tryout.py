@@ -1,4 +1,4 @@
-"""A space's parts are tried before its search starts: what never works is refused, what works somewhere is not."""
+"""Options of a space are tried before its search starts: one that never works is refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Mine(Plain):
 @dataclass(frozen=True)
 class MyLoss(Component):
     def build(self, class_pixels):
-        return torch.nn.CrossEntropyLoss()  # which knows nothing of void
+        return torch.nn.CrossEntropyLoss()  # without an ignore index
 
 @dataclass(frozen=True)
 class MyTask(Denoising):
@@ -93,7 +93,9 @@ def tried(folder: Path, line: str, data: Any) -> None:
         ("norm=Choice('batch', 'group')).where(lambda c: sys.exit(0)", "it calls sys.exit ("),
     ],
 )  # fmt: skip
-def test_what_never_works_is_refused_with_its_own_message(tmp_path: Path, data: Any, line: str, message: str) -> None:
+def test_an_option_that_never_works_is_refused_with_its_own_message(
+    tmp_path: Path, data: Any, line: str, message: str
+) -> None:
     with pytest.raises(UserError, match=re.escape(message)) as error:
         tried(tmp_path, line, data)
     assert "\n" not in str(error.value)
@@ -105,16 +107,16 @@ def test_what_never_works_is_refused_with_its_own_message(tmp_path: Path, data: 
     ("line", "warns"),
     [
         ("encoder=stages(Choice(Plain(), Residual()), times=Int(1, 3)), norm=Choice('batch', 'switch')", False),
-        # Works behind a first stage of another block.
+        # Works after a first stage of another block.
         ("encoder=stages(Choice(Plain(), Mine(factor=8)), times=3, width=Choice(4, 8))", True),
-        # What fails is left out by a constraint.
+        # The constraint excludes the option that fails.
         (
             "norm=Choice('batch', 'grup'), loss=Choice(CrossEntropy(), Focal())).where(lambda c: c.norm != 'grup'",
             False,
         ),
     ],
 )
-def test_what_works_somewhere_is_not_refused(
+def test_an_option_that_works_somewhere_is_accepted(
     tmp_path: Path, data: Any, caplog: pytest.LogCaptureFixture, line: str, warns: bool
 ) -> None:
     with caplog.at_level(logging.WARNING, "nas"):
@@ -122,7 +124,7 @@ def test_what_works_somewhere_is_not_refused(
     assert ("Some candidates of the space do not work" in caplog.text) == warns
 
 
-def test_constraints_are_to_be_met_by_a_draw_or_a_baseline() -> None:
+def test_a_random_candidate_or_a_baseline_must_meet_the_constraints() -> None:
     space = replace(load_space("architectures.py"), baselines=(), constraints=())
     check_constraints(space)
     check_constraints(space.where(lambda c: c.norm == "group"))
@@ -136,7 +138,7 @@ def test_every_option_of_the_widest_shipped_space_is_tried(data: Any, monkeypatc
     from nas.controller import tryout
 
     space = load_space("multitask.py")
-    monkeypatch.setattr(tryout, "SECONDS", 1e9)
+    monkeypatch.setattr(tryout, "MAX_SECONDS", 1e9)
     tried: list[Any] = []
     tryout.check_options(space, tried.append)
     assert len(tried) < 20
@@ -148,7 +150,7 @@ def test_every_option_of_the_widest_shipped_space_is_tried(data: Any, monkeypatc
     assert cost(tried[0], data.size, len(data.classes)).params > 0
 
 
-def test_trying_changes_no_random_numbers_of_the_search(data: Any) -> None:
+def test_trying_options_leaves_the_random_numbers_of_the_search_unchanged(data: Any) -> None:
     import torch
 
     from nas.controller.tryout import take_a_step

@@ -1,4 +1,4 @@
-"""A search that begins with the winners of another, as a user types it."""
+"""A search that is warm-started from another run, as a user types it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_best_of_another_run_are_tried_after_the_baselines(shell: Shell) -> 
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"rank,name\n1,x\n", b"\xff\xfe\x00", b'rank,"x\n1'])
-def test_a_damaged_ranking_is_told_in_a_line(shell: Shell, content: bytes) -> None:
+def test_a_damaged_ranking_is_refused_in_one_line(shell: Shell, content: bytes) -> None:
     run = shell.folder / "runs" / "one"
     run.mkdir(parents=True)
     Settings("small.py").write(run)
@@ -60,11 +60,11 @@ def test_a_hash_may_look_like_a_number(tmp_path: Path, digest: str) -> None:
     assert Run(tmp_path).ranking["hash"].tolist() == [digest]
     for winners in ([""], [False], [True, True]):
         pd.DataFrame([{**given, "winner": w} for w in winners]).to_csv(tmp_path / "ranking.csv", index=False)
-        with pytest.raises(UserError, match="names no winner, or several"):
+        with pytest.raises(UserError, match="it must name one winner"):
             _ = Run(tmp_path).ranking
 
 
-def test_an_unusable_run_is_refused_in_a_line(shell: Shell) -> None:
+def test_an_unusable_run_is_refused_in_one_line(shell: Shell) -> None:
     (shell.folder / "empty").mkdir()
     for folder, words in (("nowhere", "there is no such run"), ("empty", "is not a run")):
         ended = shell.run("search", "--space", "small.py", "--warm-start", folder, *SHORT)

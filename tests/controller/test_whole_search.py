@@ -21,8 +21,8 @@ import torch
 import nas
 from nas.errors import UserError
 from nas.export import load_checkpoint
-from nas.record import costs_budget, outcome
-from nas.runs.data_record import understood
+from nas.record import TrialRecord, records
+from nas.runs.data_record import read_data_record
 from nas.runs.run import Run, new_folder
 from nas.runs.settings import settings_of
 from tests.shell import ALONE, SHORT, Shell, alive_in_session, draw_set, kill, wait_until
@@ -34,14 +34,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory, shell_in: Callable[[Path]
     return shell, shell.run_process("search", "--space", "small.py", "--budget", "7", "--name", "one", *SHORT)
 
 
-def counted(run: Run) -> list[Any]:
-    return [t for t in run.study().get_trials(deepcopy=False) if costs_budget(t)]
+def counted(run: Run) -> list[TrialRecord]:
+    return [record for record in records(run.study()) if record.costs_budget]
 
 
 def assert_budget_spent_once(run: Run, budget: int) -> None:
     ended = counted(run)
     assert len(ended) == budget
-    assert len({t.user_attrs["hash"] for t in ended}) == budget
+    assert len({record.hash for record in ended}) == budget
     states = {t.state.name for t in run.study().get_trials(deepcopy=False)}
     assert "RUNNING" not in states
 
@@ -61,8 +61,8 @@ def test_ends_with_a_table_a_checkpoint_and_the_next_commands(finished: tuple[Sh
     assert {p.name for p in shell.folder.iterdir()} == {"runs", "small.py"}
 
 
-def test_what_was_understood_of_the_images_is_in_the_log_the_report_and_the_checkpoint(shell: Shell) -> None:
-    """Warnings too, though the images are read before there is a log."""
+def test_the_summary_of_the_images_is_in_the_log_the_report_and_the_checkpoint(shell: Shell) -> None:
+    """With its warnings, although the images are read before there is a log."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 8), ("val", 4), ("test", 4)):
         for n in range(count):
@@ -71,13 +71,13 @@ def test_what_was_understood_of_the_images_is_in_the_log_the_report_and_the_chec
                 (shell.folder / "set" / kind / split).mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(shell.folder / "set" / kind / split / f"{n}.png"), pixels.astype(np.uint8))
     once = ("--budget", "1", "--best", "1", "--repeats", "1", "--steps", "2", "--workers", "1")
-    ended = shell.run_process("search", "--space", "small.py", "--data", "folder:set", "--name", "told", *once)
+    ended = shell.run_process("search", "--space", "small.py", "--data", "folder:set", "--name", "summary", *once)
     assert ended.returncode == 0, ended.stderr
-    folder = shell.folder / "runs" / "told"
+    folder = shell.folder / "runs" / "summary"
     log, page = (folder / "search.log").read_text(), (folder / "report.html").read_text()
-    never = "class 2 is ranked on and tested on but no labelled image shows it"
+    never = "class 2 is in the ranking and test images but no labelled image shows it"
     for said in (
-        "16 labelled (8 to learn from, 4 to rank on, 4 to test on), 0 unlabelled",
+        "16 labelled (8 for training, 4 for ranking, 4 for testing), 0 unlabelled",
         never,
         "255 is read as void",
     ):
@@ -88,15 +88,14 @@ def test_what_was_understood_of_the_images_is_in_the_log_the_report_and_the_chec
     assert kept["images"] == {"labelled": 8, "unlabelled": 0, "validation": 4, "test": 4}
 
 
-def test_the_study_says_what_was_tried(finished: tuple[Shell, Any]) -> None:
+def test_the_study_holds_the_trials(finished: tuple[Shell, Any]) -> None:
     run = Run(finished[0].folder / "runs" / "one")
     assert_budget_spent_once(run, 7)
-    first = counted(run)[0]
-    assert first.user_attrs["baseline"] == 0
-    for trial in counted(run):
-        assert outcome(trial) in ("complete", "pruned")
-        assert {"params", "macs", "seconds", "peak_mb", "candidate"} <= set(trial.user_attrs)
-        assert trial.intermediate_values
+    assert counted(run)[0].baseline == 0
+    for record in counted(run):
+        assert record.outcome in ("complete", "pruned")
+        assert {"params", "macs", "seconds", "peak_mb", "candidate"} <= set(record.trial.user_attrs)
+        assert record.rungs
     frame = run.frame()
     assert len(frame) >= 7
     assert {"miou", "outcome", "norm", "encoder.stages.times", "rung 1"} <= set(frame.columns)
@@ -118,7 +117,7 @@ def test_the_ranking_holds_the_baseline_and_the_best(finished: tuple[Shell, Any]
         assert all(run.checkpoint(digest, seed).exists() for seed in (0, 1))
 
 
-def test_the_winner_loads_and_evaluate_repeats_the_ranked_number(finished: tuple[Shell, Any]) -> None:
+def test_the_winner_loads_and_evaluate_repeats_its_score(finished: tuple[Shell, Any]) -> None:
     shell, _ = finished
     run = Run(shell.folder / "runs" / "one")
     network = nas.load(run.best_checkpoint)
@@ -140,7 +139,7 @@ def test_a_finished_run_is_extended(finished: tuple[Shell, Any]) -> None:
 
 @pytest.mark.slow
 def test_a_poor_baseline_is_not_stopped_and_is_trained_once_a_seed(shell: Shell) -> None:
-    rates = (5e-3, 4e-3, 3e-3, 1e-9)  # at the last nothing is learnt: halving stops it at its first rung
+    rates = (5e-3, 4e-3, 3e-3, 1e-9)  # the last one learns nothing: halving stops it at its first rung
     hopeless = f"baselines=tuple(replace(first, optimizer=Adam(lr=lr)) for lr in {rates})"
     shell.space.write_text(shell.space.read_text().replace("baselines=(first,)", hopeless))
     options = ("--budget", "4", "--workers", "1", "--name", "one")
@@ -148,12 +147,12 @@ def test_a_poor_baseline_is_not_stopped_and_is_trained_once_a_seed(shell: Shell)
     assert ended.returncode == 0, ended.stderr
     run = Run(shell.folder / "runs" / "one")
     trained = counted(run)
-    assert [(t.user_attrs["baseline"], outcome(t)) for t in trained] == [(i, "complete") for i in range(4)]
-    rung = min(trained[0].intermediate_values)
-    assert min(trained, key=lambda t: t.intermediate_values[rung]) is trained[3]
+    assert [(record.baseline, record.outcome) for record in trained] == [(i, "complete") for i in range(4)]
+    rung = min(trained[0].rungs)
+    assert min(trained, key=lambda record: record.rungs[rung]) is trained[3]
     row = run.ranking.set_index("name").loc["baseline 3"]
     first_seed = run.study().user_attrs["repeats"][row["hash"]]["0"]
-    assert first_seed["miou"] == trained[3].value == row["search_miou"]
+    assert first_seed["miou"] == trained[3].score == row["search_miou"]
 
 
 @pytest.mark.slow
@@ -172,7 +171,7 @@ SET = ("--data", "folder:set")
 
 
 def study_has(run_folder: Path, trials: int) -> Callable[[], bool]:
-    """Whether a run that another process writes has that many trials that ended."""
+    """A condition: the run of another process has this many ended trials."""
 
     def look() -> bool:
         try:
@@ -216,7 +215,7 @@ SLOW_SIGNALS = [pytest.param(sign, marks=pytest.mark.slow) for sign in (signal.S
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, *SLOW_SIGNALS])
 def test_a_stopped_controller_leaves_no_process_and_a_run_that_resumes(shell: Shell, sign: int) -> None:
-    # More than it can have tried before the signal is given, however busy the machine.
+    # More candidates than it can try before the signal, on any machine.
     process = start(shell, 60)
     folder = shell.folder / "runs" / "one"
     wait_until(study_has(folder, 2))
@@ -243,7 +242,7 @@ class FaultyLoss(Component):
     how: str = "fail"
 
     def build(self, class_pixels):
-        # Not on the two images with which options are tried before a search.
+        # Not on the two images that options are tried on before a search.
         real = sum(class_pixels) > 2000
         if real and self.how == "memory":
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 999 GiB")
@@ -268,14 +267,11 @@ def test_failures_keep_their_traceback_and_an_exhausted_space_ends_the_search(sh
     assert "The space holds nothing new: 6 of 30 candidates were tried." in ended.stdout
     run = Run(shell.folder / "runs" / "one")
     assert_budget_spent_once(run, 6)
-    by_outcome = {}
-    for trial in counted(run):
-        by_outcome.setdefault(outcome(trial), []).append(trial)
-    assert len(by_outcome["failed"]) == 2
-    assert all("this loss is broken on purpose" in t.user_attrs["traceback"] for t in by_outcome["failed"])
-    assert all("FaultyLoss" in t.user_attrs["candidate"] for t in by_outcome["failed"])
-    assert len(by_outcome["infeasible"]) == 2
-    assert all("out of memory" in t.user_attrs["reason"] for t in by_outcome["infeasible"])
+    failed, infeasible = ([r for r in counted(run) if r.outcome == how] for how in ("failed", "infeasible"))
+    assert len(failed) == len(infeasible) == 2
+    assert all("this loss is broken on purpose" in record.traceback for record in failed)
+    assert all("FaultyLoss" in record.candidate for record in failed)
+    assert all("out of memory" in record.reason for record in infeasible)
 
 
 @pytest.mark.parametrize(
@@ -303,7 +299,7 @@ def test_a_space_whose_constraints_nothing_meets_is_refused(shell: Shell, space:
         (["--space", "small.py", "--budget", "0"], "--budget 0: give 1 or more"),
         (["--space", "small.py", "--size", "big"], "'big' is not a size"),
         (["--space", "small.py", "--size", "2x2"], "give 8 pixels or more"),
-        (["--space", "small.py", "--sampler", "magic"], "--sampler magic: there is no such sampler"),
+        (["--space", "small.py", "--sampler", "magic"], "--sampler magic: unknown sampler"),
         (["--space", "small.py", "--max-time", "soon"], "'soon' is not a time"),
         (["--space", "small.py", "--max-time", "60"], "'60' is not a time: write 90s, 45m or 2h"),
         (["--space", "small.py", "--hang-after", "60"], "'60' is not a time"),
@@ -323,12 +319,15 @@ def test_a_space_whose_constraints_nothing_meets_is_refused(shell: Shell, space:
         (["--space", "small.py", "--format", "nni"], "add --describe"),
         (["--resume", "runs/none", "--describe"], "give RUN/space.py"),
         (["--space", "exits.py"], "exits.py:1: SystemExit: 3"),
-        (["--space", "nowhere.py"], "where: True is no function of a candidate"),
+        (["--space", "nowhere.py"], "where: True is not a function"),
         (["--space", "closed.py", *SET], "the recipe cannot be built: Norms.encoder is 'bacth'"),
-        (["--space", "small.py", "--latency-on", "cpu"], "add it to --objectives"),
+        (["--space", "small.py", "--latency-on", "cpu"], "needs latency as an objective"),
         (["--space", "small.py", "--objectives", "miou,latency", "--latency-on", "tpu"], "use cpu or cuda"),
-        (["--space", "wide.py", "--sampler", "gp"], "looks at every whole number of a range: labelled_batch has"),
-        (["--space", "method.py", *SET], "the recipe cannot be built: method: threshold is 2, it must be from 0 to 1"),
+        (
+            ["--space", "wide.py", "--sampler", "gp"],
+            "--sampler gp enumerates integers: the range of labelled_batch is too large",
+        ),
+        (["--space", "method.py", *SET], "the recipe cannot be built: method.threshold is 2: use a number from 0 to 1"),
         (["--space", "small.py", "--no-holdout"], "give a closed recipe without baselines"),
         (["--space", "baseline.py", *SET], "baselines.0 cannot be built: Norms.encoder is 'bacth'"),
     ],
@@ -377,7 +376,7 @@ def test_a_count_of_labels_may_be_a_number_and_a_list_a_path() -> None:
     assert settings_of(space="small.py", labels=Path("/lists/some.txt")).labels == "/lists/some.txt"
 
 
-def test_a_closed_recipe_may_learn_from_all_that_is_there(shell: Shell) -> None:
+def test_a_closed_recipe_may_be_trained_on_the_whole_split(shell: Shell) -> None:
     (shell.folder / "closed.py").write_text(f"{shell.space.read_text()}\nspace = first")
     ended = shell.run("search", "--space", "closed.py", "--budget", "1", "--no-holdout", "--name", "one", *ALONE)
     assert ended.returncode == 0, ended.stderr
@@ -392,10 +391,8 @@ def test_a_closed_recipe_may_learn_from_all_that_is_there(shell: Shell) -> None:
     assert scores[0].replace(said, "").replace("validation:", "test:") == scores[1]
 
 
-def test_folds_that_the_time_limit_takes_are_told_wherever_folds_are(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nas.controller.search.fitted", lambda settings, *given: (settings, 2))
+def test_folds_reduced_by_the_time_limit_are_reported_everywhere(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.controller.planning.fit_time_limit", lambda settings, *given: (settings, 2))
     draw_set(shell.folder / "set", "abcdefghijkl")
     ended = shell.run(
         "search", "--space", "small.py", "--budget", "1", "--max-time", "2m", "--name", "one", *ALONE, *SET
@@ -404,7 +401,7 @@ def test_folds_that_the_time_limit_takes_are_told_wherever_folds_are(
     assert "ranked on 3 folds" in ended.stdout
     assert "9 steps on each of 2 folds instead of 3 (the time limit)" in ended.stdout
     run = Run(shell.folder / "runs" / "one")
-    assert any("ranked on 2 folds" in line for line in understood(run.folder)[0])
+    assert any("ranked on 2 folds" in line for line in read_data_record(run.folder)[0])
     said = shell.run("evaluate", "runs/one").stdout
     assert said.startswith("The search ranked on 2 folds of the labelled images")
     assert "differ" not in said
@@ -417,11 +414,11 @@ def test_runs_that_share_a_storage_have_studies_of_their_own(shell: Shell) -> No
     shutil.rmtree(shell.folder / "runs" / "one")
     again = shell.run("search", "--space", "small.py", "--budget", "1", "--name", "one", *storage)
     assert again.returncode == 2
-    assert "--storage holds a study one of another run: choose another --name" in again.stderr
+    assert "--storage holds the study one of another run: choose another --name" in again.stderr
     assert not (shell.folder / "runs" / "one").exists()
 
 
-def test_a_run_without_a_name_takes_one_that_no_study_has(tmp_path: Path) -> None:
+def test_a_generated_name_avoids_those_of_other_studies(tmp_path: Path) -> None:
     assert new_folder("small.py", root=tmp_path, studies=["small-1", "small-2"]) == tmp_path / "small-3"
 
 

@@ -1,4 +1,4 @@
-"""The manual's examples of own parts: each is a space that can be searched, and all of them train together in a run."""
+"""The examples of docs/writing-parts.md: each is a searchable space, and all of them train together in one run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BLOCKS = re.findall(r"^## (.*?)$|^```python\n(.*?)^```$", PAGE.read_text(), re.M
 
 
 def examples() -> dict[str, str]:
-    """The code below each heading, by its last word: `block`, `decoder`, `loss`, `task`, `method`, `schedule`."""
+    """The code below each heading, by the last word of the heading."""
     found, heading = {}, ""
     for title, code in BLOCKS:
         heading = title or heading
@@ -53,7 +53,7 @@ space = replace(
 """
 
 
-def test_there_is_an_example_of_each_part() -> None:
+def test_each_part_has_a_short_example() -> None:
     assert EXAMPLES.keys() == {"block", "decoder", "loss", "task", "method", "schedule"}
     for name, code in EXAMPLES.items():
         assert len([line for line in code.splitlines() if line.strip()]) < 30, name
@@ -65,7 +65,7 @@ def data() -> Any:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_every_option_of_an_example_can_be_trained(tmp_path: Path, data: Any, name: str) -> None:
+def test_options_of_an_example_can_be_trained(tmp_path: Path, data: Any, name: str) -> None:
     path = tmp_path / f"{name}.py"
     path.write_text(EXAMPLES[name])
     space = load_space(path)
@@ -74,14 +74,14 @@ def test_every_option_of_an_example_can_be_trained(tmp_path: Path, data: Any, na
 
 
 @pytest.mark.parametrize("name", ["Loss", "PretextTask", "Method", "Optimizer", "Schedule", "Decoder"])
-def test_the_protocols_are_public_and_their_methods_documented(name: str) -> None:
+def test_protocols_are_public_and_documented(name: str) -> None:
     protocol = getattr(nas, name)
     methods = {k: v for k, v in vars(protocol).items() if callable(v) and not k.startswith("_")}
     assert methods and all(method.__doc__ for method in methods.values())
     assert get_type_hints(next(iter(methods.values())))
 
 
-def test_a_run_of_all_examples_in_folders_of_odd_names_is_whole_by_itself(tmp_path: Path) -> None:
+def test_run_of_all_examples_is_self_contained_in_folders_with_odd_names(tmp_path: Path) -> None:
     home = tmp_path / "photos? #1 100%25 & \u00e9{x}"
     (home / "spaces").mkdir(parents=True)
     for name, code in EXAMPLES.items():

@@ -1,4 +1,4 @@
-"""A tiny network with a checkpoint of its own."""
+"""A tiny network and its checkpoint."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def recipe() -> Recipe:
 
 
 def trained_network(recipe: Recipe) -> Network:
-    """As training leaves it: with running statistics of its own and a pretext head; no class prevails."""
+    """A network as after training: with updated running statistics and a pretext head; no class dominates."""
     torch.manual_seed(0)
     network = build_network(recipe, len(CLASSES))
     network.heads["Task"] = torch.nn.Linear(2, 2)
@@ -74,5 +74,5 @@ def checkpoint(tmp_path: Path, network: Network, recipe: Recipe, data: TinyData)
 
 @pytest.fixture(scope="session")
 def pt2(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe, data: TinyData) -> Exported:
-    """The checkpoint as pt2, to be read only."""
+    """The checkpoint exported to pt2. Tests must not change it."""
     return export(saved(tmp_path_factory.mktemp("pt2"), trained_network(recipe), recipe, data), "pt2")

@@ -1,4 +1,4 @@
-"""A checkpoint gives back what was saved, and every file that is not one is refused in one line."""
+"""Checkpoints restore what was saved, and unusable files get a one-line error."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from nas.space import Component, load_space
 
 
 def rewritten(path: Path, tensors=None, **metadata: str) -> Path:
-    """The file with some of its tensors or metadata changed."""
+    """Change some tensors or metadata of a file."""
     with safe_open(path, framework="pt") as file:
         old = file.metadata()
     save_file(tensors or load_file(path), path, {**old, **metadata})
     return path
 
 
-def test_network_recipe_and_description_come_back(checkpoint, network, recipe, data) -> None:
+def test_network_recipe_and_description_are_restored(checkpoint, network, recipe, data) -> None:
     loaded = load_checkpoint(checkpoint)
     images = torch.rand(2, 3, 21, 35)
     assert torch.equal(loaded.network(images), network(images))
@@ -40,7 +40,7 @@ def test_network_recipe_and_description_come_back(checkpoint, network, recipe, d
     assert loaded.provenance["toolkit"].endswith(nas.__version__)
 
 
-def test_how_images_were_resized_is_recorded(checkpoint) -> None:
+def test_the_preprocessing_is_recorded(checkpoint) -> None:
     with safe_open(checkpoint, framework="np") as file:
         metadata = file.metadata()
     assert json.loads(metadata["size"]) == [24, 32]
@@ -48,7 +48,7 @@ def test_how_images_were_resized_is_recorded(checkpoint) -> None:
     assert load_checkpoint(checkpoint).preprocessing == Preprocessing((24, 32))
 
 
-def test_a_checkpoint_that_does_not_say_how_images_were_resized_still_opens(checkpoint) -> None:
+def test_a_checkpoint_without_preprocessing_can_be_loaded(checkpoint) -> None:
     with safe_open(checkpoint, framework="pt") as file:
         old = {name: text for name, text in file.metadata().items() if name != "preprocessing"}
     save_file(load_file(checkpoint), checkpoint, old)
@@ -64,7 +64,7 @@ def test_any_safetensors_reader_can_read_it(checkpoint, network) -> None:
     assert names == {name for name in network.state_dict() if not name.startswith("heads.")}
 
 
-def test_pretext_heads_stay_behind(checkpoint, network) -> None:
+def test_pretext_heads_are_not_saved(checkpoint, network) -> None:
     assert "heads.Task.weight" in network.state_dict()
     assert len(load(checkpoint).heads) == 0
 
@@ -77,7 +77,7 @@ def test_other_normalization_is_kept(tmp_path, recipe, data) -> None:
     assert torch.equal(load(tmp_path / "a.safetensors").std, network.std)
 
 
-def test_values_that_json_lacks(tmp_path, network, recipe, data) -> None:
+def test_values_that_json_does_not_have_are_converted(tmp_path, network, recipe, data) -> None:
     metrics = {"iou": [np.float32(0.5), math.nan], "confusion": np.eye(2, dtype=int), "where": Path("a")}
     save_checkpoint(tmp_path / "a.safetensors", network, recipe, data, metrics, {})
     stored = load_checkpoint(tmp_path / "a.safetensors").metrics
@@ -92,7 +92,7 @@ def test_data_without_colours_gets_distinct_ones(tmp_path, network, recipe, data
     assert len(set(load_checkpoint(tmp_path / "a.safetensors").palette)) == 3
 
 
-def test_a_run_means_its_best_checkpoint(checkpoint, network) -> None:
+def test_the_folder_of_a_run_loads_its_best_checkpoint(checkpoint, network) -> None:
     assert checkpoint.name == BEST
     images = torch.rand(1, 3, 8, 8)
     assert torch.equal(load(checkpoint.parent)(images), network(images))
@@ -112,7 +112,7 @@ def test_a_failed_save_leaves_the_old_file(checkpoint, network, recipe, data, mo
     assert list(checkpoint.parent.iterdir()) == [checkpoint]
 
 
-def test_others_may_read_the_file_as_any_new_one(checkpoint, tmp_path) -> None:
+def test_the_file_has_the_usual_permissions(checkpoint, tmp_path) -> None:
     (tmp_path / "plain").touch()
     assert checkpoint.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
@@ -204,13 +204,13 @@ def run_without_best(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "expected"),
     [
         (missing, "no such file"),
         (pickled, "not a safetensors file"),
-        (cut, "only part of one"),
+        (cut, "or is incomplete"),
         (empty, "not a safetensors file"),
-        (foreign, "no checkpoint of this toolkit"),
+        (foreign, "not a checkpoint of this toolkit"),
         (newer, "use the version that wrote it"),
         (other_network, "size mismatch for"),
         (one_tensor_less, "classifier.bias"),
@@ -218,15 +218,15 @@ def run_without_best(path: Path) -> Path:
         (bad_component, "damaged"),
         (damaged, "damaged"),
         (resized_otherwise, "'crop'"),
-        (run_without_best, "holds no best.safetensors"),
+        (run_without_best, "has no best.safetensors"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_what_is_no_checkpoint_is_refused_in_one_line(checkpoint, spoil, says) -> None:
+def test_unusable_files_get_a_one_line_error(checkpoint, spoil, expected) -> None:
     path = spoil(checkpoint)
     with pytest.raises(UserError) as caught:
         load(path)
     message = str(caught.value)
-    assert says in message
+    assert expected in message
     assert str(path) in message
     assert "\n" not in message

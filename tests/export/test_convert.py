@@ -1,4 +1,4 @@
-"""Exports compute what the original computes, and failures leave nothing behind."""
+"""Exported networks compute the original's logits, and failed exports leave no files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_safetensors_is_copied(checkpoint, tmp_path) -> None:
     assert done.card == tmp_path / "new" / "net.safetensors.md"
 
 
-def test_by_default_a_run_gets_its_card_and_keeps_its_checkpoint(checkpoint) -> None:
+def test_by_default_a_run_gets_a_card_and_keeps_its_checkpoint(checkpoint) -> None:
     before = checkpoint.read_bytes()
     done = export(checkpoint.parent)
     assert (done.file, done.card) == (checkpoint, checkpoint.with_name("best.safetensors.md"))
@@ -40,7 +40,7 @@ def test_by_default_a_run_gets_its_card_and_keeps_its_checkpoint(checkpoint) -> 
     assert "| 1 | car | #00008e |" in done.card.read_text()
 
 
-def test_pt2_takes_any_batch_and_any_multiple_of_the_stride(pt2, checkpoint, images) -> None:
+def test_pt2_accepts_any_batch_size_and_multiples_of_the_stride(pt2, checkpoint, images) -> None:
     model = torch.export.load(pt2.file).module()
     network = load(checkpoint)
     assert "multiples of 4, from 8 up" in pt2.note
@@ -48,7 +48,7 @@ def test_pt2_takes_any_batch_and_any_multiple_of_the_stride(pt2, checkpoint, ima
         torch.testing.assert_close(model(batch), network(batch), rtol=1e-4, atol=1e-4)
 
 
-def test_pt2_describes_itself(pt2) -> None:
+def test_pt2_contains_metadata(pt2) -> None:
     extra = {"metadata.json": ""}
     torch.export.load(pt2.file, extra_files=extra)
     described = json.loads(extra["metadata.json"])
@@ -56,7 +56,7 @@ def test_pt2_describes_itself(pt2) -> None:
     assert json.loads(described["preprocessing"])["resize"] == "squeeze"
 
 
-def test_pt2_of_a_size_that_is_no_multiple_keeps_that_size(tmp_path, network, recipe, data) -> None:
+def test_pt2_of_a_size_off_the_stride_accepts_only_that_size(tmp_path, network, recipe, data) -> None:
     class Odd:
         classes, palette = data.classes, data.palette
         labelled = type(data.labelled)(np.zeros((1, 21, 30, 3), np.uint8))
@@ -69,7 +69,7 @@ def test_pt2_of_a_size_that_is_no_multiple_keeps_that_size(tmp_path, network, re
     assert "3 x 21 x 30" in done.note
 
 
-def test_onnx_agrees_in_onnxruntime(checkpoint, images) -> None:
+def test_onnxruntime_computes_the_same_logits(checkpoint, images) -> None:
     pytest.importorskip("onnx", reason="the onnx extra is not installed")
     pytest.importorskip("onnxscript", reason="the onnx extra is not installed")
     onnxruntime = pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
@@ -82,14 +82,14 @@ def test_onnx_agrees_in_onnxruntime(checkpoint, images) -> None:
     assert json.loads(stored["classes"]) == ["road", "car", "sky"]
 
 
-def test_onnx_without_its_extra_says_how_to_get_it(checkpoint, monkeypatch) -> None:
+def test_onnx_without_its_extra_names_the_extra(checkpoint, monkeypatch) -> None:
     monkeypatch.setattr(convert_module, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=re.escape("pip install 'fewlabel-nas[onnx]'")):
         export(checkpoint, "onnx")
     assert not checkpoint.with_suffix(".onnx").exists()
 
 
-def test_the_format_follows_the_name(checkpoint, tmp_path) -> None:
+def test_the_suffix_decides_the_format(checkpoint, tmp_path) -> None:
     export(checkpoint, out=tmp_path / "net.pt2")
     assert torch.export.load(tmp_path / "net.pt2")
     (tmp_path / "folder").mkdir()
@@ -97,21 +97,22 @@ def test_the_format_follows_the_name(checkpoint, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("format", "out", "says"),
+    ("format", "out", "expected"),
     [
         ("tflite", None, "use one of safetensors, onnx, pt2"),
-        ("pt2", "net.onnx", "named like onnx"),
+        ("pt2", "net.onnx", "has the suffix of onnx"),
         ("pt2", "net.md", "model card"),
+        (None, "net.pth", "use one of the suffixes .safetensors, .onnx, .pt2"),
     ],
 )
-def test_formats_that_cannot_be_meant(checkpoint, format, out, says) -> None:
-    with pytest.raises(UserError, match=says):
+def test_unusable_formats_are_refused(checkpoint, format, out, expected) -> None:
+    with pytest.raises(UserError, match=expected):
         export(checkpoint, format, out)
 
 
 @dataclass(frozen=True)
 class BranchingUNet(UNet):
-    """A decoder whose path depends on its values, which no exporter can follow."""
+    """A decoder with a branch that depends on values, which cannot be exported."""
 
     def build(self, *args) -> nn.Module:
         net = super().build(*args)
@@ -119,7 +120,7 @@ class BranchingUNet(UNet):
         return net
 
 
-def test_a_network_that_cannot_be_exported_is_told_in_one_line(tmp_path, recipe, data) -> None:
+def test_a_network_that_cannot_be_exported_gets_a_one_line_error(tmp_path, recipe, data) -> None:
     branching = Recipe(recipe.encoder, BranchingUNet(block=recipe.decoder.block), "group")
     path = tmp_path / "a.safetensors"
     save_checkpoint(path, build_network(branching, 3), branching, data, {}, {})
@@ -129,7 +130,7 @@ def test_a_network_that_cannot_be_exported_is_told_in_one_line(tmp_path, recipe,
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_export_that_computes_something_else_is_refused(checkpoint, images) -> None:
+def test_an_export_with_other_logits_is_refused(checkpoint, images) -> None:
     network = load(checkpoint)
     logits = network(images)
     assert convert_module._difference(network, images, logits) == 0
@@ -139,7 +140,7 @@ def test_an_export_that_computes_something_else_is_refused(checkpoint, images) -
 
 
 @pytest.mark.parametrize("scale", [PixelScale((0, 4095)), PixelScale((0, 4095), (0, 1)), PixelScale(None, (0, 1))])
-def test_the_cards_code_scales_deep_images_as_the_training_did(
+def test_the_code_of_the_card_scales_deep_images_as_in_training(
     tmp_path, network, recipe, data, scale, monkeypatch
 ) -> None:
     class Deep:
@@ -164,7 +165,7 @@ def test_the_cards_code_scales_deep_images_as_the_training_did(
     assert (classes == predictor("a.safetensors").predict(photo)).mean() >= 0.999
 
 
-def test_the_card_tells_scores_data_and_recipe(checkpoint, tmp_path, network, recipe, data) -> None:
+def test_the_card_contains_scores_data_and_recipe(checkpoint, tmp_path, network, recipe, data) -> None:
     path: Path = tmp_path / "b.safetensors"
     provenance = {"data": {"spec": "camvid:/a|b", "labels": "1/8"}}
     save_checkpoint(path, network, recipe, data, {"validation_miou": 0.51239}, provenance)

@@ -1,4 +1,4 @@
-"""Legends name the classes beside their colours, in letters of any script, and stay small."""
+"""Legends show names and colours of classes, in any script, and stay small."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def colours(picture: np.ndarray) -> set[tuple[int, ...]]:
     return {tuple(colour) for colour in picture.reshape(-1, 3).tolist()}
 
 
-def test_a_legend_has_a_row_a_class() -> None:
+def test_a_legend_has_a_row_per_class() -> None:
     one, three = legend(CLASSES[:1], PALETTE[:1]), legend(CLASSES, PALETTE)
     assert set(PALETTE) <= colours(three)
     assert three.shape[0] > 2 * one.shape[0]
     assert three.shape[1] > one.shape[1]
-    # Every row has ink right of its box: the names are written out.
+    # Every row has ink to the right of its box.
     ink = (three[:, 30:] < 128).all(-1).any(1)
     assert all(ink[top : top + 24].any() for top in (4, 28, 52))
 
@@ -37,12 +37,12 @@ def test_names_in_any_script_are_drawn(name) -> None:
     assert ink.any() == bool(name)
 
 
-def test_a_letter_that_no_font_has_is_a_question_mark() -> None:
-    private = "\U00100000"  # of the private use area: in no font
+def test_a_letter_missing_in_all_fonts_is_a_question_mark() -> None:
+    private = "\U00100000"  # private use area: in no font
     np.testing.assert_array_equal(legend((private,), PALETTE[:1]), legend(("?",), PALETTE[:1]))
 
 
-def test_a_picture_keeps_its_size_and_gets_the_classes_that_appear() -> None:
+def test_a_legend_in_a_picture_lists_the_shown_classes_and_keeps_the_size() -> None:
     picture = np.full((300, 400, 3), 77, np.uint8)
     out = with_legend(picture, [2, 0], CLASSES, PALETTE)
     assert out.shape == picture.shape
@@ -68,7 +68,7 @@ def test_a_picture_too_small_for_a_legend_has_none(shape) -> None:
     np.testing.assert_array_equal(with_legend(picture, [0, 1, 2], CLASSES, PALETTE), picture)
 
 
-def test_of_very_many_classes_the_commonest_are_listed() -> None:
+def test_of_very_many_classes_the_most_frequent_are_listed() -> None:
     many = tuple(f"class {i}" for i in range(150))
     palette = tuple((i, 255 - i, 40) for i in range(150))
     out = with_legend(np.zeros((240, 320, 3), np.uint8), list(range(149, -1, -1)), many, palette)
@@ -78,6 +78,6 @@ def test_of_very_many_classes_the_commonest_are_listed() -> None:
     assert listed == set(range(150 - len(listed), 150))
 
 
-def test_no_class_no_legend() -> None:
+def test_without_classes_there_is_no_legend() -> None:
     picture = np.zeros((100, 100, 3), np.uint8)
     np.testing.assert_array_equal(with_legend(picture, [255], CLASSES, PALETTE), picture)

@@ -1,4 +1,4 @@
-"""Overlays show the classes' colours where they are, leave the background alone, and never darken the photo."""
+"""Overlays colour the classes, leave the background unchanged, and never darken the photo."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def photo() -> np.ndarray:
 
 @pytest.fixture
 def mask() -> np.ndarray:
-    """Four blocks: of the three classes, and void."""
+    """Four blocks: three classes and void."""
     mask = np.zeros((60, 80), np.uint8)
     mask[:30, 40:], mask[30:, :40], mask[30:, 40:] = 1, 2, 255
     return mask
@@ -34,27 +34,27 @@ def inside(mask: np.ndarray, index: int) -> np.ndarray:
     return cv2.erode((mask == index).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
 
 
-def test_colour_map_looks_each_class_up() -> None:
+def test_colour_map_of_classes_and_void() -> None:
     mask = np.array([[0, 1], [2, 255]], np.uint8)
     assert colour_map(mask, PALETTE).tolist() == [[[255, 0, 0], [0, 255, 0]], [[10, 20, 30], [0, 0, 0]]]
 
 
 @pytest.mark.parametrize("opacity", [0.0, 0.3, 0.5])
 def test_no_class_darkens_the_photo(photo, mask, opacity) -> None:
-    photo = photo // 2  # beside white there is no room for a colour as bright
+    photo = photo // 2  # no colour is as bright as white
     change = brightness(overlay(photo, mask, PALETTE, opacity)) - brightness(photo)
     for index in range(3):
-        assert change[inside(mask, index)].min() > -3  # by rounding
+        assert change[inside(mask, index)].min() > -3  # rounding
 
 
-def test_the_background_and_void_stay_as_they_are(photo, mask) -> None:
+def test_background_and_void_are_unchanged(photo, mask) -> None:
     out = overlay(photo, mask, PALETTE, 0.5, bare={0})
     for index in (0, 255):
         np.testing.assert_array_equal(out[mask == index], photo[mask == index])
     assert (out[inside(mask, 1)] != photo[inside(mask, 1)]).any(1).mean() > 0.9
 
 
-def test_opacity_decides_how_much_of_the_photo_is_seen(photo, mask) -> None:
+def test_opacity_from_outlines_to_a_hidden_photo(photo, mask) -> None:
     known = inside(mask, 0) | inside(mask, 1) | inside(mask, 2)
     np.testing.assert_array_equal(overlay(photo, mask, PALETTE, 1)[known], colour_map(mask, PALETTE)[known])
     np.testing.assert_array_equal(overlay(photo, mask, PALETTE, 0)[known], photo[known])
@@ -65,7 +65,7 @@ def test_opacity_decides_how_much_of_the_photo_is_seen(photo, mask) -> None:
 @pytest.mark.parametrize("opacity", [0, 0.5])
 def test_classes_are_outlined_in_their_colour(photo, mask, opacity) -> None:
     out = overlay(photo, mask, PALETTE, opacity, bare={0})
-    assert out[10, 40].tolist() == [0, 255, 0]  # where class 1 meets the background, which has no outline
+    assert out[10, 40].tolist() == [0, 255, 0]  # border of class 1; the background has no outline
     assert out[10, 39].tolist() == photo[10, 39].tolist()
     assert out[30, 10].tolist() == [10, 20, 30]
 

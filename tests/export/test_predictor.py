@@ -1,4 +1,4 @@
-"""Class maps come back at the photo's own size, of a photo resized as the training's images were."""
+"""Photos are resized as in training, and class maps have the size of the photo."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def photo(height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [(37, 53), (8, 9), (3, 100), (1, 1)])
 @pytest.mark.parametrize("strip", [1, 4000, 64 << 20])
-def test_strips_are_bilinear_interpolation(size, strip, monkeypatch) -> None:
+def test_strips_equal_bilinear_interpolation(size, strip, monkeypatch) -> None:
     monkeypatch.setattr(predict_module, "STRIP_BYTES", strip)
     logits = torch.randn(4, 12, 16, generator=torch.Generator().manual_seed(0))
     whole = F.interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0]
@@ -43,7 +43,7 @@ def test_strips_are_bilinear_interpolation(size, strip, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_each_photo_is_resized_by_itself_and_its_logits_enlarged(checkpoint, shape) -> None:
+def test_a_photo_is_resized_and_its_logits_are_enlarged(checkpoint, shape) -> None:
     image = photo(*shape)
     shrinks = shape[0] >= 24 and shape[1] >= 32
     small = cv2.resize(image, (32, 24), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
@@ -55,7 +55,7 @@ def test_each_photo_is_resized_by_itself_and_its_logits_enlarged(checkpoint, sha
     assert len(np.unique(mask)) > 1 or min(shape) < 10
 
 
-def test_a_file_is_read_as_the_training_reads_it(checkpoint, tmp_path) -> None:
+def test_a_file_is_read_as_in_training(checkpoint, tmp_path) -> None:
     image = photo(48, 100)
     cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
     predictor = nas.predictor(checkpoint.parent)
@@ -71,12 +71,12 @@ def test_the_predictor_knows_its_classes(checkpoint, data) -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)])
-def test_what_is_no_rgb_image_is_refused(checkpoint, wrong) -> None:
+def test_an_array_that_is_not_an_rgb_image_is_refused(checkpoint, wrong) -> None:
     with pytest.raises(UserError, match="RGB"):
         nas.predictor(checkpoint).predict(wrong)
 
 
-def test_at_the_working_size_scores_are_those_of_the_class_maps(checkpoint) -> None:
+def test_class_maps_at_the_working_size_agree_with_evaluate(checkpoint) -> None:
     images = np.stack([photo(24, 32), photo(24, 32)[::-1], photo(24, 32)[:, ::-1]])
     loaded = load_checkpoint(checkpoint)
     masks = np.stack([Predictor.of(loaded).predict(image) for image in images])
@@ -86,7 +86,7 @@ def test_at_the_working_size_scores_are_those_of_the_class_maps(checkpoint) -> N
     assert evaluate(loaded.network, split, 3, torch.device("cpu")).accuracy >= 0.999
 
 
-def test_classes_lie_where_their_colours_are() -> None:
+def test_class_maps_are_aligned_with_the_photo() -> None:
     class Colours(torch.nn.Module):
         mean = torch.zeros(1)
 

@@ -1,4 +1,4 @@
-"""Videos come back frame by frame, and are written by the first codec there is."""
+"""Videos are read frame by frame and written with the first available codec."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nas.export.video import VideoReader, VideoWriter
 
 
 def frames(count: int = 5, shape: tuple[int, int] = (40, 64)) -> list[np.ndarray]:
-    """Plain red frames, ever brighter."""
+    """Plain red frames of increasing brightness."""
     return [np.full((*shape, 3), (30 + 40 * i, 0, 0), np.uint8) for i in range(count)]
 
 
@@ -38,7 +38,7 @@ def test_frames_are_rgb_in_order(clip) -> None:
 
 
 @pytest.mark.parametrize("first", ["mp4v", "none"])
-def test_what_is_written_can_be_read(tmp_path, monkeypatch, first, capfd) -> None:
+def test_a_written_video_can_be_read(tmp_path, monkeypatch, first, capfd) -> None:
     monkeypatch.setattr(video, "CONTAINERS", ((".mp4", first), *video.CONTAINERS[1:]))
     with VideoWriter(tmp_path / "a.b", 10) as writer:
         for frame in frames():
@@ -64,13 +64,13 @@ def test_a_video_that_ends_early_keeps_its_frames(tmp_path) -> None:
     assert len(list(VideoReader.open(written))) == 2
 
 
-def test_no_frame_no_file(tmp_path) -> None:
+def test_without_frames_there_is_no_file(tmp_path) -> None:
     with VideoWriter(tmp_path / "a", 10):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_codec_it_says_so(tmp_path, monkeypatch) -> None:
+def test_without_a_codec_it_raises_an_error(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(video, "CONTAINERS", ((".mp4", "none"),))
     with pytest.raises(UserError, match="cannot be written"), VideoWriter(tmp_path / "a", 10) as writer:
         writer.write(frames()[0])

@@ -1,4 +1,4 @@
-"""Windows cover a photo that keeps its proportions, and their logits are averaged where they overlap."""
+"""Windows cover the photo and keep its proportions; logits are averaged where windows overlap."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from nas.tasks.data.files import resize
 
 
 class Colours(torch.nn.Module):
-    """Logits that are the colours of each pixel, whatever is around it; remembers what it was shown."""
+    """A network whose logits are the colours of the pixels. It records the shapes of its inputs."""
 
     classes = 3
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(1))
-        self.shown: list[tuple[int, ...]] = []
+        self.shapes: list[tuple[int, ...]] = []
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        self.shown.append(tuple(images.shape))
+        self.shapes.append(tuple(images.shape))
         return images.clone()
 
 
@@ -49,7 +49,7 @@ def test_windows_cover_everything_and_overlap(length: int, window: int) -> None:
     assert (steps <= np.ceil(0.75 * window)).all()
 
 
-def test_a_photo_of_the_training_size_is_seen_whole(network) -> None:
+def test_a_photo_of_the_training_size_is_one_window(network) -> None:
     image = photo(24, 32)
     logits = windows(network).logits(image)
     expected = network(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)[0]
@@ -57,13 +57,13 @@ def test_a_photo_of_the_training_size_is_seen_whole(network) -> None:
 
 
 @pytest.mark.parametrize("shape", [(24, 200), (100, 32), (77, 131)])
-def test_windows_add_up_to_the_whole(shape) -> None:
+def test_windows_together_equal_the_whole_photo(shape) -> None:
     image = photo(*shape)
     network = Colours()
     logits = windows(network, height=shape[0]).logits(image)
     np.testing.assert_allclose(logits.numpy(), image.transpose(2, 0, 1) / 255, rtol=1e-5)
-    assert all(shown[2:] == (24, 32) for shown in network.shown)
-    assert max(shown[0] for shown in network.shown) <= 4
+    assert all(shown[2:] == (24, 32) for shown in network.shapes)
+    assert max(shown[0] for shown in network.shapes) <= 4
 
 
 def test_windows_are_averaged_where_they_overlap() -> None:
@@ -75,24 +75,24 @@ def test_windows_are_averaged_where_they_overlap() -> None:
     assert logits[0, 0].tolist() == [0.0] * 6 + [0.5] * 2 + [1.0] * 6
 
 
-def test_objects_are_seen_at_the_size_they_had_in_training() -> None:
+def test_objects_have_the_size_they_had_in_training() -> None:
     small = photo(24, 32)
     network = Colours()
-    # Shrinking by area undoes an enlargement by whole pixels.
+    # Shrinking by area inverts the enlargement by whole pixels.
     large = small.repeat(5, axis=0).repeat(5, axis=1)
     logits = windows(network).logits(large)
     np.testing.assert_allclose(logits.numpy() * 255, small.transpose(2, 0, 1), rtol=1e-5)
-    assert network.shown == [(1, 3, 24, 32)]
+    assert network.shapes == [(1, 3, 24, 32)]
 
 
-def test_height_shows_the_photo_larger() -> None:
+def test_a_larger_height_takes_more_windows() -> None:
     network = Colours()
     windows(network, height=48).predict(photo(24, 32))
-    assert sum(shown[0] for shown in network.shown) > 1
-    assert {shown[2:] for shown in network.shown} == {(24, 32)}
+    assert sum(shown[0] for shown in network.shapes) > 1
+    assert {shown[2:] for shown in network.shapes} == {(24, 32)}
 
 
-def test_photos_are_stretched_as_the_first_training_image_was(checkpoint) -> None:
+def test_photos_are_stretched_like_the_first_training_image(checkpoint) -> None:
     loaded = load_checkpoint(checkpoint)
     assert stretch_of(loaded) == 1.0
     said = loaded.provenance | {"data": {"native": [480, 640]}}
@@ -104,7 +104,7 @@ def test_photos_are_stretched_as_the_first_training_image_was(checkpoint) -> Non
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (480, 3), (31, 500), (200, 101), (7, 5)])
-def test_any_shape_comes_back_at_its_own_size(network, shape) -> None:
+def test_class_maps_have_the_size_of_the_photo(network, shape) -> None:
     mask = windows(network).predict(photo(*shape))
     assert mask.shape == shape
     assert mask.dtype == np.uint8

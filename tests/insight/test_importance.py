@@ -1,4 +1,4 @@
-"""Importances against functions whose variance can be written out, in conditional spaces and in plain ones."""
+"""Importances against functions of known variance, in conditional and unconditional spaces."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from scipy.stats import norm, rankdata
 from nas.errors import UserError
 from nas.insight.effects import Importance
 from nas.insight.importance import importance
-from nas.insight.variance import Levels, pair_table, split
-from nas.samplers.genome import INACTIVE, Column
+from nas.insight.variance import Levels, functional_anova, interaction_table
+from nas.samplers.column import INACTIVE, Column
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -31,10 +31,12 @@ Direction = Literal["minimize", "maximize"]
 
 NORMS = {"batch": 0.0, "group": 0.6, "layer": 1.2}
 JIGSAW = {"batch": 0.6, "group": -0.6, "layer": 1.2}
-"""What jigsaw adds beside a norm."""
+"""Effect of jigsaw by norm."""
 
 
-def tried(objective: Callable[[optuna.Trial], float], trials: int, direction: Direction = "maximize") -> optuna.Study:
+def random_search(
+    objective: Callable[[optuna.Trial], float], trials: int, direction: Direction = "maximize"
+) -> optuna.Study:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0), direction=direction)
     study.optimize(objective, n_trials=trials)
     return study
@@ -45,12 +47,12 @@ def shares(found: Importance) -> dict[str, float]:
     return {effect.path: effect.share for effect in found.effects}
 
 
-def together(found: Importance) -> dict[frozenset[str], float]:
+def interactions(found: Importance) -> dict[frozenset[str], float]:
     return {frozenset((pair.one, pair.other)): pair.share for pair in found.interactions}
 
 
 def conditional(trial: optuna.Trial) -> float:
-    """Norm and jigsaw add what is above; a weight, under jigsaw, up to 1; spare and vain nothing."""
+    """Effects of norm and jigsaw as above, up to 1 of a conditional weight, none of spare and vain."""
     kind = trial.suggest_categorical("norm", list(NORMS))
     trial.suggest_categorical("spare", ["a", "b", "c"])
     trial.suggest_float("vain", 0.0, 1.0)
@@ -61,19 +63,19 @@ def conditional(trial: optuna.Trial) -> float:
 
 
 def enumerated() -> np.ndarray:
-    """The values of every norm, jigsaw off and on, and weight, 3 x 2 x 400, all of equal chance."""
+    """Values by norm, jigsaw off and on, and weight: 3 x 2 x 400, equally likely."""
     weights = (np.arange(400) + 0.5) / 400
     return np.array([[0.0 * weights + add, weights + add + JIGSAW[name]] for name, add in NORMS.items()])
 
 
 def ranked() -> np.ndarray:
-    """The same as normal quantiles of ranks, which is what the model sees."""
+    """The same values as normal quantiles of their ranks, which the model is fitted to."""
     values = enumerated()
     return norm.ppf((rankdata(values) - 0.5) / values.size).reshape(values.shape)
 
 
 def parts_of(table: np.ndarray) -> dict[str, float]:
-    """Variances by definition: of means over all else, less what their parts explain; the weight's under jigsaw."""
+    """Variance components by their definition; that of the weight where jigsaw is on."""
     table = table - table.mean()
     kind, jigsaw, both = table.mean((1, 2)), table.mean((0, 2)), table.mean(2)
     return {
@@ -87,10 +89,10 @@ def parts_of(table: np.ndarray) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def found() -> Importance:
-    return importance(tried(conditional, 200))
+    return importance(random_search(conditional, 200))
 
 
-def test_the_enumeration_is_right_by_hand() -> None:
+def test_enumerated_components_match_hand_computed_ones() -> None:
     # Norm: 0 + 0.3, 0.6 - 0.3, 1.2 + 0.6. Jigsaw: 0.4 + 0.5 or 0. Weight: half of 1 / 12. Both: +-0.1, 0.5 and 0.4.
     by_hand = {
         "norm": 0.5,
@@ -101,30 +103,30 @@ def test_the_enumeration_is_right_by_hand() -> None:
     assert parts_of(enumerated()) == pytest.approx(by_hand | {"total": sum(by_hand.values())}, abs=1e-4)
 
 
-def test_an_additive_function_with_one_interaction_in_a_conditional_space(found: Importance) -> None:
+def test_shares_of_an_additive_function_with_one_interaction(found: Importance) -> None:
     expected = parts_of(ranked())
     assert found.explained is not None and found.explained > 0.8
     assert found.trials == 200
     for path in ("norm", "jigsaw", "jigsaw.weight"):
         assert shares(found)[path] == pytest.approx(expected[path] / expected["total"], abs=0.05), path
-    assert together(found)[frozenset(("norm", "jigsaw"))] == pytest.approx(
+    assert interactions(found)[frozenset(("norm", "jigsaw"))] == pytest.approx(
         expected["both"] / expected["total"], abs=0.03
     )
-    assert sum(shares(found).values()) + sum(together(found).values()) <= 1.02
+    assert sum(shares(found).values()) + sum(interactions(found).values()) <= 1.02
 
 
-def test_what_has_no_effect_is_not_named(found: Importance) -> None:
+def test_parameters_without_effect_are_not_listed(found: Importance) -> None:
     assert "spare" not in shares(found) and "vain" not in shares(found)
-    assert not any("spare" in pair or "vain" in pair for pair in together(found))
+    assert not any("spare" in pair or "vain" in pair for pair in interactions(found))
 
 
-def test_best_values_and_the_sentence_are_those_of_the_function(found: Importance) -> None:
+def test_best_values_and_sentence_match_the_function(found: Importance) -> None:
     best = {effect.path: effect.best for effect in found.effects}
     assert (best["norm"], best["jigsaw"]) == ("layer", "on")
     assert best["jigsaw.weight"].endswith("to 1")
     assert all(effect.gain > 2 * effect.gain_error > 0 for effect in found.effects)
     pair = next(p for p in found.interactions if {p.one, p.other} == {"norm", "jigsaw"})
-    said = re.fullmatch(r"jigsaw=on helps with norm=(\w+) \((.+)\) and not with norm=(\w+) \((.+)\)", pair.sentence)
+    said = re.fullmatch(r"jigsaw=on helps with norm=(\w+) \((.+)\) but not with norm=(\w+) \((.+)\)", pair.sentence)
     assert said is not None
     means = ranked().mean(2)
     expected = dict(zip(NORMS, means[:, 1] - means[:, 0], strict=True))
@@ -133,7 +135,7 @@ def test_best_values_and_the_sentence_are_those_of_the_function(found: Importanc
     assert float(said[4]) == pytest.approx(expected[said[3]], abs=0.15)
 
 
-def test_a_child_is_not_credited_with_its_parents_effect() -> None:
+def test_a_conditional_parameter_is_not_credited_with_the_effect_of_its_condition() -> None:
     def branch(trial: optuna.Trial) -> float:
         kind = trial.suggest_categorical("kind", ["none", "one", "two"])
         if kind == "none":
@@ -142,27 +144,27 @@ def test_a_child_is_not_credited_with_its_parents_effect() -> None:
         trial.suggest_float(f"kind.{kind}.rate", 1e-4, 1.0, log=True)
         return 1.0 + (0.2 * depth if kind == "two" else 0.0)
 
-    named = shares(importance(tried(branch, 200)))
+    named = shares(importance(random_search(branch, 200)))
     assert named["kind"] > 0.7
     assert set(named) == {"kind", "kind.two.depth"}
 
 
-def test_a_pair_that_acts_only_together() -> None:
+def test_a_pure_interaction() -> None:
     def either(trial: optuna.Trial) -> float:
         a, b = (trial.suggest_categorical(name, [0, 1]) for name in "ab")
         noise = random.Random(trial.number).gauss(0.0, 0.1)
         trial.suggest_float("vain", 0.0, 1.0)
         return float(a != b) + 0.3 * trial.suggest_categorical("c", [0, 1]) + noise
 
-    found = importance(tried(either, 200))
-    # Four levels of the value, told apart by a and b and then by c, are four quarters of a normal distribution in
-    # ranks: +-1.271 and +-0.325 in the mean.
+    found = importance(random_search(either, 200))
+    # The four values, determined by the pair and then by c, are the quarters of a normal distribution in ranks, with
+    # means +-1.271 and +-0.325.
     pair, single = ((1.271 + 0.325) / 2) ** 2, ((1.271 - 0.325) / 2) ** 2
-    assert together(found)[frozenset("ab")] == pytest.approx(pair / (pair + single), abs=0.05)
+    assert interactions(found)[frozenset("ab")] == pytest.approx(pair / (pair + single), abs=0.05)
     assert shares(found)["c"] == pytest.approx(single / (pair + single), abs=0.05)
     assert shares(found).get("a", 0.0) < 0.03 and shares(found).get("b", 0.0) < 0.03
     sentence = found.interactions[0].sentence
-    assert "helps with" in sentence and "and hurts with" in sentence
+    assert "helps with" in sentence and "but hurts with" in sentence
 
 
 def plain(trial: optuna.Trial) -> float:
@@ -172,8 +174,8 @@ def plain(trial: optuna.Trial) -> float:
     return 3.0 * x + 1.5 * (2.0 * y - 1.0) ** 2 + 0.5 * "abc".index(kind)
 
 
-def test_effects_agree_with_another_evaluator_where_nothing_is_conditional() -> None:
-    study = tried(plain, 200, "minimize")
+def test_shares_agree_with_optuna_in_an_unconditional_space() -> None:
+    study = random_search(plain, 200, "minimize")
     other = FanovaImportanceEvaluator(seed=0).evaluate(study)
     ours = shares(importance(study))
     for path, share in other.items():
@@ -184,65 +186,65 @@ def test_effects_agree_with_another_evaluator_where_nothing_is_conditional() -> 
     assert {effect.path: effect.best for effect in importance(study).effects}["kind"] == "a"
 
 
-def test_the_split_of_a_known_function_is_its_analysis_of_variance() -> None:
+def test_functional_anova_of_a_known_function() -> None:
     rng = np.random.default_rng(0)
     columns = [Column(CategoricalDistribution("abcd")), Column(CategoricalDistribution("xyz"))]
     columns.append(Column(FloatDistribution(0.0, 1.0)))
-    codes = np.stack([column.draw(20_000, rng) for column in columns], axis=1)
+    codes = np.stack([column.sample(20_000, rng) for column in columns], axis=1)
     table = rng.standard_normal((4, 3))
     values = table[codes[:, 0].astype(int), codes[:, 1].astype(int)]
     levels = [Levels(codes[:, p], column) for p, column in enumerate(columns)]
-    parts = split(values, levels)
+    parts = functional_anova(values, levels)
     rows, cols = table.mean(1) - table.mean(), table.mean(0) - table.mean()
     rest = table - table.mean() - rows[:, None] - cols[None]
     assert parts.shares[:2] == pytest.approx(np.array([rows.var(), cols.var()]) / table.var(), abs=0.02)
     assert parts.pairs[0, 1] == pytest.approx((rest**2).mean() / table.var(), abs=0.02)
     assert parts.shares[2] < 0.002 and parts.pairs[:, 2].max() == 0.0
-    # Of level i over the others, where the second parameter has level j.
-    worth = (table - table.mean(0)) * 4 / 3
-    assert pair_table(parts, levels, 0, 1) == pytest.approx(worth, abs=0.08)
+    # Gain of level i over the others, at level j of the second parameter.
+    gain = (table - table.mean(0)) * 4 / 3
+    assert interaction_table(parts, levels, 0, 1) == pytest.approx(gain, abs=0.08)
 
 
-def test_a_split_of_a_constant_and_of_exclusive_branches() -> None:
+def test_functional_anova_of_a_constant_and_of_exclusive_branches() -> None:
     rng = np.random.default_rng(0)
     codes = np.stack([rng.integers(2, size=400), *rng.random((2, 400))], axis=1)
     codes[codes[:, 0] == 0, 1] = INACTIVE
     codes[codes[:, 0] == 1, 2] = INACTIVE
     columns = [Column(CategoricalDistribution("ab")), *(Column(FloatDistribution(0.0, 1.0)) for _ in range(2))]
     levels = [Levels(codes[:, p], column) for p, column in enumerate(columns)]
-    assert split(np.ones(400), levels).shares.sum() == 0.0
-    parts = split(codes.max(1), levels)
+    assert functional_anova(np.ones(400), levels).shares.sum() == 0.0
+    parts = functional_anova(codes.max(1), levels)
     assert parts.pairs.sum() == 0.0
-    assert np.isnan(pair_table(parts, levels, 1, 2)).all()
+    assert np.isnan(interaction_table(parts, levels, 1, 2)).all()
 
 
-def test_levels_have_names() -> None:
+def test_names_of_levels() -> None:
     rng = np.random.default_rng(0)
     rate = Column(FloatDistribution(1e-4, 1.0, log=True))
-    shown = Levels(rate.draw(5000, rng), rate).names
+    shown = Levels(rate.sample(5000, rng), rate).names
     assert len(shown) == 6
     ends = [tuple(map(float, name.split(" to "))) for name in shown]
     assert all(one[1] == pytest.approx(two[0], rel=0.1) for one, two in itertools.pairwise(ends))
     assert ends[2][1] == pytest.approx(1e-2, rel=0.2)  # half of the draws, in logarithms
     uneven = Column(IntDistribution(1, 12, log=True))
-    counts = Levels(uneven.draw(5000, rng), uneven)
+    counts = Levels(uneven.sample(5000, rng), uneven)
     inside = [tuple(map(int, name.split(" to "))) for name in counts.names]
     assert [n for ends in inside for n in range(ends[0], ends[-1] + 1)] == list(range(1, 13))
-    assert np.bincount(counts.of).min() > 0
-    assert Levels(np.full(9, INACTIVE), rate).of.tolist() == [-1] * 9
+    assert np.bincount(counts.index).min() > 0
+    assert Levels(np.full(9, INACTIVE), rate).index.tolist() == [-1] * 9
     switch = Levels(np.array([0.0, INACTIVE, 1.0]), Column(CategoricalDistribution([False, True])))
-    assert switch.names == ["off", "on"] and switch.of.tolist() == [0, -1, 1]
+    assert switch.names == ["off", "on"] and switch.index.tolist() == [0, -1, 1]
 
 
-def test_too_few_trials_tell_nothing() -> None:
+def test_too_few_trials() -> None:
     for count in (0, 1, 19):
-        found = importance(tried(plain, count))
+        found = importance(random_search(plain, count))
         assert found.effects == () and found.interactions == () and found.explained is None
         assert found.reason.startswith(f"{count} scored trials are too few")
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_noise_tells_nothing(seed: int) -> None:
+def test_noise_has_no_effects(seed: int) -> None:
     rng = random.Random(seed)
 
     def noise(trial: optuna.Trial) -> float:
@@ -251,15 +253,15 @@ def test_noise_tells_nothing(seed: int) -> None:
         trial.suggest_float("x", 0.0, 1.0)
         return rng.gauss(0.0, 1.0)
 
-    found = importance(tried(noise, 60))
+    found = importance(random_search(noise, 60))
     assert found.effects == () and "no better than chance" in found.reason
 
 
-def test_equal_scores_tell_nothing() -> None:
+def test_equal_scores_have_no_effects() -> None:
     def flat(trial: optuna.Trial) -> float:
         return 1.0 + 0.0 * trial.suggest_float("x", 0.0, 1.0)
 
-    assert importance(tried(flat, 30)).reason
+    assert importance(random_search(flat, 30)).reason
 
 
 SWITCHES: dict[str, BaseDistribution] = {name: CategoricalDistribution([0, 1, 2]) for name in "abcd"}
@@ -273,8 +275,8 @@ def stored(count: int, how: Callable[[dict[str, int]], dict[str, Any]]) -> optun
     return study
 
 
-def test_a_pruned_trial_counts_as_worse_than_one_trained_in_full() -> None:
-    # By their last values alone it would be b that matters.
+def test_pruned_trials_rank_below_complete_ones() -> None:
+    # By their last reports alone, b would be the most important.
     def stopped_early(params: dict[str, int]) -> dict[str, Any]:
         if params["a"] == 2:
             return {"value": 0.1 * params["b"]}
@@ -284,7 +286,7 @@ def test_a_pruned_trial_counts_as_worse_than_one_trained_in_full() -> None:
     assert named["a"] > 0.6 and named["a"] > 2 * named["b"]
 
 
-def test_failures_and_answers_from_memory_are_left_out() -> None:
+def test_failures_and_duplicates_are_left_out() -> None:
     def failing(params: dict[str, int]) -> dict[str, Any]:
         if params["c"] == 2:
             return {"state": TrialState.FAIL, "user_attrs": {"outcome": "infeasible"}}
@@ -298,29 +300,29 @@ def test_failures_and_answers_from_memory_are_left_out() -> None:
             params=trial.params,
             distributions=trial.distributions,
             value=trial.value,
-            user_attrs={"outcome": "duplicate"},
+            user_attrs={"candidate": "{}", "outcome": "duplicate"},
         )
         study.add_trial(again)
     assert importance(study).trials == first.trials
     assert "c" not in shares(importance(study))
 
 
-def test_it_repeats_itself_and_survives_json() -> None:
-    study = tried(conditional, 60)
+def test_importance_is_deterministic_and_survives_json() -> None:
+    study = random_search(conditional, 60)
     found = importance(study)
     assert importance(study) == found
     study.set_user_attr("importance", found.to_data())
     assert Importance.from_data(json.loads(json.dumps(study.user_attrs["importance"]))) == found
-    few = importance(tried(conditional, 3))
+    few = importance(random_search(conditional, 3))
     assert Importance.from_data(json.loads(json.dumps(few.to_data()))) == few
 
 
-def test_several_objectives_are_refused() -> None:
+def test_several_objectives_are_an_error() -> None:
     with pytest.raises(UserError, match="one objective"):
         importance(optuna.create_study(directions=["maximize", "minimize"]))
 
 
-def test_the_package_stays_light() -> None:
+def test_importing_the_package_loads_nothing_heavy() -> None:
     code = "import sys, nas.api, nas.runs.run, nas.insight.effects\n"
     code += "sys.exit(any(m in sys.modules for m in ('scipy', 'optuna', 'torch')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,7 +10,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def repeatable() -> Iterator[None]:
-    """The same random numbers in every run, whatever order the tests are in."""
+    """Seed torch before each test."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield

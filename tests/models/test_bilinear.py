@@ -1,4 +1,4 @@
-"""The repeatable gradient, and the matrices it is made of, against torch's own interpolation."""
+"""Bilinear interpolation with a deterministic gradient, against torch's own."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nas.models.bilinear import Interpolated, bilinear, shares
+from nas.models.bilinear import DeterministicBilinear, bilinear, interpolation_matrix
 
 
 @pytest.mark.parametrize(("sides", "size"), [((4, 6), (8, 12)), ((3, 5), (24, 40)), ((5, 4), (7, 9)), ((8, 8), (3, 5))])
-def test_it_is_torchs_interpolation_and_so_is_its_gradient(sides: tuple[int, int], size: tuple[int, int]) -> None:
+def test_output_and_gradient_equal_torchs(sides: tuple[int, int], size: tuple[int, int]) -> None:
     one = torch.randn(2, 3, *sides, dtype=torch.float64, requires_grad=True)
     other = one.detach().clone().requires_grad_(True)
     grad = torch.randn(2, 3, *size, dtype=torch.float64)
     expected = F.interpolate(one, size=size, mode="bilinear", align_corners=False)
-    found = Interpolated.apply(other, *size)
+    found = DeterministicBilinear.apply(other, *size)
     expected.backward(grad)
     found.backward(grad)
     torch.testing.assert_close(found, expected)
-    # The places of the pixels are in single precision, as torch's own are.
+    # Pixel positions are in single precision, as in torch.
     torch.testing.assert_close(other.grad, one.grad, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(bilinear(one, size), expected)
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
-def test_shares_are_exact_in_bfloat16_for_the_factors_of_networks(factor: int) -> None:
-    single = shares(6 * factor, 6, torch.zeros(()))
-    half = shares(6 * factor, 6, torch.zeros((), dtype=torch.bfloat16))
+def test_weights_are_exact_in_bfloat16_for_the_factors_of_networks(factor: int) -> None:
+    single = interpolation_matrix(6 * factor, 6, torch.zeros(()))
+    half = interpolation_matrix(6 * factor, 6, torch.zeros((), dtype=torch.bfloat16))
     assert torch.equal(single, half.float())
     assert single.sum(1) == pytest.approx(1.0)

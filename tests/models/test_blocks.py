@@ -1,4 +1,4 @@
-"""Blocks and layers: shapes, parameter counts written out, and what each field does."""
+"""Blocks and layers: shapes, parameter counts by formula, and the effect of each field."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_shape_and_gradients(block, activation: str, kernel: int, stride: int, d
 
 def test_parameter_counts_by_formula() -> None:
     a, b = 6, 16
-    norm = 2  # scale and offset, a channel
+    norm = 2  # scale and offset per channel
     assert parameters(Plain(convs=3).build(a, b, batch)) == 9 * a * b + 2 * 9 * b * b + 3 * norm * b
     shortcut = a * b + norm * b
     assert parameters(Residual().build(a, b, batch)) == 9 * a * b + 9 * b * b + 2 * norm * b + shortcut
@@ -106,7 +106,7 @@ def test_bilinear_upsampling_may_convolve_first() -> None:
     torch.testing.assert_close(module(x), module[0](large))
 
 
-def test_a_dilation_without_effect_is_no_part_of_the_canonical_block() -> None:
+def test_the_canonical_block_drops_a_dilation_without_effect() -> None:
     assert Plain(kernel=1, dilation=4).canonical() == Plain(kernel=1)
     assert Plain(dilation=4).canonical() == Plain(dilation=4)
 
@@ -122,6 +122,6 @@ def test_a_dilation_without_effect_is_no_part_of_the_canonical_block() -> None:
         (Separable(dilation=0), r"Separable\.dilation"),
     ],
 )
-def test_what_cannot_be_built_names_the_field(block, field: str) -> None:
+def test_errors_name_the_field(block, field: str) -> None:
     with pytest.raises(UserError, match=field):
         block.build(4, 4, batch)

@@ -1,4 +1,4 @@
-"""The classic networks hold their published parameter counts."""
+"""Classic networks: published parameter counts and architectures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_published_parameter_counts(classic, millions: float, digits: int) -> No
     assert round(parameters(on_meta(classic)) / 1e6, digits) == millions
 
 
-def test_linknet_is_the_papers_but_for_the_stem() -> None:
+def test_linknet_differs_from_the_paper_only_in_the_stem() -> None:
     assert parameters(on_meta(linknet_resnet18())) == pytest.approx(11.5e6, rel=0.01)
 
 
@@ -51,7 +51,7 @@ def test_vgg16_encoder_is_the_thirteen_convolutions() -> None:
     assert encoder.depths == [2, 2, 3, 3, 3]
 
 
-def test_resnet50_trunk_is_torchvisions_but_for_the_stem() -> None:
+def test_resnet50_differs_from_torchvision_only_in_the_stem() -> None:
     encoder = on_meta(deeplabv3plus()).encoder
     published = 25_557_032 - (2048 * 1000 + 1000)  # resnet50 without its classifier
     their_stem = 49 * 3 * 64 + 2 * 64

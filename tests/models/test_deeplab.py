@@ -1,4 +1,4 @@
-"""DeepLabv2 on ResNet-101: published parameter counts, and the summed pyramid written out."""
+"""DeepLabv2 on ResNet-101: published parameter counts, and the summed pyramid by formula."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def test_the_encoder_is_resnet101(deeplab) -> None:
     assert parameters(deeplab.encoder) == RESNET101 - ITS_CLASSIFIER
     assert round(parameters(deeplab.encoder) / 1e6, 2) == 42.50
     convs = [m for m in deeplab.encoder.modules() if isinstance(m, nn.Conv2d)]
-    assert len(convs) == 100 + 4  # the last of the 101 layers is the classifier; four shortcuts convolve
+    assert len(convs) == 100 + 4  # the 101st layer is the classifier; four shortcuts have a convolution
     assert deeplab.encoder.reductions == [4, 8, 8, 8]
     assert [stage[-1].body[1][0].dilation[0] for stage in deeplab.encoder.stages] == [1, 1, 2, 4]
 
 
-def test_the_whole_has_44_million_parameters(deeplab) -> None:
+def test_the_network_has_44_million_parameters(deeplab) -> None:
     assert parameters(deeplab) == pytest.approx(44e6, rel=0.02)
     assert parameters(deeplab.decoder) == 0
     assert parameters(deeplab.classifier) == 4 * (9 * 2048 * 19 + 19)
@@ -83,14 +83,14 @@ def test_any_size_and_a_gradient_everywhere(size: tuple[int, int]) -> None:
     assert all(p.grad is not None for p in net.parameters())
 
 
-def test_a_recipe_of_before_the_stem_had_a_kind_is_read() -> None:
+def test_recipes_without_the_field_stem_can_be_read() -> None:
     encoder = Encoder((Stage(width=4), Stage(width=8)), stem_stride=2)
     stored = json.loads(to_json(Recipe(encoder, UNet())))
     del stored["recipe"]["encoder"]["stem"]
     assert from_json(json.dumps(stored)).encoder == encoder
 
 
-def test_a_stem_that_is_not_there_has_no_kind() -> None:
+def test_the_kind_of_an_absent_stem_has_no_effect() -> None:
     stages = (Stage(width=4), Stage(width=8))
     one, other = (Recipe(Encoder(stages, stem=stem), UNet()) for stem in ("conv", "resnet"))
     assert candidate_hash(one) == candidate_hash(other)
@@ -106,6 +106,6 @@ def test_a_stem_that_is_not_there_has_no_kind() -> None:
         (Recipe(Encoder((Stage(),), stem="vgg"), UNet()), r"Encoder\.stem"),
     ],
 )
-def test_fields_that_cannot_be_built(recipe: Recipe, field: str) -> None:
+def test_errors_name_the_field(recipe: Recipe, field: str) -> None:
     with pytest.raises(UserError, match=field):
         build_network(recipe, 2)

@@ -1,4 +1,4 @@
-"""Every encoder with every decoder at odd sizes, and what the parts promise one another."""
+"""Networks: every encoder with every decoder at odd sizes, and the contracts between their parts."""
 
 from __future__ import annotations
 
@@ -156,8 +156,7 @@ def test_decoders_state_their_output() -> None:
 
 
 @pytest.mark.parametrize("decoder", DECODERS.values(), ids=DECODERS.keys())
-def test_padding_leaves_the_image_alone(decoder) -> None:
-    """An image of a full size gives what the same image gives with the padding already in it."""
+def test_padding_equals_an_image_padded_beforehand(decoder) -> None:
     net = network(ENCODERS["max"], decoder).eval()
     image = torch.rand(1, 3, 6, 7)
     padded = net.mean.expand(1, 3, 8, 8).clone()
@@ -196,7 +195,7 @@ def test_aspp_dilations_and_skip() -> None:
     assert ASPP(skip=False).build(made.channels, made.reductions, batch, made.depths).reduction == 32
 
 
-def test_norms_apart() -> None:
+def test_separate_norms_for_encoder_and_decoder() -> None:
     net = network(ENCODERS["max"], UNet(), Norms(encoder="switch", decoder="batch"))
     assert any(isinstance(m, SwitchNorm2d) for m in net.encoder.modules())
     assert not any(isinstance(m, nn.BatchNorm2d) for m in net.encoder.modules())
@@ -239,7 +238,7 @@ def test_images_are_normalised_inside() -> None:
     torch.testing.assert_close(net.decode(features, (3, 4)), net(x))
 
 
-def test_heads_take_no_part_in_the_forward_pass() -> None:
+def test_the_forward_pass_does_not_use_heads() -> None:
     net = network(ENCODERS["max"], UNet())
     assert not net.heads
     net.heads["jigsaw"] = nn.Conv2d(8, 9, 1)
@@ -272,12 +271,12 @@ def test_canonical_encoder_drops_what_has_no_effect() -> None:
         (Encoder(stages(4)), ASPP(rates=()), r"ASPP\.rates"),
     ],
 )
-def test_what_cannot_be_built_names_the_field(encoder: Encoder, decoder, field: str) -> None:
+def test_errors_name_the_field(encoder: Encoder, decoder, field: str) -> None:
     with pytest.raises(UserError, match=field):
         network(encoder, decoder)
 
 
-def test_an_encoder_without_stages_is_refused_where_it_is_built() -> None:
+def test_an_encoder_without_stages_cannot_be_built() -> None:
     empty = Encoder(stages=())
     assert empty.canonical() == empty
     with pytest.raises(UserError, match="stages"):

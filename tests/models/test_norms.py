@@ -1,4 +1,4 @@
-"""Every normalisation against its formula, at the shapes and values that break naive ones."""
+"""Norms against their formulas, at shapes and values where naive implementations fail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def standardised(x: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 
 def by_hand(kind: str, x: Tensor) -> Tensor:
-    """Training-mode output of a norm whose scale is 1 and offset 0, from the definition."""
+    """Output in training mode of a norm with scale 1 and offset 0, from its definition."""
     if kind == "batch":
         return standardised(x, (0, 2, 3))
     if kind == "instance":
@@ -36,7 +36,7 @@ def by_hand(kind: str, x: Tensor) -> Tensor:
 
 
 def naive_switch(x: Tensor, of_mean: Tensor, of_var: Tensor, running: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Switchable normalisation as Luo et al. write it: three sets of statistics from the pixels."""
+    """Switchable normalization as in Luo et al.: three sets of statistics computed from the pixels."""
     means, variances = [], []
     for dims in ((2, 3), (1, 2, 3), (0, 2, 3)):
         means.append(x.mean(dims, keepdim=True))
@@ -48,8 +48,8 @@ def naive_switch(x: Tensor, of_mean: Tensor, of_var: Tensor, running: tuple[Tens
     return (x - mean) / (var + EPS).sqrt()
 
 
-def shaken(module: nn.Module) -> nn.Module:
-    """The module with random parameters, so that none is left out unnoticed."""
+def randomized(module: nn.Module) -> nn.Module:
+    """Set all parameters to random values, so that each one affects the output."""
     with torch.no_grad():
         for p in module.parameters():
             p.add_(torch.randn_like(p))
@@ -82,7 +82,7 @@ def test_batch_norm_is_torchs() -> None:
 
 
 def test_switch_with_other_weights_in_training_and_evaluation() -> None:
-    norm = shaken(SwitchNorm2d(6))
+    norm = randomized(SwitchNorm2d(6))
     of_mean, of_var = norm.mean_logits.softmax(0), norm.var_logits.softmax(0)
     scale, offset = norm.weight.view(1, -1, 1, 1), norm.bias.view(1, -1, 1, 1)
     running_mean, running_var = torch.zeros(6), torch.ones(6)
@@ -100,7 +100,7 @@ def test_switch_with_other_weights_in_training_and_evaluation() -> None:
 
 
 def test_switch_gradients_are_those_of_the_naive_form() -> None:
-    norm = shaken(SwitchNorm2d(4))
+    norm = randomized(SwitchNorm2d(4))
     x = torch.randn(2, 4, 3, 5, requires_grad=True)
     g = torch.randn(2, 4, 3, 5)
     wanted = [x, *norm.parameters()]
@@ -112,7 +112,7 @@ def test_switch_gradients_are_those_of_the_naive_form() -> None:
 
 
 def test_switch_gradients_by_finite_differences() -> None:
-    norm = shaken(SwitchNorm2d(3)).double()
+    norm = randomized(SwitchNorm2d(3)).double()
     x = torch.randn(2, 3, 2, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(norm, (x,))
 
@@ -203,7 +203,7 @@ def test_frozen_running_statistics_are_tracked_again_after_an_error() -> None:
     assert norm.track_running_stats
 
 
-def test_norms_apart_and_by_one_name() -> None:
+def test_norm_makers_of_one_name_and_of_two() -> None:
     encoder, decoder = norm_makers(Norms(encoder="switch", decoder="batch"))
     assert isinstance(encoder(4), SwitchNorm2d)
     assert isinstance(decoder(4), nn.BatchNorm2d)

@@ -1,4 +1,4 @@
-"""Puts the contract's folder on the import path, which spawned workers inherit."""
+"""Put the folder of the contract on the import path, which spawned workers inherit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GPUs are counted by asking the driver's own tool, within what the user left visible."""
+"""Detection of GPUs by nvidia-smi, torch and CUDA_VISIBLE_DEVICES."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-2222)
 
 @pytest.fixture
 def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in for nvidia-smi, alone on the PATH but for the shell's own tools."""
+    """A fake nvidia-smi on a PATH with only the shell's tools."""
     tool = tmp_path / "nvidia-smi"
     tool.write_text(f"#!/bin/sh\n[ \"$1\" = -L ] || exit 2\ncat <<'END'\n{LISTING}END\n")
     tool.chmod(0o755)
@@ -26,7 +26,7 @@ def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tool
 
 
-def test_every_gpu_listed_is_used_and_of_one_that_is_cut_up_the_parts(smi: Path) -> None:
+def test_all_listed_gpus_are_used_and_mig_devices_instead_of_their_card(smi: Path) -> None:
     assert visible_gpus() == ["0", "MIG-3333"]
 
 
@@ -43,7 +43,7 @@ def test_every_gpu_listed_is_used_and_of_one_that_is_cut_up_the_parts(smi: Path)
         ("none", []),
     ],
 )
-def test_the_variable_decides(smi: Path, monkeypatch: pytest.MonkeyPatch, value: str, expected: list[str]) -> None:
+def test_the_variable_selects_gpus(smi: Path, monkeypatch: pytest.MonkeyPatch, value: str, expected: list[str]) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     assert visible_gpus() == expected
 
@@ -55,7 +55,7 @@ def test_without_a_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.mark.parametrize(("value", "expected"), [(None, ["0", "1"]), ("1", ["1"]), ("", [])])
-def test_without_the_tool_torch_counts(
+def test_without_nvidia_smi_torch_counts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None, expected: list[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -66,7 +66,7 @@ def test_without_the_tool_torch_counts(
     assert visible_gpus() == expected
 
 
-def test_a_driver_that_does_not_answer_is_no_gpu(smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_driver_means_no_gpu(smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smi.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
     assert visible_gpus() == []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")

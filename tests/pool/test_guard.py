@@ -1,4 +1,4 @@
-"""A script without the `__main__` guard ends in one line and leaves no run."""
+"""A script without the `__main__` guard ends with one line and leaves no run."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if len(sys.argv) < 99:
 """
 
 
-@pytest.mark.parametrize("script", [f"import nas\n{SEARCH}\n", HIDDEN], ids=["at once", "found out by a worker"])
-def test_a_script_without_it_ends_in_one_line(tmp_path: Path, script: str) -> None:
+@pytest.mark.parametrize("script", [f"import nas\n{SEARCH}\n", HIDDEN], ids=["at once", "detected by a worker"])
+def test_a_script_without_a_guard_ends_with_one_line(tmp_path: Path, script: str) -> None:
     (tmp_path / "small.py").write_text(SMALL)
     (tmp_path / "script.py").write_text(script)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -33,7 +33,7 @@ def test_a_script_without_it_ends_in_one_line(tmp_path: Path, script: str) -> No
         [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=200
     )
     assert ended.returncode == 1
-    line = 'script.py: put what searches under `if __name__ == "__main__":`, since each worker process imports the'
+    line = 'script.py: put the search under `if __name__ == "__main__":`, because each worker process imports the'
     assert ended.stderr.endswith(f"{line} script again\n") and ended.stderr.count("\n") == 1
     assert not list(tmp_path.glob("runs/*"))
 
@@ -47,7 +47,7 @@ GUARDS = {
 
 
 @pytest.mark.parametrize("guard", GUARDS.values(), ids=GUARDS)
-def test_a_script_with_it_goes_on(tmp_path: Path, guard: str) -> None:
+def test_a_script_with_a_guard_continues(tmp_path: Path, guard: str) -> None:
     (tmp_path / "script.py").write_text(f"from nas.pool import check_guard\n{guard}print('went on')\n")
     assert run_script(tmp_path, "script.py") == "went on\n"
 

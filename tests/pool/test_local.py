@@ -1,4 +1,4 @@
-"""LocalPool keeps the contract of every pool, and pins what its processes inherit."""
+"""LocalPool passes the contract of pools, and sets the environment of its processes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_cpu_workers_see_no_gpu_and_use_one_thread(tmp_path: Path, monkeypatch: 
     assert end.result == ["", "1", "1", "1", "0"]
 
 
-def test_slots_are_spread_over_the_gpus(tmp_path: Path) -> None:
+def test_slots_are_distributed_over_the_gpus(tmp_path: Path) -> None:
     with LocalPool(Behaviours(tmp_path), workers_per_gpu=2, gpus=("3", "5")) as pool:
         assert pool.slots == 4
         ends = run_jobs(pool, *[("meet", (name, 4)) for name in "abcd"])
@@ -44,14 +44,14 @@ def test_slots_are_spread_over_the_gpus(tmp_path: Path) -> None:
     assert seen == [b"CUDA_VISIBLE_DEVICES=%d" % gpu for gpu in (3, 3, 5, 5)]
 
 
-def test_the_death_of_a_worker_is_named(tmp_path: Path) -> None:
+def test_the_cause_of_a_worker_death_is_reported(tmp_path: Path) -> None:
     with LocalPool(Behaviours(tmp_path), slots=1, gpus=()) as pool:
         assert run_jobs(pool, ("die", None))[0].reason == "killed by SIGKILL"
     with LocalPool(BrokenSetup(None), slots=1, gpus=()) as pool, pytest.raises(PoolError, match="SIGKILL"):
         pool.messages(60.0)
 
 
-def test_a_job_its_worker_never_saw_is_not_held_against_it(tmp_path: Path) -> None:
+def test_a_job_that_its_worker_never_started_keeps_its_rerun(tmp_path: Path) -> None:
     with LocalPool(Behaviours(tmp_path), slots=1, gpus=()) as pool:
         pid = run_jobs(pool, ("pid", None))[0].result
         pool.messages(0.5)
@@ -63,7 +63,7 @@ def test_a_job_its_worker_never_saw_is_not_held_against_it(tmp_path: Path) -> No
     assert [type(m) for m in seen] == [Started, Requeued, Started, Done]
 
 
-def test_by_default_a_slot_is_a_core_this_process_may_use(tmp_path: Path) -> None:
+def test_by_default_there_is_a_slot_per_available_core(tmp_path: Path) -> None:
     with LocalPool(Behaviours(tmp_path), gpus=()) as pool:
         assert pool.slots == len(os.sched_getaffinity(0))
 
@@ -73,7 +73,7 @@ def test_a_pool_without_slots_is_refused(tmp_path: Path) -> None:
         LocalPool(Behaviours(tmp_path), slots=0, gpus=())
 
 
-# A process that is started in the background ignores SIGINT, and passes that on.
+# A process started in the background ignores SIGINT, and so would its children.
 SCRIPT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -97,7 +97,7 @@ def script(folder: Path, body: str, guard: str) -> list[str]:
 GUARD = '\nif __name__ == "__main__":\n    main()\n'
 
 
-def test_ctrl_c_in_a_terminal_ends_all_and_only_the_controller_speaks(tmp_path: Path) -> None:
+def test_ctrl_c_ends_all_processes_and_only_the_controller_prints(tmp_path: Path) -> None:
     body = 'pool.submit(Job(0, ("train_for_ever", "a"))); drain(pool, 1)'
     controller = subprocess.Popen(
         script(tmp_path, body, GUARD), start_new_session=True, stderr=subprocess.PIPE, text=True
@@ -109,13 +109,13 @@ def test_ctrl_c_in_a_terminal_ends_all_and_only_the_controller_speaks(tmp_path: 
     assert not any(alive(pid) for pid in workers(tmp_path))
 
 
-def test_a_controller_that_leaves_without_closing_leaves_no_worker(tmp_path: Path) -> None:
+def test_a_controller_that_exits_without_closing_leaves_no_worker(tmp_path: Path) -> None:
     body = 'pool.submit(Job(0, ("train_for_ever", "a"))); pool.messages(30); __import__("os")._exit(5)'
     assert subprocess.run(script(tmp_path, body, GUARD), check=False, timeout=60).returncode == 5
     eventually(lambda: not any(alive(pid) for pid in workers(tmp_path)))
 
 
-def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+def test_a_script_without_a_guard_raises_an_error(tmp_path: Path) -> None:
     unguarded = "\ntry:\n    main()\nexcept PoolError as error:\n    print(error)\n"
     found = subprocess.run(
         script(tmp_path, "drain(pool, 1)", unguarded), capture_output=True, text=True, timeout=60, check=False
@@ -132,7 +132,7 @@ def test_a_pool_error_is_raised_again_and_not_respawned(tmp_path: Path) -> None:
 
 
 class Unimportable:
-    """Pickles as a name from a module that no worker has."""
+    """Unpickling imports a module that does not exist."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return exec, ("import a_module_that_is_not_there",)
@@ -144,8 +144,8 @@ class Unimportable:
         raise NotImplementedError
 
 
-def test_a_worker_whose_gpu_does_not_work_breaks_off_before_it_takes_a_candidate(tmp_path: Path) -> None:
-    """A number that no machine has: torch built without CUDA, no driver, or no such card."""
+def test_a_broken_gpu_is_reported_before_any_candidate_is_trained(tmp_path: Path) -> None:
+    """The GPU index exists on no machine, as with a torch without CUDA or without a driver."""
     with LocalPool(TrainWork(NoData()), slots=1, gpus=["4095"]) as pool:
         pool.submit(Job(0, "never looked at"))
         with pytest.raises(PoolError, match="could not be set up in 3 tries"):
@@ -158,7 +158,7 @@ class NoData:
         return None
 
 
-def test_the_room_loads_no_torch() -> None:
+def test_importing_the_pool_does_not_import_torch() -> None:
     code = "import sys, nas.pool; print([m for m in ('torch', 'numpy', 'optuna') if m in sys.modules])"
     root = Path(__file__).resolve().parents[2]
     assert subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True).strip() == "[]"

@@ -1,4 +1,4 @@
-"""A small run made by hand: a real Optuna study in a real folder, with trials of every outcome."""
+"""A small hand-made run: a real Optuna study in a real folder, with trials of each outcome."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import optuna
 import pandas as pd
 import pytest
 
-from nas.controller import ranking
+from nas.controller.contenders import Contender
+from nas.controller.ranking import rank
 from nas.models import Encoder, LinkNet, Plain, Stage, UNet
 from nas.record import end
 from nas.runs.run import Run
@@ -34,14 +35,14 @@ def recipe(width: int = 4, **fields: Any) -> Recipe:
     return Recipe(**{**parts, **fields})
 
 
-def add(study: optuna.Study, candidate: Recipe, how: str, rungs: dict[int, float], **attrs: Any) -> None:
-    """A trial that lived and ended as the search would have it."""
+def add(study: optuna.Study, candidate: Recipe, outcome: str, rungs: dict[int, float], **attrs: Any) -> None:
+    """Add a finished trial, as a search would record it."""
     trial = study.ask()
     trial.set_user_attr("hash", candidate_hash(candidate))
     trial.set_user_attr("candidate", to_json(candidate))
     for step, value in rungs.items():
         trial.report(value, step)
-    end(study, trial, how, rungs[STEPS] if how == "complete" else None, **attrs)
+    end(study, trial, outcome, rungs[STEPS] if outcome == "complete" else None, **attrs)
 
 
 def new_run(folder: Path, **settings: Any) -> Run:
@@ -60,7 +61,7 @@ CANDIDATES = [
 
 @pytest.fixture(scope="session")
 def candidates() -> list[Recipe]:
-    """What the complete trials of `run` tried, in order."""
+    """The candidates of the complete trials of `run`, in order."""
     return CANDIDATES
 
 
@@ -96,7 +97,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def table(run: Run) -> pd.DataFrame:
-    """The final table by the search's own hand, with one training that failed."""
+    """The ranking as the search computes it, with one failed training."""
     seeds: dict[str, dict[str, Any]] = {}
     finals = {0: (0.50, 0.52, 0.48), 1: (0.60, 0.70, 0.65), 2: (0.70, 0.64, 0.70)}
     for i, values in finals.items():
@@ -104,7 +105,6 @@ def table(run: Run) -> pd.DataFrame:
         seeds[candidate_hash(CANDIDATES[i])] = trained
     seeds[candidate_hash(CANDIDATES[0])]["2"] = {"error": "RuntimeError: no <luck>"}
     entrants = [
-        ranking.Contender(to_json(CANDIDATES[i]), candidate_hash(CANDIDATES[i]), i, 0 if i == 0 else None)
-        for i in finals
+        Contender(to_json(CANDIDATES[i]), candidate_hash(CANDIDATES[i]), i, 0 if i == 0 else None) for i in finals
     ]
-    return ranking.rank(entrants, seeds, run.study())
+    return rank(entrants, seeds, run.study())

@@ -69,7 +69,7 @@ def test_no_line_is_wider_than_a_terminal(table: pd.DataFrame, run: Run, monkeyp
         assert max(map(len, ranking_text(shown, run).splitlines())) <= 80
 
 
-def test_winner_without_a_checkpoint_still_shows_its_recipe(table: pd.DataFrame, run: Run) -> None:
+def test_recipe_of_the_winner_is_shown_without_a_checkpoint(table: pd.DataFrame, run: Run) -> None:
     text = ranking_text(table, run)
     assert "Winner: trial 2" in text
     assert "decoder: LinkNet" in text
@@ -77,7 +77,7 @@ def test_winner_without_a_checkpoint_still_shows_its_recipe(table: pd.DataFrame,
     assert "Its test score is unknown" in text
 
 
-def test_test_score_comes_from_the_winners_checkpoint(
+def test_test_score_is_read_from_the_checkpoint_of_the_winner(
     table: pd.DataFrame,
     run: Run,
     candidates: list[Recipe],
@@ -90,7 +90,7 @@ def test_test_score_comes_from_the_winners_checkpoint(
     save_best(run, candidates[1], 0.9)
     text = ranking_text(table, run)
     assert "0.900" not in text
-    assert "not of this winner" in text
+    assert "belongs to another candidate" in text
 
 
 def test_tau_counts_pairs_of_complete_trials(run: Run) -> None:
@@ -104,7 +104,7 @@ def test_tau_needs_three_trials(run: Run) -> None:
     assert agreements(read_trials(run)[:2]) == []
 
 
-TOLD = Importance(
+IMPORTANCE = Importance(
     0.42,
     57,
     (
@@ -118,35 +118,37 @@ TOLD = Importance(
 )
 
 
-def told(start: Callable[..., Run], folder: Path, what: Importance) -> Run:
+def with_importance(start: Callable[..., Run], folder: Path, importance: Importance) -> Run:
     run = start(folder)
-    run.study().set_user_attr("importance", what.to_data())
+    run.study().set_user_attr("importance", importance.to_data())
     return run
 
 
-def test_what_mattered_is_told_in_ten_narrow_lines(
+def test_importance_takes_at_most_ten_narrow_lines(
     table: pd.DataFrame, tmp_path: Path, start: Callable[..., Run]
 ) -> None:
-    text = ranking_text(table, told(start, tmp_path / "told", TOLD))
-    (part,) = (part for part in text.split("\n\n") if part.startswith("What mattered"))
+    text = ranking_text(table, with_importance(start, tmp_path / "most", IMPORTANCE))
+    (part,) = (part for part in text.split("\n\n") if part.startswith("Parameter importance"))
     lines = part.splitlines()
     assert "42%" in lines[0] and len(lines) <= 10 and max(map(len, lines)) <= 80
     assert re.search(r"20% ±\s+5% +width +0\.00042 to 0\.00097 +\+0\.30 ± 0\.10", part)
     assert "jigsaw=on helps with" in part
 
 
-def test_what_cannot_be_told_is_said_and_what_was_not_asked_is_not(
+def test_missing_importance_is_explained_and_omitted_if_it_was_not_computed(
     table: pd.DataFrame, run: Run, tmp_path: Path, start: Callable[..., Run]
 ) -> None:
     few = Importance(None, 7, reason="7 scored trials are too few, 20 are needed")
-    text = ranking_text(table, told(start, tmp_path / "few", few))
-    assert "What mattered cannot be told: 7 scored trials are too few, 20 are needed." in text
+    text = ranking_text(table, with_importance(start, tmp_path / "few", few))
+    assert "Parameter importance is not available: 7 scored trials are too few, 20 are needed." in " ".join(
+        text.split()
+    )
     none = Importance(0.3, 70)
-    assert "no parameter by itself" in ranking_text(table, told(start, tmp_path / "none", none))
-    assert "What mattered" not in ranking_text(table, run)
+    assert "no parameter and no pair" in ranking_text(table, with_importance(start, tmp_path / "none", none))
+    assert "Parameter importance" not in ranking_text(table, run)
 
 
-def test_commands_can_be_copied(table: pd.DataFrame, run: Run) -> None:
+def test_commands_can_be_pasted_into_a_shell(table: pd.DataFrame, run: Run) -> None:
     text = ranking_text(table, run).split("Next:\n")[1]
     commands = [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
     assert commands == next_commands(run)
@@ -154,7 +156,7 @@ def test_commands_can_be_copied(table: pd.DataFrame, run: Run) -> None:
     assert commands[-2] == ["optuna-dashboard", run.storage]
 
 
-def test_password_of_the_storage_stays_out(tmp_path: Path) -> None:
+def test_storage_password_is_hidden(tmp_path: Path) -> None:
     Settings(space="s.py", storage="postgresql://me:secret@host:5432/db").write(tmp_path)
     shown = next_commands(Run(tmp_path))[3][1]
     assert shown == "postgresql://me:***@host:5432/db"
@@ -166,7 +168,7 @@ def test_one_contender_with_one_seed(table: pd.DataFrame, run: Run) -> None:
     assert "±" not in row and "nan" not in row.lower()
 
 
-def test_contender_whose_every_training_failed(table: pd.DataFrame, run: Run) -> None:
+def test_contender_whose_trainings_all_failed(table: pd.DataFrame, run: Run) -> None:
     gaps = {"miou": float("nan"), "interval": float("nan"), "params": None, "seconds": float("nan")}
     row = line_of(ranking_text(table.iloc[:1].assign(**gaps, seeds=0), run), "1  ")
     assert re.findall(r"\S+", row)[3:] == ["-", "0", "0.700", "-", "-", "-"]

@@ -1,4 +1,4 @@
-"""A run goes on only with the space and the images that it began with, wherever these are now."""
+"""A run is resumed only with the space and the images that it began with, which may have moved."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def resumed(shell: Shell, *more: str) -> tuple[int, str]:
     return ended.returncode, ended.stderr.strip()
 
 
-def test_other_images_or_another_space_are_refused_and_moved_ones_are_not(begun: Shell) -> None:
+def test_changed_images_or_spaces_are_refused_and_moved_ones_are_accepted(begun: Shell) -> None:
     folder, run = begun.folder, begun.folder / "runs" / "one"
     assert Run(run).settings.data == f"folder:{folder / 'set'}"
 

@@ -1,4 +1,4 @@
-"""Runs in folders of any name, and in storages of any name: the study of one is never opened as another's."""
+"""Folders and storages of any name: the study of one run is never opened as that of another."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ NAMES = (
 )
 
 BYTES = (os.fsdecode(b"\xff"), os.fsdecode(b"\xfe"))
-"""Names that are not UTF-8, which safetensors does not open, but SQLite does."""
+"""Names that are not UTF-8, which SQLite opens and safetensors does not."""
 
 
 def folders(root: Path) -> dict[str, Path]:
-    """A folder of each name, as far as the file system holds it."""
+    """Make a folder of each name that the file system allows."""
     made = {}
     for name in NAMES:
         try:
@@ -37,13 +37,13 @@ def folders(root: Path) -> dict[str, Path]:
     return made
 
 
-def test_each_run_has_a_file_of_its_own_whatever_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_run_has_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     made = folders(tmp_path)
     assert {"a", "a?b", "a%41"} <= made.keys()
     for folder in made.values():
         Settings("small.py").write(folder)
-        # A run's folder is often a relative one.
+        # A run's folder is often a relative path.
         with create_engine(Run(folder.name).storage).begin() as connection:
             connection.exec_driver_sql("CREATE TABLE once (folder TEXT)")
             connection.exec_driver_sql("INSERT INTO once VALUES (?)", (ascii(folder.name),))
@@ -109,18 +109,18 @@ def test_a_run_that_is_renamed_keeps_its_study_in_a_shared_storage(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", BYTES)
-def test_a_path_that_is_no_text_is_refused_for_a_run_and_not_for_a_storage(tmp_path: Path, name: str) -> None:
+def test_a_path_that_is_not_utf8_is_refused_for_a_run_and_accepted_for_a_storage(tmp_path: Path, name: str) -> None:
     try:
         (tmp_path / name).mkdir()
     except OSError:
         pytest.skip("this file system holds no names that are not UTF-8")
-    for begin in (
+    for open_run in (
         lambda: new_folder("small.py", name, root=tmp_path),
         lambda: new_folder("small.py", root=tmp_path / name),
         lambda: Run(tmp_path / name),
     ):
         with pytest.raises(UserError, match=r"\\udcf[ef].*: the path of a run must be UTF-8 text"):
-            begin()
+            open_run()
     with create_engine(with_full_path(f"sqlite:///{tmp_path / name}/s.db")).begin() as connection:
         connection.exec_driver_sql("CREATE TABLE once (folder TEXT)")
     assert (tmp_path / name / "s.db").exists()

@@ -1,4 +1,4 @@
-"""The shipped samplers hold the contract; evolution does what its paper says."""
+"""The samplers satisfy the contract; evolution follows its paper."""
 
 from __future__ import annotations
 
@@ -18,74 +18,74 @@ from nas.samplers import (
     make_sampler,
 )
 from nas.samplers.proposing import ProposingSampler
-from nas.samplers.scores import Gains, fitness, foretold
+from nas.samplers.scores import Gains, extrapolate_pruned, fitness
 from tests.contracts.sampler_contract import FAIL, SamplerContract, conditional
 
 
 class TestRandom(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("random", seed))
-    goes_on_exactly = True
+    resumes_exactly = True
     learns = False
 
 
 class TestTPE(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("tpe", seed))
-    goes_on_exactly = True
+    resumes_exactly = True
 
 
 class TestEvolution(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("evolution", seed))
-    goes_on_exactly = True
+    resumes_exactly = True
 
 
 class TestSurrogate(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("surrogate", seed))
-    goes_on_exactly = True
+    resumes_exactly = True
 
 
 class TestLocal(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("local", seed))
-    goes_on_exactly = True
+    resumes_exactly = True
 
 
 class TestNSGA2(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("nsga2", seed))
-    goes_on_exactly = True
-    learns = False  # its first generation alone is of fifty
+    resumes_exactly = True
+    learns = False  # its first generation has fifty trials
 
 
 class TestNNITPE(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("nni:tpe", seed))
-    goes_on_exactly = True
-    many = 1_000  # the tuner is shown each of them, which takes it long
+    resumes_exactly = True
+    many = 1_000  # importing each of them into the tuner is slow
 
 
 class TestNNIEvolution(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("nni:evolution", seed))
-    goes_on_exactly = True
+    resumes_exactly = True
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cmaes") is None, reason="needs the package cmaes")
 class TestCMAES(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("cmaes", seed))
-    goes_on_exactly = True
-    learns = False  # numbers alone, and of those only what all trials share
+    resumes_exactly = True
+    learns = False  # models only numbers that all trials have
 
 
-@pytest.mark.slow  # an ask takes it up to a second
+@pytest.mark.slow  # a proposal takes up to a second
 class TestGP(SamplerContract):
     make = staticmethod(lambda seed: make_sampler("gp", seed))
-    goes_on_exactly = True
-    many = 100  # Optuna's takes every trial into account: its time grows with the cube of their number
+    resumes_exactly = True
+    many = 100  # its time grows with the cube of the number of trials
 
-    def test_a_space_wider_than_float_precision(self) -> None:
-        with pytest.raises(ValueError):  # it lists every whole number of a range
-            super().test_a_space_wider_than_float_precision()
+    def test_supports_a_space_wider_than_float_precision(self) -> None:
+        with pytest.raises(ValueError):  # it enumerates the integers of a range
+            super().test_supports_a_space_wider_than_float_precision()
 
 
 @pytest.mark.parametrize("name", ["nni:tpe", "nni:evolution", "nni:random"])
-def test_a_tuner_of_nni_goes_on_where_it_was(name: str) -> None:
-    """Also past the first population of evolution, and with failures and trials that overlap."""
+def test_nni_tuner_resumes_exactly(name: str) -> None:
+    """Also after the first population of evolution, with failures and overlapping trials."""
 
     def search(study: optuna.Study, count: int) -> None:
         for _ in range(count // 3):
@@ -107,7 +107,7 @@ def test_a_tuner_of_nni_goes_on_where_it_was(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["nni:tpe", "nni:evolution"])
-def test_threads_share_a_tuner_of_nni(name: str) -> None:
+def test_threads_can_share_an_nni_tuner(name: str) -> None:
     def objective(trial: optuna.Trial) -> float:
         time.sleep(0.002)
         return conditional(trial)
@@ -117,23 +117,23 @@ def test_threads_share_a_tuner_of_nni(name: str) -> None:
     assert len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) == 60
 
 
-def test_an_unknown_sampler_is_refused() -> None:
-    with pytest.raises(UserError, match="--sampler magic: there is no such sampler; choose from"):
+def test_unknown_sampler_is_an_error() -> None:
+    with pytest.raises(UserError, match="--sampler magic: unknown sampler; choose from"):
         make_sampler("magic", 0)
     assert all(make_sampler(name, 0) for name in SAMPLERS if name != "cmaes")
 
 
-def test_tuners_that_do_not_run_are_refused_with_the_reason() -> None:
-    with pytest.raises(UserError, match="--sampler nni:gp: it hands SciPy a starting point of two dimensions"):
+def test_unsupported_tuner_is_an_error_with_the_reason() -> None:
+    with pytest.raises(UserError, match="--sampler nni:gp: it passes SciPy a two-dimensional starting point"):
         make_sampler("nni:gp", 0)
     with pytest.raises(UserError, match="--sampler nni:anneal: NNI's wrapper of hyperopt fails"):
         make_sampler("nni:anneal", 0)
-    with pytest.raises(UserError, match="--sampler nni:magic: there is no such tuner; choose from tpe, evolution"):
+    with pytest.raises(UserError, match="--sampler nni:magic: unknown tuner; choose from tpe, evolution"):
         make_sampler("nni:magic", 0)
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "cmaes"])
-def test_any_seed_will_do(name: str) -> None:
+def test_large_seeds_are_valid(name: str) -> None:
     for seed in (0, 2**31, 2**32 - 1):
         study = optuna.create_study(sampler=make_sampler(name, seed))
         study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
@@ -141,7 +141,7 @@ def test_any_seed_will_do(name: str) -> None:
 
 
 @pytest.mark.parametrize("make", [SurrogateSampler, LocalSearchSampler, EvolutionSampler], ids=lambda m: m.__name__)
-def test_a_negative_seed_is_refused_at_once(make: type[optuna.samplers.BaseSampler]) -> None:
+def test_negative_seed_is_an_error(make: type[optuna.samplers.BaseSampler]) -> None:
     with pytest.raises(ValueError, match="seed -1: give 0 or more"):
         make(seed=-1)  # type: ignore[call-arg]
 
@@ -150,8 +150,8 @@ PROPOSING = pytest.mark.parametrize("make", [SurrogateSampler, LocalSearchSample
 
 
 @PROPOSING
-def test_trials_that_are_asked_at_the_same_time_differ(make: type[optuna.samplers.BaseSampler]) -> None:
-    """As threads do, parameter by parameter."""
+def test_parallel_trials_differ(make: type[optuna.samplers.BaseSampler]) -> None:
+    """Parameters of parallel trials are suggested in turn, as by threads."""
     study = optuna.create_study(sampler=make(seed=0), direction="maximize")  # type: ignore[call-arg]
     names, found = [f"x{i}" for i in range(4)], []
     for _ in range(8):
@@ -163,12 +163,12 @@ def test_trials_that_are_asked_at_the_same_time_differ(make: type[optuna.sampler
             found.append(tuple(trial.params.values()))
             study.tell(trial, sum(value == "a" for value in trial.params.values()))
     if make is SurrogateSampler:
-        assert len(set(found[8:])) == 56  # of 81, the first eight being drawn blindly
+        assert len(set(found[8:])) == 56  # of 81; the first eight are random
     assert len(set(found)) > 48
 
 
 @PROPOSING
-def test_two_studies_are_told_apart(make: type[optuna.samplers.BaseSampler]) -> None:
+def test_one_sampler_serves_two_studies(make: type[optuna.samplers.BaseSampler]) -> None:
     def asked(trial: optuna.Trial) -> float:
         return trial.suggest_float("x", 0, 1) + trial.suggest_categorical("y", [0, 1])
 
@@ -183,7 +183,7 @@ def test_two_studies_are_told_apart(make: type[optuna.samplers.BaseSampler]) -> 
 
 
 @PROPOSING
-def test_a_study_made_anew_under_its_old_name_is_read_anew(make: type[optuna.samplers.BaseSampler]) -> None:
+def test_a_deleted_study_is_not_confused_with_a_new_one_of_its_name(make: type[optuna.samplers.BaseSampler]) -> None:
     storage, sampler = optuna.storages.InMemoryStorage(), make(seed=0)  # type: ignore[call-arg]
     for name, goal in (("x", 0.2), ("z", 0.8)):
         study = optuna.create_study(storage=storage, sampler=sampler, study_name="s")
@@ -194,7 +194,7 @@ def test_a_study_made_anew_under_its_old_name_is_read_anew(make: type[optuna.sam
 
 @PROPOSING
 @pytest.mark.filterwarnings("ignore:Choices for a categorical:UserWarning")
-def test_labels_may_be_lists(make: type[optuna.samplers.BaseSampler]) -> None:
+def test_choices_may_be_lists(make: type[optuna.samplers.BaseSampler]) -> None:
     def length(trial: optuna.Trial) -> float:
         return sum(len(trial.suggest_categorical(f"k{i}", [[1, 2], [3], []])) for i in range(3))
 
@@ -204,7 +204,7 @@ def test_labels_may_be_lists(make: type[optuna.samplers.BaseSampler]) -> None:
 
 
 @PROPOSING
-def test_what_breaks_a_constraint_is_no_good_whatever_its_score(make: type[optuna.samplers.BaseSampler]) -> None:
+def test_trials_that_violate_a_constraint_count_as_failed(make: type[optuna.samplers.BaseSampler]) -> None:
     study = optuna.create_study(sampler=make(seed=0), direction="maximize")  # type: ignore[call-arg]
     for _ in range(60):
         trial = study.ask()
@@ -222,7 +222,7 @@ def onemax(trial: optuna.Trial) -> float:
     return sum(trial.suggest_categorical(f"gene{i}", [0, 1, 2]) == 2 for i in range(20))
 
 
-def test_a_child_is_a_mutation_of_a_good_member_of_the_population() -> None:
+def test_a_child_is_a_mutation_of_the_best_member() -> None:
     sampler = EvolutionSampler(population=10, tournament=10, redraw=1.0, start=10, seed=0)
     study = optuna.create_study(sampler=sampler, direction="maximize")
     study.optimize(onemax, n_trials=10)
@@ -232,7 +232,7 @@ def test_a_child_is_a_mutation_of_a_good_member_of_the_population() -> None:
     assert min(sum(trial.params[name] != value for name, value in b.items()) for b in best) <= 1
 
 
-def test_the_old_leave_the_population() -> None:
+def test_old_trials_leave_the_population() -> None:
     sampler = EvolutionSampler(population=5, tournament=5, redraw=1.0, start=5, seed=0)
     study = optuna.create_study(sampler=sampler, direction="maximize")
     star = optuna.trial.create_trial(
@@ -245,10 +245,10 @@ def test_the_old_leave_the_population() -> None:
         params = {f"gene{i}": 0 for i in range(20)}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=star.distributions, value=0.0))
     trial = study.ask()
-    assert onemax(trial) <= 1  # a mutant of the zeros: the star has aged away
+    assert onemax(trial) <= 1  # a mutant of the zeros: the star has left the population
 
 
-def test_evolution_finds_more_than_random_search() -> None:
+def test_evolution_is_better_than_random_search() -> None:
     scores = {}
     for name in ("random", "evolution"):
         best = []
@@ -260,7 +260,7 @@ def test_evolution_finds_more_than_random_search() -> None:
     assert scores["evolution"] > scores["random"] + 2
 
 
-def test_further_trained_outranks_early_stopped() -> None:
+def test_complete_trials_outrank_pruned_ones() -> None:
     sampler = EvolutionSampler(population=2, tournament=2, redraw=1.0, seed=0)
     study = optuna.create_study(sampler=sampler, direction="maximize")
     spread = {"kind": optuna.distributions.CategoricalDistribution(["line", "bowl", None])}
@@ -272,5 +272,5 @@ def test_further_trained_outranks_early_stopped() -> None:
         intermediate_values={1: 0.9},
     )
     study.add_trial(pruned)
-    reached = foretold(np.array([fitness(t, study) for t in study.trials], dtype=float), Gains())
-    assert tuple(reached[0]) > tuple(reached[1])
+    fitnesses = extrapolate_pruned(np.array([fitness(t, study) for t in study.trials], dtype=float), Gains())
+    assert tuple(fitnesses[0]) > tuple(fitnesses[1])

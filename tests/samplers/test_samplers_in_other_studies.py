@@ -1,4 +1,4 @@
-"""Samplers in studies of others: values that are fixed, attributes, constraints, Hyperband, several processes."""
+"""Samplers in Optuna studies of users: fixed values, attributes, constraints, Hyperband, several processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.samplers import EvolutionSampler, LocalSearchSampler, NNISampler, SurrogateSampler, make_sampler
-from nas.samplers.genome import Column
+from nas.samplers.column import Column
 from nas.samplers.proposing import ProposingSampler
 from nas.samplers.scores import gaussian_ranks, robust_scores
 
@@ -24,7 +24,7 @@ PROPOSING = pytest.mark.parametrize("make", [SurrogateSampler, LocalSearchSample
 
 
 def grid(trial: optuna.Trial) -> float:
-    """32 combinations for each of eight labels."""
+    """Score with 32 combinations for each of eight choices."""
     label = trial.suggest_categorical("label", list("abcdefgh"))
     b, c, d = trial.suggest_int("b", 0, 3), trial.suggest_int("c", 0, 3), trial.suggest_int("d", 0, 1)
     return abs(b - 2) + abs(c - 1) + d + ord(label) % 3
@@ -35,31 +35,31 @@ def distinct(trials: list[FrozenTrial]) -> int:
 
 
 @PROPOSING
-def test_what_is_enqueued_in_part_has_the_rest_chosen_for_it(make: type[ProposingSampler]) -> None:
+def test_partly_enqueued_trials_are_completed(make: type[ProposingSampler]) -> None:
     study = optuna.create_study(sampler=make(seed=0))
     study.optimize(grid, n_trials=20)
     for _ in range(24):
         study.enqueue_trial({"c": 3, "label": "c"})
     study.optimize(grid, n_trials=8)
     asked = [t for t in study.trials if (t.params.get("c"), t.params.get("label")) == (3, "c")]
-    assert len(asked) >= 8 and distinct(asked) == 8  # there are no more
+    assert len(asked) >= 8 and distinct(asked) == 8  # all that there are
 
 
 @PROPOSING
 @pytest.mark.parametrize("fixed", ["label", "c"])
 @pytest.mark.filterwarnings("ignore:PartialFixedSampler is experimental")
-def test_values_that_something_else_fixes_are_reckoned_with(make: type[ProposingSampler], fixed: str) -> None:
+def test_values_fixed_by_another_sampler_are_taken_into_account(make: type[ProposingSampler], fixed: str) -> None:
     value = {"label": "c", "c": 3}[fixed]
     sampler = optuna.samplers.PartialFixedSampler({fixed: value}, make(seed=0))
     study = optuna.create_study(sampler=sampler)
     study.optimize(grid, n_trials=28)
     assert {t.params[fixed] for t in study.trials} == {value}
-    assert distinct(study.trials) >= 24  # a local search draws its first ten
+    assert distinct(study.trials) >= 24  # the first ten of a local search are random
     assert study.best_value == {"label": 0, "c": 2}[fixed]
 
 
 @PROPOSING
-def test_a_parameter_that_a_fixed_one_does_not_reach_is_left_out(make: type[ProposingSampler]) -> None:
+def test_parameters_inactive_under_a_fixed_value_are_left_out(make: type[ProposingSampler]) -> None:
     def branches(trial: optuna.Trial) -> float:
         if trial.suggest_categorical("branch", ["short", "long"]) == "short":
             return 0.1 * trial.suggest_int("n", 0, 3)
@@ -77,7 +77,7 @@ def test_a_parameter_that_a_fixed_one_does_not_reach_is_left_out(make: type[Prop
 
 @pytest.mark.parametrize("name", ["surrogate", "local", "evolution"])
 @pytest.mark.parametrize("attribute", [{"partial": True}, {"continues": [1]}, {"continues": 0}, {"rungs": 5}], ids=str)
-def test_attributes_are_the_users_own(name: str, attribute: dict[str, Any]) -> None:
+def test_user_attributes_of_a_search_have_no_meaning_elsewhere(name: str, attribute: dict[str, Any]) -> None:
     def objective(trial: optuna.Trial, own: dict[str, Any]) -> float:
         x = trial.suggest_float("x", 0, 1)
         for key, value in own.items():
@@ -92,7 +92,7 @@ def test_attributes_are_the_users_own(name: str, attribute: dict[str, Any]) -> N
     assert [t.params for t in studies[0].trials] == [t.params for t in studies[1].trials]
 
 
-def test_attributes_are_the_users_own_with_several_objectives() -> None:
+def test_user_attributes_have_no_meaning_with_several_objectives() -> None:
     study = optuna.create_study(sampler=SurrogateSampler(seed=0), directions=["maximize", "minimize"])
     for _ in range(12):
         trial = study.ask()
@@ -102,7 +102,7 @@ def test_attributes_are_the_users_own_with_several_objectives() -> None:
     assert study.best_trials
 
 
-def test_failures_count_whatever_the_user_notes_of_them() -> None:
+def test_failures_count_whatever_their_user_attributes() -> None:
     study = optuna.create_study(sampler=SurrogateSampler(seed=0))
     for _ in range(8):
         trial = study.ask()
@@ -121,7 +121,7 @@ def constrained(trial: optuna.Trial) -> float:
     return total
 
 
-def test_what_breaks_a_constraint_has_no_children() -> None:
+def test_trials_that_violate_a_constraint_are_no_parents() -> None:
     met = {}
     for name in ("evolution", "random"):
         study = optuna.create_study(sampler=make_sampler(name, 0), direction="maximize")
@@ -130,7 +130,7 @@ def test_what_breaks_a_constraint_has_no_children() -> None:
     assert met["evolution"] > met["random"] + 5
 
 
-def test_evolution_does_not_breed_from_what_diverged() -> None:
+def test_diverged_trials_are_no_parents() -> None:
     space = {"kind": CategoricalDistribution(["diverges", "fine"]), "rest": FloatDistribution(0, 1)}
     for seed in range(10):
         study = optuna.create_study(sampler=EvolutionSampler(seed=seed, start=1, redraw=1.0), direction="maximize")
@@ -148,7 +148,7 @@ def test_evolution_does_not_breed_from_what_diverged() -> None:
 
 
 @pytest.mark.parametrize("name", ["surrogate", "local", "evolution", "nni:tpe"])
-def test_a_study_under_hyperband_goes_on_where_it_was(name: str) -> None:
+def test_a_study_under_hyperband_resumes_exactly(name: str) -> None:
     def objective(trial: optuna.Trial) -> float:
         x, kind = trial.suggest_float("x", 0, 1), trial.suggest_categorical("kind", "abc")
         for step in (1, 3, 9):
@@ -173,7 +173,7 @@ def bowl(trial: optuna.Trial) -> float:
     return sum((trial.suggest_float(name, 0, 1) - 0.3) ** 2 for name in "xyz")
 
 
-def test_nni_is_told_what_was_tried_and_not_what_it_proposed() -> None:
+def test_nni_gets_the_values_that_were_tried() -> None:
     study = optuna.create_study(sampler=make_sampler("nni:tpe", 0))
     study.optimize(bowl, n_trials=5)
     for params in ({"x": 0.25, "y": 0.5, "z": 0.75}, {"y": 0.125}):
@@ -182,17 +182,17 @@ def test_nni_is_told_what_was_tried_and_not_what_it_proposed() -> None:
     broken = study.ask()
     broken.set_constraint("any", 1.0)
     study.tell(broken, bowl(broken))
-    study.ask()  # is told what has ended
+    study.ask()  # reports the finished trials
     sampler = study.sampler
     assert isinstance(sampler, NNISampler)
-    ((_, dialogue),) = sampler._dialogues.values()
+    ((_, session),) = sampler._sessions.values()
     for name in "xyz":
-        told = [(record.param, record.loss) for record in dialogue._tuner._history[name,]]
-        assert told == [(t.params[name], t.value) for t in study.trials[:8]]
+        reported = [(record.param, record.loss) for record in session._tuner._history[name,]]
+        assert reported == [(t.params[name], t.value) for t in study.trials[:8]]
 
 
 @pytest.mark.parametrize("name", ["nni:tpe", "nni:evolution"])
-def test_processes_that_share_a_study_do_not_propose_the_same(name: str) -> None:
+def test_processes_that_share_a_study_propose_different_candidates(name: str) -> None:
     storage = optuna.storages.InMemoryStorage()
     optuna.create_study(storage=storage, study_name="s")
     two = [optuna.load_study(storage=storage, study_name="s", sampler=make_sampler(name, 0)) for _ in range(2)]
@@ -200,11 +200,11 @@ def test_processes_that_share_a_study_do_not_propose_the_same(name: str) -> None
         asked = [(study, study.ask()) for study in two]
         for study, trial in asked:
             study.tell(trial, bowl(trial))
-    assert distinct(two[0].trials) >= 23  # nothing is known before the first has ended
+    assert distinct(two[0].trials) >= 23  # the first two are proposed without results
 
 
 @pytest.mark.parametrize("name", ["nni:tpe", "surrogate", "local"])
-def test_a_sampler_serves_another_study_of_the_same_name(name: str) -> None:
+def test_one_sampler_serves_two_studies_of_the_same_name(name: str) -> None:
     sampler = make_sampler(name, 0)
     for direction, good in (("minimize", 0.3), ("maximize", 0.7)):
         study = optuna.create_study(study_name="s", sampler=sampler, direction=direction)
@@ -215,7 +215,7 @@ def test_a_sampler_serves_another_study_of_the_same_name(name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:Choices for a categorical:UserWarning")
 @pytest.mark.parametrize("name", ["nni:tpe", "nni:evolution", "surrogate", "local", "evolution"])
-def test_labels_may_be_classes(name: str) -> None:
+def test_choices_may_be_classes(name: str) -> None:
     study = optuna.create_study(sampler=make_sampler(name, 0), direction="maximize")
     study.optimize(lambda trial: float(trial.suggest_categorical("k", [int, str, None]) is str), n_trials=40)
     assert {t.params["k"] for t in study.trials} <= {int, str, None}
@@ -223,7 +223,7 @@ def test_labels_may_be_classes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["nni:tpe", "surrogate", "evolution"])
-def test_a_sampler_in_use_can_be_pickled(name: str) -> None:
+def test_a_used_sampler_can_be_pickled(name: str) -> None:
     study = optuna.create_study(sampler=make_sampler(name, 0))
     study.optimize(bowl, n_trials=8)
     copy = pickle.loads(pickle.dumps(study.sampler))
@@ -243,7 +243,7 @@ def test_scores_may_be_extreme(value: Callable[[int, float], float]) -> None:
         assert study.best_params["x"] < 0.05
 
 
-def test_extreme_scores_are_told_apart_by_their_ranks() -> None:
+def test_extreme_scores_fall_back_to_ranks() -> None:
     ended = np.full(6, np.inf)
     for scores in ([-1e200, 1e200, 3e200, 2e200, 0, 5], [1e-200, 2e-200, 3e-200, 0, 5e-200, 4e-200]):
         fitnesses = np.stack([ended, np.array(scores, dtype=float)], axis=1)
@@ -251,7 +251,7 @@ def test_extreme_scores_are_told_apart_by_their_ranks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "holds"),
+    ("one", "other", "values"),
     [
         (IntDistribution(0, 10, step=2), IntDistribution(1, 11, step=2), range(12)),
         (IntDistribution(0, 12, step=4), IntDistribution(2, 8, step=6), range(0, 13, 2)),
@@ -259,15 +259,15 @@ def test_extreme_scores_are_told_apart_by_their_ranks() -> None:
     ],
 )
 @pytest.mark.filterwarnings("error")
-def test_ranges_that_grow_hold_the_values_of_both(one: IntDistribution, other: IntDistribution, holds: range) -> None:
+def test_widened_ranges_contain_the_values_of_both(one: IntDistribution, other: IntDistribution, values: range) -> None:
     for first, second in ((one, other), (other, one)):
-        column = Column(first).widened(second)
-        codes = column.codes(np.array(holds, dtype=float))
-        assert [column.value(code) for code in codes] == list(holds)
+        column = Column(first).widen(second)
+        codes = column.encode(np.array(values, dtype=float))
+        assert [column.decode(code) for code in codes] == list(values)
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_grid_that_shifts_is_no_cause_of_warnings() -> None:
+def test_a_shifting_grid_causes_no_warnings() -> None:
     def shifting(trial: optuna.Trial) -> float:
         low = trial.number % 2
         return trial.suggest_int("n", low, 10 + low, step=2) + trial.suggest_float("x", 0.5 * low, 3.0, step=0.5)

@@ -1,4 +1,4 @@
-"""The surrogate's parts against formulas and other libraries; the whole on problems of known answers."""
+"""The surrogate's parts against formulas and other libraries, and the whole on problems with known solutions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,19 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from nas.samplers import LocalSearchSampler, SurrogateSampler
+from nas.samplers.column import INACTIVE, Column
+from nas.samplers.conditions import LearnedConditions
 from nas.samplers.embedding import Embedding
-from nas.samplers.gaussian_process import NOISE_FLOOR, Hyper, Process, _cost, learn, matern
-from nas.samplers.genome import INACTIVE, Column, Rules
-from nas.samplers.scores import Gains, foretold, gaussian_ranks, reports, robust_scores
-from nas.samplers.surrogate import _log_improvement
+from nas.samplers.gaussian_process import (
+    NOISE_FLOOR,
+    GaussianProcess,
+    Hyperparameters,
+    _negative_log_posterior,
+    fit_hyperparameters,
+    matern,
+)
+from nas.samplers.scores import Gains, extrapolate_pruned, gaussian_ranks, intermediate_scores, robust_scores
+from nas.samplers.surrogate import _log_expected_improvement
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -29,12 +37,12 @@ def numbers(count: int) -> Embedding:
     return Embedding([Column(FloatDistribution(0.0, 1.0)) for _ in range(count)], np.zeros(count, dtype=bool))
 
 
-def labels(count: int) -> Embedding:
+def choices(count: int) -> Embedding:
     columns = [Column(CategoricalDistribution([f"{letter}{p}" for letter in "abcd"])) for p in range(count)]
     return Embedding(columns, np.zeros(count, dtype=bool))
 
 
-def test_the_process_predicts_what_another_library_does() -> None:
+def test_gaussian_process_matches_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     seen, asked = rng.random((30, 3)), rng.random((8, 3))
     scores = np.sin(5 * seen[:, 0]) + seen[:, 1]
@@ -42,25 +50,25 @@ def test_the_process_predicts_what_another_library_does() -> None:
     kernel = ConstantKernel(joint) * Matern(1 / np.sqrt(weights), nu=2.5) + WhiteKernel(noise + NOISE_FLOOR)
     other = GaussianProcessRegressor(kernel, optimizer=None, alpha=0.0).fit(seen, scores)
     mean, deviation = other.predict(asked, return_std=True)
-    ours = Process(numbers(3), Hyper(weights, joint, 0.0, noise), seen, scores, seen[:0])
-    assert ours(asked)[0] == pytest.approx(mean, abs=1e-8)
-    assert ours(asked)[1] ** 2 + noise + NOISE_FLOOR == pytest.approx(deviation**2, abs=1e-8)
+    ours = GaussianProcess(numbers(3), Hyperparameters(weights, joint, 0.0, noise), seen, scores, seen[:0])
+    assert ours.predict(asked)[0] == pytest.approx(mean, abs=1e-8)
+    assert ours.predict(asked)[1] ** 2 + noise + NOISE_FLOOR == pytest.approx(deviation**2, abs=1e-8)
 
 
-def test_two_draws_are_as_alike_in_a_wide_space_as_in_a_narrow_one() -> None:
+def test_random_candidates_are_as_similar_in_a_wide_space_as_in_a_narrow_one() -> None:
     rng = np.random.default_rng(7)
     correlations = []
     for count in (6, 60):
-        weights = learn((np.zeros((count, 0)), np.zeros((count, 0))), np.zeros(1)).weights
+        weights = fit_hyperparameters((np.zeros((count, 0)), np.zeros((count, 0))), np.zeros(1)).weights
         one, other = rng.random((2, 200, count))
         squared = (weights * (one - other) ** 2).sum(1)
         correlations.append(matern(squared).mean())
     assert correlations[1] == pytest.approx(correlations[0], rel=0.1)
 
 
-def test_the_additive_part_is_linear_regression_on_the_effects() -> None:
+def test_additive_component_is_ridge_regression_on_one_hot_choices() -> None:
     rng = np.random.default_rng(4)
-    embedding = labels(3)
+    embedding = choices(3)
     seen, asked = rng.integers(4, size=(30, 3)).astype(float), rng.integers(4, size=(9, 3)).astype(float)
     scores, shares, noise = rng.standard_normal(30), np.array([0.5, 0.3, 0.2]), 0.1
     design, wanted = (
@@ -68,42 +76,42 @@ def test_the_additive_part_is_linear_regression_on_the_effects() -> None:
         for codes in (seen, asked)
     )
     ridge = np.linalg.solve(design.T @ design + (noise + NOISE_FLOOR) * np.eye(12), design.T @ scores)
-    ours = Process(embedding, Hyper(shares * 7.0, 0.0, 2.0, noise), seen, scores, seen[:0])
-    assert ours(asked)[0] == pytest.approx(wanted @ ridge, abs=1e-8)
+    ours = GaussianProcess(embedding, Hyperparameters(shares * 7.0, 0.0, 2.0, noise), seen, scores, seen[:0])
+    assert ours.predict(asked)[0] == pytest.approx(wanted @ ridge, abs=1e-8)
 
 
-def test_the_pending_narrow_the_process_without_moving_it() -> None:
+def test_pending_candidates_reduce_the_variance_and_keep_the_mean() -> None:
     rng = np.random.default_rng(1)
     seen, asked = rng.random((20, 2)), rng.random((5, 2))
-    hyper = Hyper(np.array([40.0, 40.0]), 1.0, 0.2, 0.01)
-    free = Process(numbers(2), hyper, seen, seen[:, 0], seen[:0])(asked)
-    held = Process(numbers(2), hyper, seen, seen[:, 0], asked[:1])(asked)
-    assert held[0] == pytest.approx(free[0])
-    assert held[1][0] ** 2 < 0.011  # no more than the noise with which it will be seen
-    assert (held[1] <= free[1] + 1e-9).all()
+    hyper = Hyperparameters(np.array([40.0, 40.0]), 1.0, 0.2, 0.01)
+    without = GaussianProcess(numbers(2), hyper, seen, seen[:, 0], seen[:0]).predict(asked)
+    pending = GaussianProcess(numbers(2), hyper, seen, seen[:, 0], asked[:1]).predict(asked)
+    assert pending[0] == pytest.approx(without[0])
+    assert pending[1][0] ** 2 < 0.011  # about the noise of its evaluation
+    assert (pending[1] <= without[1] + 1e-9).all()
 
 
-def test_the_gradient_is_that_of_the_cost() -> None:
+def test_gradient_matches_finite_differences() -> None:
     rng = np.random.default_rng(2)
     columns = [Column(FloatDistribution(0.0, 1.0)), Column(CategoricalDistribution([1, 2, 3, 4]))]
     embedding = Embedding(columns, np.zeros(2, dtype=bool))
     seen, scores = np.stack([rng.random(25), rng.integers(4, size=25)], axis=1), rng.standard_normal(25)
-    theta, centre, spread = rng.normal(size=6) - 0.5, np.zeros(6), np.ones(6)
-    rest = (*embedding.pairs(seen), scores, centre, spread)
-    slope = approx_fprime(theta, lambda t: _cost(t, *rest)[0], 1e-6)
-    assert _cost(theta, *rest)[1] == pytest.approx(slope, rel=1e-3, abs=1e-3)
+    theta, mean, spread = rng.normal(size=6) - 0.5, np.zeros(6), np.ones(6)
+    arguments = (*embedding.pairwise(seen), scores, mean, spread)
+    slope = approx_fprime(theta, lambda t: _negative_log_posterior(t, *arguments)[0], 1e-6)
+    assert _negative_log_posterior(theta, *arguments)[1] == pytest.approx(slope, rel=1e-3, abs=1e-3)
 
 
-def test_what_has_no_effect_gets_a_small_weight() -> None:
+def test_parameters_without_effect_get_small_weights() -> None:
     rng = np.random.default_rng(3)
-    embedding = labels(4)
+    embedding = choices(4)
     codes = rng.integers(4, size=(80, 4)).astype(float)
     scores = gaussian_ranks(np.stack([np.zeros(80), np.array([0.0, 3.0, 1.0, 2.0])[codes[:, 1].astype(int)]], 1))
-    weights = learn(embedding.pairs(codes), scores).weights
+    weights = fit_hyperparameters(embedding.pairwise(codes), scores).weights
     assert weights[1] > 5 * max(weights[0], weights[2], weights[3])
 
 
-def test_distances_by_kind() -> None:
+def test_distances_and_similarities_by_kind_of_feature() -> None:
     columns = [
         Column(CategoricalDistribution(["x", "y", "z"])),
         Column(IntDistribution(0, 4)),
@@ -111,35 +119,35 @@ def test_distances_by_kind() -> None:
     ]
     embedding = Embedding(columns, np.array([False, True, False]))
     rows = np.array([[0, 0.25, 1], [2, INACTIVE, 1], [0, 1.0, 0]])
-    (label, active, same, place, rank), likeness = embedding.pairs(rows)
-    assert label == pytest.approx([1, 0, 1])
+    (choice, active, number, position, rank), similarity = embedding.pairwise(rows)
+    assert choice == pytest.approx([1, 0, 1])
     assert active == pytest.approx([1, 0, 1])
-    assert place == pytest.approx([0.25**2, 0.75**2, 0.5**2])  # what is inactive lies in the middle
-    assert same == pytest.approx([0, 1, 1])
-    assert rank == pytest.approx([0, 1, 1])  # 8 is the least, 64 the most
-    assert likeness[[0, 1, 2]] == pytest.approx(1.0 - np.array([label, active, same]))
-    assert likeness[4][0] == pytest.approx(1.0)
-    assert likeness[4][1] < 0.01
+    assert position == pytest.approx([0.25**2, 0.75**2, 0.5**2])  # inactive is 0.5
+    assert number == pytest.approx([0, 1, 1])
+    assert rank == pytest.approx([0, 1, 1])  # 8 is the smallest, 64 the largest
+    assert similarity[[0, 1, 2]] == pytest.approx(1.0 - np.array([choice, active, number]))
+    assert similarity[4][0] == pytest.approx(1.0)
+    assert similarity[4][1] < 0.01
 
 
-def test_of_parameters_with_the_same_labels_it_counts_how_many_chose_each() -> None:
+def test_parameters_with_equal_choices_share_features() -> None:
     columns = [Column(CategoricalDistribution("abc")) for _ in range(4)] + [Column(CategoricalDistribution("xyz"))]
     embedding = Embedding(columns, np.array([False, False, False, True, False]))
-    assert [feature.kind for feature in embedding.features] == ["same"] * 5 + ["share"] * 3
+    assert [feature.kind for feature in embedding.features] == ["choice"] * 5 + ["share"] * 3
     rows = np.array([[0, 1, 2, 0, 0], [2, 0, 1, 0, 0], [1, 1, 1, INACTIVE, 1]])
-    a, b, c = embedding.pairs(rows)[0][5:]
+    a, b, c = embedding.pairwise(rows)[0][5:]
     assert a == pytest.approx([0, 0.5**2, 0.5**2])  # two, two and none of the four
     assert b == pytest.approx([0, 0.5**2, 0.5**2])  # one, one and three
     assert c == pytest.approx([0, 0.25**2, 0.25**2])
 
 
-def test_scores_become_normal_quantiles_of_their_ranks() -> None:
+def test_gaussian_ranks_are_normal_quantiles() -> None:
     fitnesses = np.array([[np.inf, 3.0], [np.inf, -1e9], [2.0, 1e6], [np.inf, 3.0]])
     expected = norm.ppf([(3.5 - 0.5) / 4, (2 - 0.5) / 4, (1 - 0.5) / 4, (3.5 - 0.5) / 4])
     assert gaussian_ranks(fitnesses) == pytest.approx(expected)
 
 
-def test_robust_scores_keep_distances_near_the_best_and_cut_off_the_worst() -> None:
+def test_robust_scores_keep_distances_near_the_best_and_clip_the_worst() -> None:
     ended = np.full(7, np.inf)
     scores = np.array([-1e9, -30.0, 0.0, 1.0, 2.0, 3.0, 4.0])
     found = robust_scores(np.stack([ended, scores], axis=1))
@@ -152,8 +160,8 @@ def test_robust_scores_keep_distances_near_the_best_and_cut_off_the_worst() -> N
         assert robust_scores(flat) == pytest.approx(gaussian_ranks(flat))
 
 
-def test_a_minimum_among_real_numbers_is_approached_closely() -> None:
-    """Branin's function (Dixon and Szego 1978), of minimum 0.397887; Optuna's TPE is .04 away after as many."""
+def test_a_continuous_minimum_is_approached_closely() -> None:
+    """Branin function (Dixon and Szego 1978), minimum 0.397887; Optuna's TPE is .04 away after as many trials."""
 
     def branin(trial: optuna.Trial) -> float:
         x, y = trial.suggest_float("x", -5, 10), trial.suggest_float("y", 0, 15)
@@ -167,9 +175,9 @@ def test_a_minimum_among_real_numbers_is_approached_closely() -> None:
 
 
 @pytest.mark.parametrize("z", [-12.0, -6.5, -3.0, 0.0, 2.0])
-def test_expected_improvement_by_quadrature(z: float) -> None:
+def test_expected_improvement_matches_quadrature(z: float) -> None:
     integral, _ = quad(lambda x: x * norm.pdf(x - z), 0.0, max(z, 0.0) + 12.0, points=[0.1, 1.0], epsabs=0.0)
-    assert _log_improvement(np.array([z]))[0] == pytest.approx(np.log(integral), abs=0.1 if z < -6 else 1e-6)
+    assert _log_expected_improvement(np.array([z]))[0] == pytest.approx(np.log(integral), abs=0.1 if z < -6 else 1e-6)
 
 
 @pytest.mark.parametrize(
@@ -183,51 +191,51 @@ def test_expected_improvement_by_quadrature(z: float) -> None:
         CategoricalDistribution([None, "a", 3]),
     ],
 )
-def test_codes_and_values_are_each_others_inverse(distribution: optuna.distributions.BaseDistribution) -> None:
+def test_decode_inverts_encode(distribution: optuna.distributions.BaseDistribution) -> None:
     column, rng = Column(distribution), np.random.default_rng(0)
-    codes = np.concatenate([column.draw(60, rng), column.mutated(column.draw(60, rng), rng)])
-    values = [column.value(code) for code in codes]
+    codes = np.concatenate([column.sample(60, rng), column.mutate(column.sample(60, rng), rng)])
+    values = [column.decode(code) for code in codes]
     raw = np.array([distribution.to_internal_repr(value) for value in values])
     assert all(distribution._contains(r) for r in raw)
-    assert column.codes(raw) == pytest.approx(codes, abs=1e-12)
+    assert column.encode(raw) == pytest.approx(codes, abs=1e-12)
     assert len(set(values)) > 2
 
 
-def test_when_a_parameter_is_reached_is_learnt() -> None:
+def test_conditions_are_learned() -> None:
     rng = np.random.default_rng(0)
     columns = [Column(CategoricalDistribution("abc")), Column(IntDistribution(0, 3)), Column(FloatDistribution(0, 1))]
-    codes = np.stack([c.draw(60, rng) for c in columns], axis=1)
+    codes = np.stack([c.sample(60, rng) for c in columns], axis=1)
     codes[codes[:, 0] != 2, 2] = INACTIVE
-    rules = Rules(codes, columns, ["kind", "other", "depth"])
-    completed = rules.complete(np.array([[2.0, 0.0, INACTIVE], [1.0, 1.0, 0.5]]), rng)
+    conditions = LearnedConditions(codes, columns, ["kind", "other", "depth"])
+    completed = conditions.complete(np.array([[2.0, 0.0, INACTIVE], [1.0, 1.0, 0.5]]), rng)
     assert 0.0 <= completed[0, 2] <= 1.0
     assert completed[1, 2] == INACTIVE
 
 
-def three_labels(trial: optuna.Trial) -> float:
+def three_choices(trial: optuna.Trial) -> float:
     return float(sum(trial.suggest_categorical(f"gene{i}", [0, 1, 2]) * 3**i for i in range(3)))
 
 
-def test_no_candidate_is_tried_twice_while_others_are_left() -> None:
+def test_no_candidate_is_repeated_while_others_are_left() -> None:
     study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
-    study.optimize(three_labels, n_trials=30)
+    study.optimize(three_choices, n_trials=30)
     assert len({tuple(t.params.items()) for t in study.trials[:27]}) >= 26
 
 
 @pytest.mark.parametrize("sampler", [SurrogateSampler, LocalSearchSampler])
 @pytest.mark.parametrize(("low", "high", "step"), [(0.1, 1.0, 0.1), (0.8, 0.99, 0.01), (0.0, 7.0, 0.1)])
-def test_nor_where_a_step_is_no_binary_number(sampler: type, low: float, high: float, step: float) -> None:
+def test_no_candidate_is_repeated_with_inexact_steps(sampler: type, low: float, high: float, step: float) -> None:
     def objective(trial: optuna.Trial) -> float:
         x, y = (trial.suggest_float(name, low, high, step=step) for name in "xy")
         return abs(x - low - 0.3 * (high - low)) + abs(y - low - 0.7 * (high - low))
 
     study = optuna.create_study(sampler=sampler(seed=0))
     study.optimize(objective, n_trials=40)
-    assert len({tuple(trial.params.values()) for trial in study.trials}) >= 39  # the first few are drawn
+    assert len({tuple(trial.params.values()) for trial in study.trials}) >= 39  # the first few are random
 
 
 @pytest.mark.parametrize("sampler", [SurrogateSampler, LocalSearchSampler])
-def test_nor_where_several_parameters_tell_whether_one_is_reached(sampler: type) -> None:
+def test_no_candidate_is_repeated_with_conditions_on_several_parameters(sampler: type) -> None:
     def objective(trial: optuna.Trial) -> float:
         a, b, c = trial.suggest_categorical("a", "xyz"), trial.suggest_int("b", 0, 1), trial.suggest_int("c", 0, 7)
         score = 0.1 * c + 0.2 * (a == "x") + 0.3 * (b == 0)
@@ -242,16 +250,16 @@ def test_nor_where_several_parameters_tell_whether_one_is_reached(sampler: type)
     assert len({tuple(sorted(trial.params.items())) for trial in study.trials}) >= 57
 
 
-def test_those_asked_at_once_differ() -> None:
+def test_parallel_candidates_differ() -> None:
     study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
-    study.optimize(three_labels, n_trials=12)
+    study.optimize(three_choices, n_trials=12)
     asked = [study.ask() for _ in range(8)]
     for trial in asked:
-        three_labels(trial)
+        three_choices(trial)
     assert len({tuple(t.params.items()) for t in asked}) == 8
 
 
-def test_failures_are_learnt_to_be_avoided() -> None:
+def test_failures_are_avoided() -> None:
     study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
     failed = []
     for _ in range(60):
@@ -263,12 +271,12 @@ def test_failures_are_learnt_to_be_avoided() -> None:
     assert sum(failed[30:]) < 0.6 * 0.55 * 30  # 55 % of all candidates fail
 
 
-def test_failures_are_fewer_than_by_chance_on_the_way_to_the_optimum() -> None:
+def test_fewer_candidates_fail_than_by_chance_on_the_way_to_the_optimum() -> None:
     asked, failed = 0, 0
     for seed in range(4):
         study = optuna.create_study(sampler=SurrogateSampler(seed=seed), direction="maximize")
         score = 0
-        while score < 14:  # the most that can be had: one 1 for the first gene, another for one of the next two
+        while score < 14:  # the maximum: the first gene and one of the next two are 1
             trial = study.ask()
             genes = [trial.suggest_categorical(f"gene{i}", [0, 1, 2]) for i in range(8)]
             fails = genes[0] == 2 or genes[1] == genes[2]
@@ -286,16 +294,16 @@ def bowl(trial: optuna.Trial) -> float:
     return float(total)
 
 
-def test_an_optimum_among_conditional_numbers_is_found() -> None:
+def test_an_optimum_of_conditional_numbers_is_found() -> None:
     study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
     study.optimize(bowl, n_trials=80)
     assert study.best_value > 0.8
-    least = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="minimize")
-    least.optimize(lambda trial: -bowl(trial), n_trials=80)
-    assert least.best_value < -0.8
+    minimized = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="minimize")
+    minimized.optimize(lambda trial: -bowl(trial), n_trials=80)
+    assert minimized.best_value < -0.8
 
 
-def test_early_stopped_trials_count_as_worse_than_trained_ones_but_not_as_alike() -> None:
+def test_pruned_trials_rank_below_complete_ones() -> None:
     spread = {f"gene{i}": CategoricalDistribution([0, 1, 2]) for i in range(4)}
     study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
     rng = np.random.default_rng(0)
@@ -307,7 +315,7 @@ def test_early_stopped_trials_count_as_worse_than_trained_ones_but_not_as_alike(
     assert sum(study.ask(spread).params["gene0"] == 2 for _ in range(8)) >= 7
 
 
-def test_a_parameter_may_turn_out_to_be_conditional_and_a_range_may_grow() -> None:
+def test_conditions_and_ranges_may_change() -> None:
     def changing(trial: optuna.Trial) -> float:
         value = trial.suggest_float("x", 0.0, 1.0 + (trial.number > 20))
         kind = trial.suggest_categorical("kind", "ab")
@@ -318,7 +326,7 @@ def test_a_parameter_may_turn_out_to_be_conditional_and_a_range_may_grow() -> No
     assert study.best_value > 4.0
 
 
-def test_bounds_that_depend_on_another_parameter_are_learnt() -> None:
+def test_bounds_that_depend_on_another_parameter_are_learned() -> None:
     def triangle(trial: optuna.Trial) -> float:
         n = trial.suggest_int("n", 2, 10)
         k = trial.suggest_int("k", 0, n - 1)
@@ -326,33 +334,33 @@ def test_bounds_that_depend_on_another_parameter_are_learnt() -> None:
 
     study = optuna.create_study(sampler=SurrogateSampler(seed=0))
     study.optimize(triangle, n_trials=30)
-    # 54 combinations: without the bounds it went on to ask for what n = 2 does not allow.
+    # 54 combinations. Without the bounds, it would propose values that n = 2 does not allow.
     assert len({tuple(t.params.values()) for t in study.trials}) > 25
     assert study.best_value == 4.0
 
 
-def test_the_parameter_that_bounds_depend_on_is_found() -> None:
+def test_the_parameter_that_determines_the_bounds_is_found() -> None:
     columns = [Column(IntDistribution(0, 3)), Column(CategoricalDistribution("ab")), Column(IntDistribution(0, 9))]
     codes = np.array([[0.0, 0, 0.2], [1 / 3, 1, 0.1], [2 / 3, 0, 0.5], [2 / 3, 1, 0.9]])
     bounds = np.array([[0.0, 0.3], [0.0, 0.3], [0.4, 1.0], [0.4, 1.0]])
-    rules = Rules(codes, columns, ["x", "kind", "y"], {2: bounds})
-    wanted = np.array([[0.0, 1, 0.8], [2 / 3, 0, 0.0], [2 / 3, 1, 0.7], [1.0, 0, 0.0]])
-    found = rules.complete(wanted, np.random.default_rng(0))
-    # The last one's x was never seen, so nothing is known of its bounds.
+    conditions = LearnedConditions(codes, columns, ["x", "kind", "y"], {2: bounds})
+    candidates = np.array([[0.0, 1, 0.8], [2 / 3, 0, 0.0], [2 / 3, 1, 0.7], [1.0, 0, 0.0]])
+    found = conditions.complete(candidates, np.random.default_rng(0))
+    # No trial had x = 1, so its bounds are unknown.
     assert found[:, 2] == pytest.approx([0.3, 0.4, 0.7, 0.0])
 
 
-def test_a_sampler_serves_another_study_of_the_same_name_as_a_new_one_would() -> None:
+def test_a_used_sampler_proposes_the_same_as_a_new_one() -> None:
     def run(sampler: SurrogateSampler) -> list[dict[str, object]]:
         study = optuna.create_study(study_name="same", sampler=sampler, direction="maximize")
-        study.optimize(three_labels, n_trials=12)
+        study.optimize(three_choices, n_trials=12)
         return [trial.params for trial in study.trials]
 
     used = SurrogateSampler(seed=3)
     assert run(used) == run(used) == run(SurrogateSampler(seed=3))
 
 
-def test_studies_that_take_turns_do_not_disturb_each_other() -> None:
+def test_interleaved_studies_are_independent() -> None:
     def objective(trial: optuna.Trial) -> float:
         return (trial.suggest_float("x", 0, 1) - 0.3) ** 2 * (1 + trial.suggest_int("n", 0, 5))
 
@@ -368,41 +376,41 @@ def test_studies_that_take_turns_do_not_disturb_each_other() -> None:
     assert [t.params for t in other.trials] == [t.params for t in alone.trials]
 
 
-def test_a_negative_seed_is_refused_at_once() -> None:
+def test_negative_seed_is_an_error() -> None:
     with pytest.raises(ValueError, match="seed -1: give 0 or more"):
         SurrogateSampler(seed=-1)
 
 
-def test_a_report_that_is_not_finite_tells_nothing_of_gains() -> None:
+def test_reports_that_are_not_finite_are_ignored() -> None:
     study = optuna.create_study(direction="maximize")
     trial = study.ask()
     for step, value in ((1, float("inf")), (2, float("-inf")), (3, 0.5), (4, float("nan"))):
         trial.report(value, step)
     study.tell(trial, state=TrialState.PRUNED)
-    assert reports(study.trials[0], study) == {3: 0.5}
+    assert intermediate_scores(study.trials[0], study) == {3: 0.5}
 
 
-def test_threads_share_a_sampler_and_it_can_be_pickled() -> None:
+def test_threads_can_share_a_sampler_and_it_can_be_pickled() -> None:
     study = optuna.create_study(sampler=SurrogateSampler(seed=0), direction="maximize")
-    study.optimize(three_labels, n_trials=20, n_jobs=4)
+    study.optimize(three_choices, n_trials=20, n_jobs=4)
     assert len(study.trials) == 20
     again = optuna.load_study(study_name=study.study_name, storage=study._storage)
     again.sampler = pickle.loads(pickle.dumps(study.sampler))
-    again.optimize(three_labels, n_trials=2)
+    again.optimize(three_choices, n_trials=2)
     assert len({tuple(t.params.items()) for t in again.trials[-2:]}) == 2
 
 
-def test_pruned_trials_are_compared_by_what_they_would_have_reached() -> None:
+def test_pruned_trials_are_compared_by_their_expected_final_scores() -> None:
     gains = Gains()
-    for reported in ({1: 0.2, 3: 0.3, 9: 0.5}, {1: 0.1, 3: 0.4}, {3: 0.2, 9: 0.5}):
-        gains.add(reported)
+    for scores in ({1: 0.2, 3: 0.3, 9: 0.5}, {1: 0.1, 3: 0.4}, {3: 0.2, 9: 0.5}):
+        gains.add(scores)
     # From 1 to 3: 0.1 and 0.3; from 3 to 9: 0.2 and 0.3.
     assert gains.to_end(1) == pytest.approx(0.2 + 0.25)
     assert gains.to_end(3) == pytest.approx(0.25)
     assert gains.to_end(9) == gains.to_end(2) == 0.0
     raw = np.array([[np.inf, 0.5], [1, 0.2], [3, 0.05], [-np.inf, -np.inf], [np.nan, np.nan]])
-    found = foretold(raw, gains)
+    found = extrapolate_pruned(raw, gains)
     assert found[:4] == pytest.approx(np.array([[np.inf, 0.5], [0, 0.65], [0, 0.3], [-np.inf, -np.inf]]))
     assert np.isnan(found[4]).all()
-    # Whoever skipped an early rung and then did badly is not above whoever did well there.
+    # A trial that skipped an early rung and did badly later is not above one that did well there.
     assert gaussian_ranks(found[:4]).argsort().tolist() == [3, 2, 1, 0]

@@ -1,4 +1,4 @@
-"""Values of the wrong type in a space are told by field; whatever the shipped spaces and parts hold passes."""
+"""Type checks of a space's fields: errors name the field; shipped spaces and parts pass."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ WHOLE, NUMBER = "give a whole number", "give a number"
         ({"clip": Choice(None, "1")}, f"clip (Recipe.clip) holds '1': {NUMBER} or None"),
     ],
 )
-def test_it_names_path_field_and_what_is_allowed(fields: dict[str, Any], message: str) -> None:
+def test_the_error_names_path_field_and_allowed_type(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(SpaceError) as error:
         check_types(replace(unet, **fields))
     assert str(error.value) == message
@@ -121,7 +121,7 @@ def test_domains_of_the_right_type_pass(fields: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class OddlyAnnotated(Component):
-    """A part as anyone may write it: annotations that mean nothing here, and a default of another type."""
+    """A user's part with an annotation that cannot be resolved."""
 
     unreadable: NotThere = 1  # type: ignore[name-defined] # noqa: F821
 
@@ -132,7 +132,7 @@ class LooselyAnnotated(Component):
     limit: int = None  # type: ignore[assignment]
 
 
-def test_parts_of_a_users_own_are_checked_as_far_as_they_say() -> None:
+def test_parts_of_users_are_checked_as_far_as_annotated() -> None:
     for part in (OddlyAnnotated("x"), LooselyAnnotated(), LooselyAnnotated(names=3), LooselyAnnotated(limit=3)):
         check_types(replace(unet, loss=part))
     with pytest.raises(SpaceError, match=r"loss.limit \(LooselyAnnotated.limit\) is 'x': give a whole number"):
@@ -146,7 +146,7 @@ def test_the_annotations_of_all_shipped_parts_can_be_read() -> None:
             assert {f.name for f in fields(kind)} <= set(get_type_hints(kind))
 
 
-def test_a_search_refuses_it_in_one_line(typed_in: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_reports_the_field_in_one_line(typed_in: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (typed_in / "mine.py").write_text(
         "from dataclasses import replace\nfrom nas import *\nfrom nas.search_spaces.unet import space as unet\n"
         "space = replace(unet, baselines=(replace(unet, encoder=Encoder(stages=(Stage(width='16'),))),))\n"

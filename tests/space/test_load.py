@@ -1,4 +1,4 @@
-"""Space files: every way to be wrong gets one line that says where."""
+"""Loading space files: a faulty file gets one line that says where the fault is."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_baselines_have_the_names_of_their_variables(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_bad_file_gets_one_line(tmp_path: Path, text: str, message: str) -> None:
+def test_a_faulty_file_gets_one_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SpaceError, match=message) as error:
         load_space(write(tmp_path, text))
     assert "\n" not in str(error.value)
@@ -108,8 +108,7 @@ def test_shipped_spaces_are_usable(name: str) -> None:
     assert candidate.encoder
 
 
-def test_every_method_is_in_the_spaces_that_search_them() -> None:
-
+def test_spaces_that_search_methods_offer_all_of_them() -> None:
     for name in ("multitask.py", "semi_supervised.py"):
         options = {type(option).__name__ for option in load_space(name).method.options}
         assert options == set(methods.__all__)

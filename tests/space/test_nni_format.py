@@ -1,4 +1,4 @@
-"""The space in NNI's format: read by NNI itself, and what it then draws closes the space."""
+"""The space in NNI's format: NNI reads it, and candidates that NNI draws close the space."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_numbers_keep_their_scale_and_steps() -> None:
     }
 
 
-def test_steps_that_do_not_begin_at_zero_are_listed_as_nni_counts_them_from_there() -> None:
+def test_grids_off_zero_are_listed_because_nni_counts_steps_from_zero() -> None:
     space = Recipe(encoder=Int(1, 9, step=2), decoder=Float(0.1, 0.9, step=0.4))
     assert space_to_nni(space) == {
         "encoder": {"_type": "choice", "_value": [1, 3, 5, 7, 9]},
@@ -52,7 +52,7 @@ def test_steps_that_do_not_begin_at_zero_are_listed_as_nni_counts_them_from_ther
     }
 
 
-def test_it_is_printed_on_the_command_line() -> None:
+def test_the_command_line_prints_nni_format() -> None:
     printed = CliRunner().invoke(command, ["--space", "pretext.py", "--describe", "--format", "nni"])
     assert printed.exit_code == 0
     assert json.loads(printed.output)["pretext.Jigsaw"] == {"_type": "choice", "_value": [False, True]}

@@ -1,4 +1,4 @@
-"""The walk over a space: closing, parameters, sizes and errors, as properties over made-up spaces."""
+"""Walks over a space: closing, parameters, sizes and errors, as properties of random spaces."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_options_of_one_class_are_told_apart_by_their_fields() -> None:
         (Repeat(Leaf(), times=-1), "decoder repeats -1 times"),
         (Repeat(Leaf(), times=Int(3, 1)), "decoder.times has lo > hi"),
         (Branch(left=Choice(Leaf(Choice()))), "decoder.left.Leaf.value is an empty Choice"),
-        (Choice("a", "b", prior="c"), "decoder has a prior of 'c' that it does not hold"),
+        (Choice("a", "b", prior="c"), "decoder has a prior of 'c', which is not one of its values"),
         (Int(1, 9, step=2, prior=4), "decoder has a prior of 4"),
         (Float(0.1, 0.5, prior=1.0), "decoder has a prior of 1.0"),
     ],
@@ -242,7 +242,7 @@ class _Named(Choice):
         return "Branch.left"
 
 
-def test_an_answer_outside_its_domain_is_refused_with_the_path() -> None:
+def test_a_value_outside_its_domain_is_refused_with_the_path() -> None:
     with pytest.raises(SpaceError, match="decoder: 'z' is not one of 'a', 'b'"):
         close(Recipe(encoder=Leaf(), decoder=Choice("a", "b")), lambda path, domain: "z")
     with pytest.raises(SpaceError, match=r"decoder: 9 is not in Int\(1, 4\)"):
@@ -276,6 +276,6 @@ def test_json_of_another_schema_or_an_unknown_part_is_refused() -> None:
         from_json(text.replace('"value"', '"valeu"', 1))
 
 
-def test_an_open_space_has_no_json_form() -> None:
+def test_an_open_space_cannot_be_written_as_json() -> None:
     with pytest.raises(SpaceError, match="close it first"):
         to_json(Recipe(encoder=Choice(1, 2), decoder=Leaf()))

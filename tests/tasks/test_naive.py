@@ -1,4 +1,4 @@
-"""Naive baselines, held to Otsu's own formula, to counting by hand, and to torchmetrics' mIoU."""
+"""Naive baselines against Otsu's formula, counts by hand, and the mIoU of torchmetrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nas.tasks.naive import CHANNELS, LOCATION_MAP, OTSU, OtsuBaseline, location
 
 
 def otsu_threshold(grey: np.ndarray) -> int:
-    """The level that maximizes the variance between the classes (Otsu 1979, equation 18), tried one by one."""
+    """Find the level that maximizes the between-class variance (Otsu 1979, equation 18) by trying all."""
 
     def between(level: int) -> float:
         below, above = grey[grey <= level], grey[grey > level]
@@ -26,7 +26,7 @@ def otsu_threshold(grey: np.ndarray) -> int:
 
 
 def two_groups(seed: int, dark: int = 70, light: int = 170) -> tuple[np.ndarray, np.ndarray]:
-    """A grey image, H x W, whose right part is lighter, and its mask."""
+    """A grey image H x W with a lighter right part, and its mask."""
     rng = np.random.default_rng(seed)
     mask = np.zeros((24, 40), np.uint8)
     mask[:, 28 - seed :] = 1
@@ -44,7 +44,7 @@ def test_the_location_map_is_the_most_frequent_class_at_each_pixel() -> None:
         assert counts[int(found[y, x])] == max(counts.values())
 
 
-def test_where_no_mask_has_a_label_it_is_the_most_frequent_class_of_all() -> None:
+def test_pixels_without_any_label_get_the_most_frequent_class() -> None:
     masks = np.full((2, 3, 3), 2, np.uint8)
     masks[:, 0] = 0
     masks[:, 1, 1] = VOID
@@ -73,9 +73,9 @@ def test_the_channel_and_the_bright_class_are_learnt_from_labels(channel: str, b
     assert fitted == OtsuBaseline(channel, bright)
 
 
-def test_colour_tells_apart_what_brightness_does_not() -> None:
+def test_colour_separates_classes_of_equal_brightness() -> None:
     _, mask = two_groups(0)
-    # Pure green and its luminance as a grey: only the saturation, and single colours, differ.
+    # Pure green and a grey of the same luminance differ only in saturation and single channels.
     image = np.where(mask[..., None] == 1, (0, 200, 0), (117, 117, 117)).astype(np.uint8)
     fitted = OtsuBaseline.fit(image[None], mask[None])
     assert fitted.channel != "grey"
@@ -83,7 +83,7 @@ def test_colour_tells_apart_what_brightness_does_not() -> None:
     assert np.array_equal(OtsuBaseline("saturation", 1).predict(image[None])[0], mask)
 
 
-def test_scores_are_mious_on_the_split_and_void_counts_for_nothing() -> None:
+def test_scores_are_the_miou_on_the_split_without_void() -> None:
     pairs = [two_groups(seed, 90, 150) for seed in range(6)]
     images = np.stack([np.repeat(grey[..., None], 3, axis=2) for grey, _ in pairs])
     masks = np.stack([mask for _, mask in pairs])
@@ -101,7 +101,7 @@ def test_scores_are_mious_on_the_split_and_void_counts_for_nothing() -> None:
         assert scores[name] == pytest.approx(float(expected), abs=1e-6)
 
 
-def test_otsu_is_for_two_classes_only() -> None:
+def test_otsu_needs_two_classes() -> None:
     masks = np.arange(3, dtype=np.uint8).repeat(16).reshape(3, 4, 4)
     split = ImageSet(np.zeros((3, 4, 4, 3), np.uint8), masks, ("a", "b", "c"))
     assert list(naive_scores(split, split, 3)) == ["location map"]

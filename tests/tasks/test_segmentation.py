@@ -1,4 +1,4 @@
-"""Segmentation losses against the formulas written out in NumPy."""
+"""Segmentation losses against their formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def masks() -> torch.Tensor:
 
 
 def labelled(logits: torch.Tensor, masks: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Class probabilities P x K in float64 and labels P of the pixels that are not void."""
+    """Class probabilities P x K, float64, and labels P of the pixels that are not void."""
     scores = np.moveaxis(logits.double().numpy(), 1, -1).reshape(-1, logits.shape[1])
     labels = masks.numpy().reshape(-1)
     exponentials = np.exp(scores - scores.max(1, keepdims=True))
@@ -52,7 +52,7 @@ def of_truth(logits: torch.Tensor, masks: torch.Tensor) -> np.ndarray:
     return probabilities[np.arange(len(labels)), labels]
 
 
-# Median of 800, 100 and 400 is 400; the class never seen weighs 1.
+# The median of 800, 100 and 400 is 400; a class without pixels has weight 1.
 MEDIAN = np.array([0.5, 4.0, 1.0, 1.0])
 
 
@@ -112,7 +112,7 @@ def test_ohem(logits: torch.Tensor, masks: torch.Tensor, fraction: float, thresh
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
-def test_a_void_batch_is_zero_with_a_gradient(loss: CrossEntropy) -> None:
+def test_a_void_batch_has_loss_and_gradient_zero(loss: CrossEntropy) -> None:
     logits = torch.randn(1, 4, 3, 3, requires_grad=True)
     value = loss.build(COUNTS)(logits, torch.full((1, 3, 3), 255))
     value.backward()
@@ -121,7 +121,7 @@ def test_a_void_batch_is_zero_with_a_gradient(loss: CrossEntropy) -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
-def test_void_pixels_change_nothing(loss: CrossEntropy, logits: torch.Tensor, masks: torch.Tensor) -> None:
+def test_void_pixels_are_ignored(loss: CrossEntropy, logits: torch.Tensor, masks: torch.Tensor) -> None:
     void = (masks == 255).unsqueeze(1)
     module = loss.build(COUNTS)
     moved = logits.clone().requires_grad_()
@@ -143,26 +143,26 @@ def test_finite_in_half_precision(loss: CrossEntropy, scale: float, masks: torch
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
-def test_the_gradient_is_that_of_the_value(loss: CrossEntropy, masks: torch.Tensor) -> None:
+def test_the_gradient_by_finite_differences(loss: CrossEntropy, masks: torch.Tensor) -> None:
     logits = torch.randn(2, 4, 5, 6, generator=torch.Generator().manual_seed(3)).requires_grad_()
     module = loss.build(COUNTS)
     module(logits, masks).backward()
     direction = torch.randn(logits.shape, generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
-        ahead, behind = (module(logits + e * direction, masks).item() for e in (2e-4, -2e-4))
+        plus, minus = (module(logits + e * direction, masks).item() for e in (2e-4, -2e-4))
     assert logits.grad is not None
-    assert (logits.grad * direction).sum().item() == pytest.approx((ahead - behind) / 4e-4, abs=5e-3)
+    assert (logits.grad * direction).sum().item() == pytest.approx((plus - minus) / 4e-4, abs=5e-3)
 
 
 @pytest.mark.parametrize(
     "loss", [CrossEntropy("mean"), CrossEntropy(smoothing=2.0), DiceCE(dice=-1), Focal(-1.0), OHEM(fraction=0.0)]
 )
-def test_a_bad_setting_is_refused_in_one_line(loss: CrossEntropy) -> None:
-    with pytest.raises(SpaceError, match=r"^loss: .*(must be|use one of)"):
+def test_an_invalid_setting_gets_a_one_line_error(loss: CrossEntropy) -> None:
+    with pytest.raises(SpaceError, match=r"^loss\.\w+ is .*: use (a number|one of) .*$"):
         loss.build(COUNTS)
 
 
-def test_settings_without_effect_are_canonical() -> None:
+def test_canonical_resets_settings_without_effect() -> None:
     assert OHEM(1.0, 0.2).canonical() == OHEM(1.0)
     assert DiceCE("median", dice=1.0).canonical() == DiceCE(dice=1.0)
     assert OHEM(0.5, 0.2).canonical() == OHEM(0.5, 0.2)

@@ -1,4 +1,4 @@
-"""A tiny made-up data set, for trainings that take a second."""
+"""A tiny synthetic data set, for trainings that take a second."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 def make_split(count: int, classes: int, size: tuple[int, int], seed: int, labelled: bool = True) -> Any:
-    """Images whose class is told by their colour, with noise and a void column."""
+    """Images in which each class has a colour, with noise and a void column."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, classes, (count, size[0] // 8, size[1] // 8))
     masks = coarse.repeat(8, 1).repeat(8, 2).astype(np.uint8)

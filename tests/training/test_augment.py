@@ -1,11 +1,14 @@
-"""Augmented views: images and masks move together, void outside, the same numbers from the same generator."""
+"""Augmentation: images and masks move together, pixels outside are void, a generator decides the result."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageEnhance
 
 from nas.training import VOID, Augment, colour_jitter
+from nas.training.augment import adjust_colours
 
 
 def coded(n: int = 3, h: int = 16, w: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,7 +50,7 @@ def test_pixels_and_labels_stay_together(scale: tuple[float, float]) -> None:
         assert known.all()
 
 
-def test_crop_gives_its_size_and_void_in_void_out() -> None:
+def test_a_crop_has_its_size_and_keeps_void() -> None:
     images, masks = coded()
     masks[:] = VOID
     view, labels = Augment(crop=(8, 12)).view(images, masks, torch.Generator().manual_seed(0))
@@ -65,14 +68,14 @@ def test_a_crop_larger_than_the_image_is_the_image() -> None:
         assert (labels != VOID).all()
 
 
-def test_the_generator_decides() -> None:
+def test_the_generator_decides_the_view() -> None:
     images, masks = coded()
     one = Augment().view(images, masks, torch.Generator().manual_seed(1))[0]
     assert torch.equal(one, Augment().view(images, masks, torch.Generator().manual_seed(1))[0])
     assert not torch.equal(one, Augment().view(images, masks, torch.Generator().manual_seed(2))[0])
 
 
-def test_colour_jitter_stays_in_range_and_leaves_its_input() -> None:
+def test_colour_jitter_stays_in_range_and_does_not_change_its_input() -> None:
     images = torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(0))
     before = images.clone()
     changed = colour_jitter(images, 0.5, torch.Generator().manual_seed(1))
@@ -83,7 +86,22 @@ def test_colour_jitter_stays_in_range_and_leaves_its_input() -> None:
     assert torch.equal(colour_jitter(images, 0.0, torch.Generator()), images)
 
 
-def test_a_view_without_masks_shows_pixels_of_the_image_alone() -> None:
+def test_contrast_and_saturation_by_pillow() -> None:
+    """Pillow has a weighted grey, so saturation is only compared at its extremes and contrast on grey images."""
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (8, 9, 1), np.uint8).repeat(3, 2)
+    image = torch.from_numpy(grey).permute(2, 0, 1)[None] / 255
+    for factor in (0.0, 0.6, 1.0):
+        expected = np.asarray(ImageEnhance.Contrast(Image.fromarray(grey)).enhance(factor)) / 255
+        found = adjust_colours(image, torch.full((1, 1, 1, 1), factor))
+        assert np.abs(found[0].permute(1, 2, 0).numpy() - expected).max() <= 1.01 / 255
+    colours, one = torch.rand(2, 3, 8, 9), torch.ones(2, 1, 1, 1)
+    assert torch.allclose(adjust_colours(colours, one, one), colours, atol=1e-6)
+    without_colour = adjust_colours(colours, one, 0 * one)
+    assert torch.allclose(without_colour, colours.mean(1, keepdim=True).expand_as(colours), atol=1e-6)
+
+
+def test_a_view_without_masks_shows_only_pixels_of_the_image() -> None:
     images = torch.full((4, 3, 16, 20), 200, dtype=torch.uint8)
     zoomed_out = Augment(scale=(0.4, 0.6))
     unlabelled, _ = zoomed_out.view(images, None, torch.Generator().manual_seed(0))

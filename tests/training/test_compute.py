@@ -1,4 +1,4 @@
-"""How a network computes: layout and precision change its speed, not what it says."""
+"""Memory layout and precision change the speed of a network, not its predictions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from nas import ASPP, Encoder, Norms, Recipe, Stage, UNet
 from nas.models import NORMS, build_network
-from nas.training.compute import autocast, likeliest, memory_layout
+from nas.training.compute import autocast, memory_layout, predicted_classes
 
 CPU = torch.device("cpu")
 
@@ -20,7 +20,7 @@ def network(norm: str | Norms, decoder: object = None) -> torch.nn.Module:
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("decoder", [UNet(), ASPP(width=8)])
-def test_the_layout_changes_nothing_but_rounding(norm: str, decoder: object) -> None:
+def test_the_layout_only_changes_rounding(norm: str, decoder: object) -> None:
     images = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(1))
     planar = network(norm, decoder)
     last = network(norm, decoder).to(memory_format=torch.channels_last)
@@ -39,20 +39,20 @@ PLANAR = ["group", "instance", Norms("batch", "group"), Norms("instance", "batch
 
 
 @pytest.mark.parametrize("norm, planar", [*((n, False) for n in LAST), *((n, True) for n in PLANAR)])
-def test_grouped_statistics_are_planar_on_a_cpu(norm: str | Norms, planar: bool) -> None:
+def test_layout_of_each_norm_and_device(norm: str | Norms, planar: bool) -> None:
     wanted = torch.contiguous_format if planar else torch.channels_last
     assert memory_layout(network(norm), CPU) == wanted
     assert memory_layout(network(norm), torch.device("cuda")) == torch.channels_last
 
 
-def test_a_pretext_head_leaves_the_layout_alone() -> None:
+def test_pretext_heads_do_not_affect_the_layout() -> None:
     net = network("batch")
     net.heads["jigsaw"] = torch.nn.GroupNorm(4, 8)
     assert memory_layout(net, CPU) == torch.channels_last
 
 
 @pytest.mark.parametrize("has", [True, False])
-def test_bfloat16_where_the_hardware_has_it(has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_if_the_hardware_has_it(has: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     for unit in ("avx512_bf16", "amx_tile"):
         monkeypatch.setattr(torch.cpu, f"_is_{unit}_supported", lambda: has, raising=False)
     with autocast(CPU):
@@ -60,13 +60,13 @@ def test_bfloat16_where_the_hardware_has_it(has: bool, monkeypatch: pytest.Monke
     assert product.dtype == (torch.bfloat16 if has else torch.float32)
 
 
-def test_full_precision_where_torch_cannot_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_precision_if_torch_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     for unit in ("avx512_bf16", "amx_tile"):
         monkeypatch.delattr(torch.cpu, f"_is_{unit}_supported", raising=False)
     with autocast(CPU):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
-def test_the_likeliest_class_is_that_of_argmax() -> None:
+def test_predicted_classes_are_the_argmax() -> None:
     scores = torch.rand(3, 7, 5, 6, generator=torch.Generator().manual_seed(2))
-    assert torch.equal(likeliest(scores), scores.argmax(1))
+    assert torch.equal(predicted_classes(scores), scores.argmax(1))

@@ -1,7 +1,7 @@
-"""A step keeps to its device and never waits for it: on torch's `meta` device the one and the other are errors.
+"""A training step stays on its device and never waits for it, tested on torch's `meta` device.
 
-Tensors there have a shape and no numbers. An operation that mixes them with tensors of the CPU is refused as it is on
-a GPU, and so is reading a number, which on a GPU would stop the CPU until everything before it is done.
+Tensors there have a shape but no numbers. Mixing them with CPU tensors is an error, as on a GPU. So is reading a
+number, for which the CPU would have to wait on a GPU.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def split(count: int, masks: bool) -> Any:
 
 @pytest.fixture
 def unreal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What torch has for real devices only is stood in for."""
+    """Replace what torch does not support on the meta device."""
     autocast = torch.autocast
 
     def cast(kind: str, *more: Any, **named: Any) -> Any:
@@ -72,15 +72,15 @@ def unreal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return torch.empty(images.shape, device=images.device)
 
     monkeypatch.setattr(torch, "autocast", cast)
-    # Once, as a training begins, it asks how widely weights are spread.
-    monkeypatch.setattr("nas.tasks.methods.cps._start_anew", lambda module: None)
+    # Reads the standard deviation of the weights, once at the start of a training.
+    monkeypatch.setattr("nas.tasks.methods.cps._reinitialize", lambda module: None)
     for module in [m for name, m in sys.modules.items() if name.startswith("nas.tasks.") and hasattr(m, "noise_like")]:
         monkeypatch.setattr(module, "noise_like", noise)
     yield
 
 
 @pytest.mark.parametrize("candidate", CASES, ids=lambda c: f"{c.method!r} {c.decoder!r} {c.norm} {c.loss!r}"[:90])
-def test_a_step_keeps_to_its_device_and_reads_nothing_from_it(candidate: Recipe, unreal: None) -> None:
+def test_a_step_stays_on_its_device_and_reads_nothing_from_it(candidate: Recipe, unreal: None) -> None:
     data = SimpleNamespace(
         classes=tuple("abcd"),
         labelled=split(5, True),
@@ -97,7 +97,7 @@ def test_a_step_keeps_to_its_device_and_reads_nothing_from_it(candidate: Recipe,
     assert logits.device.type == "meta" and logits.shape == (2, 4, 32, 48)
 
 
-def test_the_device_tells_a_number_that_is_read_and_a_tensor_from_elsewhere() -> None:
+def test_the_meta_device_detects_reads_and_tensors_of_other_devices() -> None:
     x = torch.ones(3, device="meta")
     with pytest.raises((RuntimeError, NotImplementedError)):
         x.sum().item()
@@ -105,8 +105,8 @@ def test_the_device_tells_a_number_that_is_read_and_a_tensor_from_elsewhere() ->
         x + torch.ones(3)
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux alone tells and resets a process's peak")
-def test_what_a_process_keeps_of_earlier_work_does_not_count_as_later_work_s() -> None:
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux can reset the peak of a process")
+def test_memory_held_from_earlier_work_does_not_count() -> None:
     from nas.training.memory import peak_megabytes, reset_peak
 
     cpu = torch.device("cpu")
@@ -123,7 +123,7 @@ def test_what_a_process_keeps_of_earlier_work_does_not_count_as_later_work_s() -
     del new
 
 
-def test_memory_is_asked_for_when_the_gpu_has_been_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gpu_is_initialized_before_its_peak_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
     from nas.training.memory import reset_peak
 
     called: list[str] = []
@@ -133,11 +133,11 @@ def test_memory_is_asked_for_when_the_gpu_has_been_started(monkeypatch: pytest.M
     assert called == ["init", "reset"]
 
 
-def test_a_torch_without_gpus_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nas.controller.work import _try_out
+def test_a_torch_build_without_gpu_support_gets_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas.controller.work import _check_device
     from nas.errors import UserError
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="cannot use the GPU: install a build that can, or train on the CPU by hiding"):
-        _try_out("cuda:0")
-    _try_out("cpu")
+        _check_device("cuda:0")
+    _check_device("cpu")

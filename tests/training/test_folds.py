@@ -1,4 +1,4 @@
-"""Cross-validation against single trainings: the same networks, scored by one confusion matrix."""
+"""Cross-validation trains the same networks as single trainings, and scores them by one confusion matrix."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def part(images: Any, chosen: list[int]) -> Any:
 
 @pytest.fixture(scope="module")
 def folds(data: Any) -> list[Any]:
-    """The six validation images in two folds."""
+    """The six validation images as two folds."""
     both = [[0, 1, 2], [3, 4, 5]]
     views = []
     for held, learnt in (both, both[::-1]):
@@ -60,17 +60,17 @@ def predictions(network: Any, images: np.ndarray) -> np.ndarray:
         return network.eval()(pixels).argmax(1).numpy()
 
 
-def test_the_score_counts_the_held_out_images_of_all_folds_together(folds: list[Any]) -> None:
+def test_the_score_pools_the_held_out_images_of_all_folds(folds: list[Any]) -> None:
     alone = [train(RECIPE, view, Plan(12, (12,))) for view in folds]
     together = train_folds(RECIPE, folds, Plan(12, (12,)))
     predicted = np.concatenate([predictions(t.network, v.validation.images) for t, v in zip(alone, folds, strict=True)])
     masks = np.concatenate([view.validation.masks for view in folds])
     assert together.scores.miou == pytest.approx(miou_by_hand(predicted, masks, 3), abs=1e-6)
     mean = np.mean([trained.scores.miou for trained in alone])
-    assert together.scores.miou != pytest.approx(float(mean), abs=1e-6)  # which is another number
+    assert together.scores.miou != pytest.approx(float(mean), abs=1e-6)
 
 
-def test_all_folds_reach_a_rung_before_any_goes_on(folds: list[Any]) -> None:
+def test_all_folds_reach_a_rung_before_any_continues(folds: list[Any]) -> None:
     seen: list[tuple[int, float]] = []
     trained = train_folds(RECIPE, folds, Plan(6, (2, 4, 6)), lambda step, miou: seen.append((step, miou)) or step < 4)
     assert [step for step, _ in seen] == [2, 4]
@@ -78,7 +78,7 @@ def test_all_folds_reach_a_rung_before_any_goes_on(folds: list[Any]) -> None:
     assert trained.scores.miou == seen[-1][1]
 
 
-def test_paused_folds_go_on_as_if_they_had_never_stopped(folds: list[Any], tmp_path: Path) -> None:
+def test_paused_folds_continue_with_the_same_result(folds: list[Any], tmp_path: Path) -> None:
     whole = train_folds(RECIPE, folds, Plan(6, (3, 6)))
     kept = tmp_path / "candidate.state"
     train_folds(RECIPE, folds, Plan(6, (3, 6)), lambda step, miou: False, kept)
@@ -91,7 +91,7 @@ def test_a_training_may_end_before_its_schedule_does(data: Any) -> None:
     stopped = train(RECIPE, data, Plan(8, (), stop=4), lambda step, miou: rates.append(step) or True)
     assert stopped.steps == 4
     assert rates == [4]
-    # The same four steps of the same schedule: a rung of a whole training.
+    # A rung of a full training has the same four steps of the same schedule.
     scores: dict[int, float] = {}
     train(RECIPE, data, Plan(8, (4, 8)), lambda step, miou: scores.update({step: miou}) or True)
     assert stopped.scores.miou == scores[4]
@@ -109,9 +109,9 @@ def test_confusions_add_up(data: Any) -> None:
     assert total == evaluate(network, data.validation, 3, device)
 
 
-def test_folds_trained_apart_score_as_those_trained_together(folds: list[Any]) -> None:
+def test_folds_trained_separately_have_the_same_score(folds: list[Any]) -> None:
     plan = Plan(6, (3, 6))
     scores: dict[int, float] = {}
     train_folds(RECIPE, folds, plan, lambda step, miou: scores.update({step: miou}) or True)
-    apart = [train_fold(RECIPE, view, plan, lambda step, miou: True, lambda: None)[1] for view in folds]
-    assert {step: pooled_miou([counts[step] for counts in apart]) for step in (3, 6)} == scores
+    separate = [train_fold(RECIPE, view, plan, lambda step, miou: True, lambda: None)[1] for view in folds]
+    assert {step: pooled_miou([counts[step] for counts in separate]) for step in (3, 6)} == scores

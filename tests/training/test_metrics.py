@@ -1,4 +1,4 @@
-"""mIoU against a case worked by hand, and against torchmetrics."""
+"""mIoU against a case computed by hand, and against torchmetrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torchmetrics.segmentation import MeanIoU
 from nas.training import Confusion
 
 
-def test_hand_worked_case_with_void_and_an_absent_class() -> None:
+def test_case_by_hand_with_void_and_an_absent_class() -> None:
     labels = torch.tensor([[[0, 0, 1, 1], [0, 255, 1, 255]]])
     prediction = torch.tensor([[[0, 1, 1, 1], [0, 0, 0, 3]]])
     confusion = Confusion(4)
@@ -19,7 +19,7 @@ def test_hand_worked_case_with_void_and_an_absent_class() -> None:
     scores = confusion.scores()
     # Class 0: 2 hits, 3 labelled, 3 predicted outside void: 2 / 4. Class 1: 2 hits, 3 labelled, 3 predicted: 2 / 4.
     assert scores.iou[:2] == (0.5, 0.5)
-    # Class 2 is nowhere; class 3 is predicted on void only: both are absent.
+    # Class 2 does not occur, class 3 is predicted only on void pixels: both are absent.
     assert all(math.isnan(x) for x in scores.iou[2:])
     assert scores.miou == 0.5
     assert scores.accuracy == pytest.approx(4 / 6)
@@ -42,12 +42,12 @@ def test_agrees_with_torchmetrics_over_several_batches() -> None:
         confusion.add(prediction, label)
         predictions.append(prediction)
         labels.append(label)
-    # One update of one row: torchmetrics averages over images otherwise.
+    # A single update with one row, because torchmetrics would average over images.
     other.update(torch.cat(predictions).reshape(1, -1), torch.cat(labels).reshape(1, -1))
     assert torch.allclose(torch.tensor(confusion.scores().iou), other.compute(), atol=1e-6)
 
 
-def test_nothing_counted_is_zero() -> None:
+def test_miou_without_labelled_pixels_is_zero() -> None:
     confusion = Confusion(2)
     confusion.add(torch.zeros(1, 2, 2, dtype=torch.long), torch.full((1, 2, 2), 255))
     assert confusion.scores().miou == 0.0

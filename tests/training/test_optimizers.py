@@ -1,4 +1,4 @@
-"""Optimizers: what is decayed, and the classifier's own learning rate."""
+"""Optimizers: weight decay by parameter, and the classifier's own learning rate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def rates(optimizer: torch.optim.Optimizer) -> dict[int, float]:
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_the_classifier_learns_faster(nested: bool) -> None:
-    """Also that of a second network which a method trains, and whatever holds the networks."""
+    """Including the classifier of a second network, nested in other modules."""
     net = network()
     trained = nn.ModuleList([net, nn.Sequential(network())]) if nested else net
     found = rates(SGD(lr=0.1, classifier_factor=10).build(trained))
@@ -58,7 +58,7 @@ def test_plain_momentum_by_hand() -> None:
     assert weight.weight.item() == pytest.approx(-0.1 * 1 - 0.1 * (1 + 0.5))
 
 
-def test_nesterov_without_momentum_is_no_other_candidate() -> None:
+def test_nesterov_without_momentum_has_no_effect_on_the_hash() -> None:
     one, other = (
         Recipe(Encoder((Stage(),)), UNet(), optimizer=SGD(momentum=0.0, nesterov=nesterov))
         for nesterov in (True, False)

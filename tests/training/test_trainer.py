@@ -1,4 +1,4 @@
-"""The trainer: it learns, repeats itself, reports rungs, stops when told, and fails with a reason."""
+"""The trainer: it learns, is reproducible, reports rungs, stops, continues, and fails with a reason."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def short(candidate: Recipe, data: Any, steps: int = 3, **plan: Any) -> Trained:
     return train(candidate, data, Plan(steps, (steps,), **plan))
 
 
-def test_learns_what_is_learnable(data: Any) -> None:
+def test_it_learns_classes_with_a_colour_each(data: Any) -> None:
     rungs: list[tuple[int, float]] = []
     trained = train(RECIPE, data, Plan(60, (20, 60)), lambda step, miou: rungs.append((step, miou)) or True)
     assert [step for step, _ in rungs] == [20, 60]
     assert trained.scores.miou == rungs[-1][1]
-    assert trained.scores.miou > 0.75  # classes are told by colour, under noise
+    assert trained.scores.miou > 0.75
     again = evaluate(trained.network, data.validation, 3, torch.device("cpu"))
     assert again == trained.scores
 
 
-def test_same_seed_same_numbers_other_seed_others(data: Any) -> None:
+def test_the_seed_decides_the_result(data: Any) -> None:
     candidate = replace(RECIPE, pretext=ALL_PRETEXT, method=CutMix())
     one, two, other = (short(candidate, data, seed=s) for s in (1, 1, 2))
     weights = [torch.cat([p.flatten() for p in t.network.parameters()]) for t in (one, two, other)]
@@ -86,29 +86,29 @@ def test_every_loss_trains_every_decoder(data: Any, loss: Any, decoder: Any) -> 
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "layer", "group", "switch"])
-def test_one_image_a_step_trains_under_every_norm(data: Any, norm: str) -> None:
+def test_every_norm_trains_with_one_image_per_step(data: Any, norm: str) -> None:
     candidate = replace(RECIPE, norm=norm, labelled_batch=1, unlabelled_batch=1, pretext=ALL_PRETEXT)
     assert math.isfinite(short(candidate, data).logs["loss"])
 
 
-def test_stops_when_told(data: Any) -> None:
+def test_it_stops_when_report_returns_false(data: Any) -> None:
     trained = train(RECIPE, data, Plan(40, (2, 40)), lambda step, miou: False)
     assert trained.steps == 2
 
 
-def test_transfer_trains_pretext_first_and_segmentation_after(data: Any) -> None:
+def test_pretraining_trains_pretext_tasks_first_and_segmentation_after(data: Any) -> None:
     candidate = replace(RECIPE, pretext=ALL_PRETEXT, curriculum=PretrainThenFinetune(fraction=0.5))
     rungs: list[int] = []
     first = train(candidate, data, Plan(4, (1, 2, 3, 4)), lambda step, miou: rungs.append(step) or False)
-    assert rungs == [3]  # nothing to rank by while segmentation has not begun
+    assert rungs == [3]  # no rung before segmentation starts
     assert "loss.jigsaw" in first.logs
     assert "loss.segmentation" in first.logs
     assert "loss.segmentation" in short(candidate, data, steps=4).logs
 
 
 @dataclass(frozen=True)
-class Diary(SemiSupervised):
-    """A method that writes down how far each of its steps is said to be."""
+class ProgressLog(SemiSupervised):
+    """A method that records the progress of each of its steps."""
 
     seen: ClassVar[list[float]] = []
 
@@ -117,25 +117,25 @@ class Diary(SemiSupervised):
         return logits.new_zeros(()), {}
 
 
-def test_progress_is_that_of_segmentation_not_of_the_pretext_tasks_before_it(data: Any) -> None:
-    Diary.seen.clear()
-    candidate = replace(RECIPE, method=Diary(), pretext=ALL_PRETEXT)
+def test_progress_counts_only_segmentation_steps(data: Any) -> None:
+    ProgressLog.seen.clear()
+    candidate = replace(RECIPE, method=ProgressLog(), pretext=ALL_PRETEXT)
     short(replace(candidate, curriculum=PretrainThenFinetune(fraction=0.5)), data, steps=8)
-    assert Diary.seen == [0.0, 0.25, 0.5, 0.75]
-    Diary.seen.clear()
+    assert ProgressLog.seen == [0.0, 0.25, 0.5, 0.75]
+    ProgressLog.seen.clear()
     short(candidate, data, steps=4)
-    assert Diary.seen == [0.0, 0.25, 0.5, 0.75]
+    assert ProgressLog.seen == [0.0, 0.25, 0.5, 0.75]
 
 
-def test_every_step_is_a_sign_of_life(data: Any) -> None:
-    beats: list[int] = []
-    train(RECIPE, data, Plan(5, (5,)), alive=lambda: beats.append(1))
-    assert len(beats) == 5 + 1  # five steps, and a batch of the validation images
+def test_every_step_sends_a_heartbeat(data: Any) -> None:
+    heartbeats: list[int] = []
+    train(RECIPE, data, Plan(5, (5,)), heartbeat=lambda: heartbeats.append(1))
+    assert len(heartbeats) == 5 + 1  # five steps, and a batch of the validation images
 
 
-def test_clean_statistics_are_those_of_uncorrupted_images(data: Any) -> None:
+def test_clean_running_statistics_ignore_corrupted_images(data: Any) -> None:
     candidate = replace(RECIPE, pretext=(Denoising(weight=0.0 + 1e-9),), optimizer=SGD(lr=1e-12))
-    # In the first step all three see the same images with the same weights.
+    # In the first step, all three see the same images with the same weights.
     plain = short(replace(candidate, pretext=()), data, steps=1).network
     clean = short(candidate, data, steps=1).network
     shared = short(replace(candidate, pretext_statistics="shared"), data, steps=1).network
@@ -147,7 +147,7 @@ def _statistics(network: nn.Module) -> torch.Tensor:
     return torch.cat([b.flatten() for name, b in network.encoder.named_buffers() if "running_mean" in name])  # type: ignore[operator]
 
 
-def test_works_without_unlabelled_images(data: Any) -> None:
+def test_it_trains_without_unlabelled_images(data: Any) -> None:
     from types import SimpleNamespace
 
     empty = SimpleNamespace(images=data.unlabelled.images[:0], masks=None)
@@ -156,8 +156,8 @@ def test_works_without_unlabelled_images(data: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Watched(Supervised):
-    """Keeps the first weights of the network, at its start and after each step."""
+class WeightLog(Supervised):
+    """A method that records the network's first weights, at the start and after each step."""
 
     seen: ClassVar[list[torch.Tensor]] = []
 
@@ -168,9 +168,9 @@ class Watched(Supervised):
         self.seen.append(next(network.parameters()).detach().clone())
 
 
-def test_ema_is_evaluated_in_place_of_the_last_weights(data: Any) -> None:
-    averaged = short(replace(RECIPE, method=Watched(), ema=0.3), data, steps=6)
-    expected, *later = Watched.seen
+def test_ema_weights_are_evaluated(data: Any) -> None:
+    averaged = short(replace(RECIPE, method=WeightLog(), ema=0.3), data, steps=6)
+    expected, *later = WeightLog.seen
     for n, weights in enumerate(later):
         decay = min(0.3, (n + 1) / (n + 10))
         expected = decay * expected + (1 - decay) * weights
@@ -178,7 +178,7 @@ def test_ema_is_evaluated_in_place_of_the_last_weights(data: Any) -> None:
     assert not torch.allclose(expected, later[-1], atol=1e-6)
 
 
-def test_a_pretext_task_of_no_weight_is_none(data: Any) -> None:
+def test_pretext_tasks_with_weight_0_are_dropped(data: Any) -> None:
     candidate = replace(RECIPE, pretext=(Denoising(weight=0.0),), pretext_statistics="shared")
     assert candidate_hash(candidate) == candidate_hash(RECIPE)
     one, other = (short(c, data).network.state_dict() for c in (candidate, RECIPE))
@@ -186,18 +186,18 @@ def test_a_pretext_task_of_no_weight_is_none(data: Any) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_large_images_are_evaluated_few_at_once(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_evaluated_in_small_batches(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     network = short(RECIPE, data).network
-    heard: list[int] = []
+    heartbeats: list[int] = []
     together = evaluate(network, data.validation, 3, torch.device("cpu"))
     monkeypatch.setattr(sys.modules["nas.training.evaluate"], "PIXELS", 2 * 24 * 32 + 1)
-    apart = evaluate(network, data.validation, 3, torch.device("cpu"), lambda: heard.append(1))
-    assert apart.miou == pytest.approx(together.miou, abs=1e-3)
-    assert len(heard) == 3  # 6 images
+    separate = evaluate(network, data.validation, 3, torch.device("cpu"), lambda: heartbeats.append(1))
+    assert separate.miou == pytest.approx(together.miou, abs=1e-3)
+    assert len(heartbeats) == 3  # 6 images
 
 
 @pytest.mark.parametrize("method", [MeanTeacher(), CutMix(), Fusion(MeanTeacher(), MLMT())])
-def test_a_method_with_an_average_of_its_own_needs_no_other(data: Any, method: Any) -> None:
+def test_ema_has_no_effect_for_methods_with_their_own_average(data: Any, method: Any) -> None:
     plain, averaged = replace(RECIPE, method=method), replace(RECIPE, method=method, ema=0.9)
     assert candidate_hash(plain) == candidate_hash(averaged)
     one, other = short(plain, data).network, short(averaged, data).network
@@ -213,28 +213,28 @@ def test_clipping_bounds_the_step(data: Any) -> None:
     assert torch.cat([c.flatten() for c in change]).norm().item() == pytest.approx(0.01, rel=0.02)
 
 
-def test_a_loss_that_is_no_longer_finite_ends_the_training(data: Any) -> None:
+def test_a_loss_that_is_not_finite_ends_the_training(data: Any) -> None:
     with pytest.raises(TrainingError, match=r"is nan at step 10 \(SGD, lr 1e\+30\)|is inf at step 10"):
         short(replace(RECIPE, optimizer=SGD(lr=1e30)), data, steps=12)
 
 
 @dataclass(frozen=True)
-class Hungry(Component):
-    """A loss that needs more memory than there is."""
+class OutOfMemory(Component):
+    """A loss that runs out of memory."""
 
     def build(self, class_pixels: Any) -> nn.Module:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 999 GiB")
 
 
-def test_out_of_memory_reaches_the_caller_as_such(data: Any) -> None:
+def test_out_of_memory_errors_reach_the_caller(data: Any) -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        short(replace(RECIPE, loss=Hungry()), data)
+        short(replace(RECIPE, loss=OutOfMemory()), data)
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "layer", "group", "switch"])
 @pytest.mark.parametrize("method", [Supervised(), MeanTeacher(), CutMix(), S4GAN()])
 def test_everything_trains_under_autocast(data: Any, norm: str, method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on devices that multiply bfloat16 in hardware, whether this one does or not."""
+    """As on hardware with bfloat16, even if this machine has none."""
     monkeypatch.setattr("nas.training.compute._has_bfloat16", lambda device: True)
     decoder = {"batch": UNet(), "instance": LinkNet(), "layer": SegNet(), "group": FPN(width=8)}.get(
         norm, ASPP(width=8)
@@ -253,11 +253,9 @@ def test_everything_trains_under_autocast(data: Any, norm: str, method: Any, mon
         replace(RECIPE, method=S4GAN(threshold=0.3)),
         replace(RECIPE, pretext=ALL_PRETEXT, curriculum=PretrainThenFinetune(fraction=0.5), optimizer=SGD(lr=0.05)),
     ],
-    ids=["supervised", "everything with memory", "adversarial", "between two phases"],
+    ids=["supervised", "all stateful parts", "adversarial", "between two phases"],
 )
-def test_a_training_taken_up_where_it_was_stopped_ends_as_if_it_never_was(
-    candidate: Recipe, data: Any, tmp_path: Path
-) -> None:
+def test_a_paused_training_continues_with_the_same_result(candidate: Recipe, data: Any, tmp_path: Path) -> None:
     plan, kept = Plan(8, (4, 6, 8)), tmp_path / "deep" / "state.pt"
     whole = train(candidate, data, plan)
     reported: list[int] = []
@@ -268,7 +266,8 @@ def test_a_training_taken_up_where_it_was_stopped_ends_as_if_it_never_was(
 
     while not reported or reported[-1] < plan.steps:
         again = train(candidate, data, plan, stop, paused=kept)
-        train(replace(candidate, optimizer=Adam(lr=1e-3)), data, Plan(2, (2,), seed=5))  # as a worker does in between
+        # Another training in between, as in a worker.
+        train(replace(candidate, optimizer=Adam(lr=1e-3)), data, Plan(2, (2,), seed=5))
     assert reported in ([4, 6, 8], [6, 8])
     assert again.steps == 8 and again.scores == whole.scores
     for (name, one), (_, other) in zip(
@@ -278,6 +277,6 @@ def test_a_training_taken_up_where_it_was_stopped_ends_as_if_it_never_was(
     assert sorted(path.name for path in kept.parent.iterdir()) == ["state.pt"]
 
 
-def test_nothing_is_kept_of_a_training_that_is_not_stopped(data: Any, tmp_path: Path) -> None:
+def test_no_state_is_saved_of_a_training_that_is_not_stopped(data: Any, tmp_path: Path) -> None:
     train(RECIPE, data, Plan(4, (2, 4)), paused=tmp_path / "state.pt")
     assert not list(tmp_path.iterdir())

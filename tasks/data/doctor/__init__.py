@@ -1,6 +1,6 @@
-"""The doctor: what is wrong with a data set, found by one look at each of its files.
+"""nas-doctor: find out what is wrong with a data set by reading each of its files once.
 
-Each module of `checks` looks for one kind of fault and returns findings.
+Each module of `checks` checks for one kind of problem and returns findings.
 """
 
 from nas.tasks.data.doctor.examine import examine, examine_two, findings

@@ -1,4 +1,4 @@
-"""Which images are labelled, unlabelled, ranked on and tested on, and how many pixels of each class they show."""
+"""Add the splits of a search, and the pixels of each class in them, to an examined data set."""
 
 from __future__ import annotations
 
@@ -10,54 +10,63 @@ import numpy as np
 from nas.errors import UserError
 from nas.tasks.data.doctor.examined import ClassShares, Examined
 from nas.tasks.data.labels import choose_labels
-from nas.tasks.data.load import divide
 from nas.tasks.data.mask_counts import class_pixels
 from nas.tasks.data.sets import Item, Source
+from nas.tasks.data.split_plan import plan_splits
 
-__all__ = ["divided", "divided_over"]
+__all__ = ["add_splits", "add_splits_of_two"]
 
 ALL = "all masks"
-"""The only split of a set that a search refuses."""
+"""The only split of a data set that a search refuses."""
 
 
-def divided(seen: Examined, labels: str | None = None) -> Examined:
-    """What was seen with its splits as a search makes them, and pixels by class and split.
+def add_splits(examined: Examined, labels: str | None = None) -> Examined:
+    """Add the splits of a search, and the pixels of each class in them.
+
+    Args:
+        examined: a data set.
+        labels: see `load_data`.
 
     Raises:
-        UserError: `labels` cannot be read, or asks for none or for more than there are.
+        UserError: `labels` cannot be read, or asks for no image or for more than there are.
     """
-    source, pixels = seen.members.source, _pixels(seen)
+    source, pixels = examined.members.source, _pixels(examined)
     if source is None:
-        known = pixels if seen.members.classes else {}
-        shares = ClassShares(seen.members.classes, {ALL: _sum(known, known)}) if known else None
-        return replace(seen, shares=shares)
-    found = divide(source, source, _chooser(labels, pixels))
-    splits = found.splits if not found.folds else {**found.splits, "validation": ()}
+        known = pixels if examined.members.classes else {}
+        shares = ClassShares(examined.members.classes, {ALL: _sum(known, known)}) if known else None
+        return replace(examined, shares=shares)
+    plan = plan_splits(source, source, _chooser(labels, pixels))
+    splits = plan.items if not plan.folds else {**plan.items, "validation": ()}
     names = _names(splits)
-    return replace(seen, splits=names, folds=found.folds, shares=_shares(source, names, pixels))
+    return replace(examined, splits=names, folds=plan.folds, shares=_shares(source, names, pixels))
 
 
-def divided_over(seen: Examined, target: Examined, labels: str | None = None) -> tuple[Examined, Examined]:
-    """Two sets, of which the first is labelled and the second is learnt from without labels, ranked and tested on.
+def add_splits_of_two(examined: Examined, target: Examined, labels: str | None = None) -> tuple[Examined, Examined]:
+    """Add the splits of domain adaptation, and the pixels of each class in them.
+
+    Args:
+        examined: the labelled data set.
+        target: the data set of the other splits.
+        labels: see `load_data`.
 
     Raises:
         UserError: their classes differ, or `labels` cannot be read.
     """
-    source, other = seen.members.source, target.members.source
+    source, other = examined.members.source, target.members.source
     if source is None or other is None:
-        return divided(seen, labels), divided(target)
+        return add_splits(examined, labels), add_splits(target)
     if source.classes != other.classes:
         raise UserError(
-            f"{seen.members.spec} has the classes {', '.join(source.classes)} and {target.members.spec} "
+            f"{examined.members.spec} has the classes {', '.join(source.classes)} and {target.members.spec} "
             f"{', '.join(other.classes)}: a set of unlabelled images must have the same classes"
         )
-    pixels, others = _pixels(seen), _pixels(target)
-    splits = _names(divide(source, other, _chooser(labels or "all", pixels)).splits)
-    mine = {"labelled": splits.pop("labelled")}
-    labelled = _shares(source, mine, pixels)
+    pixels, others = _pixels(examined), _pixels(target)
+    splits = _names(plan_splits(source, other, _chooser(labels or "all", pixels)).items)
+    labelled_names = {"labelled": splits.pop("labelled")}
+    labelled = _shares(source, labelled_names, pixels)
     scored = _shares(other, splits, others)
     both = ClassShares(source.classes, {**labelled.pixels, **scored.pixels})
-    return replace(seen, splits=mine, shares=labelled), replace(target, splits=splits, shares=both)
+    return replace(examined, splits=labelled_names, shares=labelled), replace(target, splits=splits, shares=both)
 
 
 def _chooser(labels: str | None, pixels: Mapping[str, np.ndarray]) -> Callable[[Source], tuple[Item, ...]]:
@@ -80,15 +89,15 @@ def _sum(pixels: Mapping[str, np.ndarray], names: Sequence[str] | Mapping[str, n
     return sum((pixels[name] for name in names), np.zeros(256, np.int64))
 
 
-def _pixels(seen: Examined) -> dict[str, np.ndarray]:
-    """Pixels of each of 256 class indices in the mask of each image; none where it has none."""
-    code = seen.members.code
-    counts = {name: look.count for name, look in seen.masks.items()}
+def _pixels(examined: Examined) -> dict[str, np.ndarray]:
+    """Number of pixels of each of 256 class indices in the mask of each image, 0 without a mask."""
+    code = examined.members.code
+    counts = {name: facts.count for name, facts in examined.masks.items()}
     if code is None:
         return {}
     return {
         member.name: np.zeros(256, np.int64)
         if (count := counts.get(member.name)) is None
         else class_pixels(count, code)
-        for member in seen.members.members
+        for member in examined.members.members
     }

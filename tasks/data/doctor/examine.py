@@ -1,4 +1,4 @@
-"""Examining a set: one look at each file, then every check."""
+"""Examine a data set: read each file once, then run every check."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from nas.tasks.data.doctor.checks.objects import check_objects
 from nas.tasks.data.doctor.checks.pairs import check_pairs
 from nas.tasks.data.doctor.checks.reading import check_reading
 from nas.tasks.data.doctor.checks.shapes import check_shapes
-from nas.tasks.data.doctor.dividing import divided, divided_over
+from nas.tasks.data.doctor.dividing import add_splits, add_splits_of_two
 from nas.tasks.data.doctor.examined import Examined
 from nas.tasks.data.doctor.finding import Finding
-from nas.tasks.data.doctor.look import ImageLook, MaskLook, look_at_header, look_at_image, look_at_mask
+from nas.tasks.data.doctor.look import ImageFacts, MaskFacts, inspect_header, inspect_image, inspect_mask
 from nas.tasks.data.doctor.members import Member, find_members
 from nas.tasks.data.doctor.sizes import Size
 from nas.tasks.data.parallel import progress_bar, threaded
@@ -38,65 +38,67 @@ CHECKS: tuple[Callable[[Examined], list[Finding]], ...] = (
 
 
 def examine(spec: str, labels: str | None = None, size: Size | None = None, progress: bool = False) -> Examined:
-    """Look once at each file of a set, and divide it as a search would.
+    """Read each file of a data set once, and divide it into splits as a search does.
 
     Args:
         spec: KIND:PATH.
-        labels, size: as for `load_data`.
+        labels, size: see `load_data`.
         progress: whether to show progress on standard error.
 
     Raises:
-        UserError: there is no such set, or nothing in it can be told apart.
+        UserError: there is no such data set, or it has no images.
     """
-    return divided(_look(spec, size, progress), labels)
+    return add_splits(_inspect_files(spec, size, progress), labels)
 
 
 def examine_two(
     spec: str, unlabelled: str, labels: str | None = None, size: Size | None = None, progress: bool = False
 ) -> tuple[Examined, Examined]:
-    """The same of a labelled set and another that is learnt from without labels, ranked and tested on.
+    """Examine a labelled data set and another one for domain adaptation, see `unlabelled` of `load_data`.
 
     Raises:
-        UserError: as for `examine`, and if their classes differ.
+        UserError: as `examine`, or their classes differ.
     """
-    return divided_over(_look(spec, size, progress), _look(unlabelled, size, progress), labels)
+    examined, target = (_inspect_files(each, size, progress) for each in (spec, unlabelled))
+    return add_splits_of_two(examined, target, labels)
 
 
-def _look(spec: str, size: Size | None, progress: bool) -> Examined:
+def _inspect_files(spec: str, size: Size | None, progress: bool) -> Examined:
     members = find_members(spec, progress)
     files = members.members
-    pictures = members.source.pictures if members.source is not None else {}
+    thumbnails = members.source.thumbnails if members.source is not None else {}
 
-    def look(member: Member) -> ImageLook:
-        picture = pictures.get(member.name)
-        return look_at_image(member.image) if picture is None else look_at_header(member.image, picture)
+    def inspect(member: Member) -> ImageFacts:
+        thumbnail = thumbnails.get(member.name)
+        return inspect_image(member.image) if thumbnail is None else inspect_header(member.image, thumbnail)
 
     with progress_bar(len(files), f"{spec} images", progress) as bar:
-        images = threaded(look, files, bar)
+        images = threaded(inspect, files, bar)
     masked = {member.name: member.mask for member in files if member.mask is not None}
     meaning = members.source.masks if members.source is not None else None
-    # Reading the set has counted most of them.
-    looks = {count.path: MaskLook(count.path, None, count) for count in (meaning.counts if meaning is not None else ())}
-    rest = [path for path in dict.fromkeys(masked.values()) if path not in looks]
+    # Most masks were counted when the data set was read.
+    counts = meaning.counts if meaning is not None else ()
+    masks = {count.path: MaskFacts(count.path, None, count) for count in counts}
+    rest = [path for path in dict.fromkeys(masked.values()) if path not in masks]
     with progress_bar(len(rest), f"{spec} masks", progress) as bar:
-        looks |= dict(zip(rest, threaded(look_at_mask, rest, bar), strict=True))
+        masks |= dict(zip(rest, threaded(inspect_mask, rest, bar), strict=True))
     return Examined(
         members,
-        {member.name: look for member, look in zip(files, images, strict=True)},
-        {name: looks[path] for name, path in masked.items()},
+        {member.name: facts for member, facts in zip(files, images, strict=True)},
+        {name: masks[path] for name, path in masked.items()},
         size=size,
     )
 
 
-def findings(seen: Examined) -> list[Finding]:
-    """Everything that is wrong, or worth knowing: errors first."""
-    found = [finding for check in CHECKS for finding in check(seen)]
-    if seen.members.refused and not any(finding.severity == "error" for finding in found):
-        found.append(Finding("error", f"A search refuses this set: {seen.members.refused}"))
+def findings(examined: Examined) -> list[Finding]:
+    """Run all checks; return their findings, errors first."""
+    found = [finding for check in CHECKS for finding in check(examined)]
+    if examined.members.refusal and not any(finding.severity == "error" for finding in found):
+        found.append(Finding("error", f"A search refuses this data set: {examined.members.refusal}"))
     order = ("error", "warning", "note")
-    # The set's own folder is said once, above all findings.
+    # The folder of the data set is printed once, above the findings.
     short = [
-        replace(finding, where=tuple(each.replace(f"{seen.members.root}/", "") for each in finding.where))
+        replace(finding, where=tuple(each.replace(f"{examined.members.root}/", "") for each in finding.where))
         for finding in found
     ]
     return sorted(short, key=lambda finding: order.index(finding.severity))

@@ -1,26 +1,24 @@
-"""What belongs to a set on disk: images with their masks, and the files that serve nothing.
+"""Find the files of a data set: images, masks, and files that are not used.
 
-A search stops at the first fault of a set. Here a set that it refuses is gone through all the same.
+A search stops at the first error of a data set. Here, a data set that it refuses is read nevertheless.
 """
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nas.errors import UserError
-from nas.tasks.data.files import unread_images, walk_images
+from nas.tasks.data.files import unsupported_images, walk_images
 from nas.tasks.data.items import FileItem
-from nas.tasks.data.load import open_source
+from nas.tasks.data.kinds import open_source
 from nas.tasks.data.masks import MaskCode
 from nas.tasks.data.palettes import Colour
 from nas.tasks.data.readers.class_table import ClassTable, find_class_table
+from nas.tasks.data.recording import recorded_warnings
 from nas.tasks.data.sets import Source
-from nas.tasks.data.texts import one_form
+from nas.tasks.data.texts import composed
 
 __all__ = ["Member", "Members", "find_members"]
 
@@ -31,7 +29,7 @@ MASK_ENDS = ("", "_mask", "_L")
 
 @dataclass(frozen=True)
 class Member:
-    """An image and its mask, if it has one, under the name by which the set's splits know it."""
+    """An image and its mask, if it has one, by the name of the image in the splits."""
 
     name: str
     image: Path
@@ -40,33 +38,33 @@ class Member:
 
 @dataclass(frozen=True)
 class Members:
-    """The files of a set.
+    """The files of a data set.
 
     Attributes:
         spec: KIND:PATH.
-        source: the set as a search reads it, None where it refuses to.
-        refused: why it does.
+        source: the data set as a search reads it, None if the search refuses it.
+        refusal: why the search refuses it, else empty.
         members: the images.
-        lone_masks: masks of no image.
-        unread: images in a format that is not read.
-        same_stem: files whose names differ in their endings alone, so that one mask would serve several.
-        table: what classes.json says, None where there is none that can be read, or the kind knows its classes.
-        told: what the reader warns of.
+        lone_masks: masks without an image.
+        unsupported: images of unsupported formats.
+        same_stem: files that differ only in their suffixes, so that one mask would match several images.
+        table: classes of classes.json; None if it cannot be read, or if the kind of data set defines the classes.
+        warnings: warnings of the reader.
     """
 
     spec: str
     source: Source | None
-    refused: str
+    refusal: str
     members: tuple[Member, ...]
     lone_masks: tuple[Path, ...] = ()
-    unread: tuple[Path, ...] = ()
+    unsupported: tuple[Path, ...] = ()
     same_stem: tuple[tuple[Path, ...], ...] = ()
     table: ClassTable | None = None
-    told: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def items(self) -> dict[str, FileItem]:
-        """The images as a search reads them, by name; none where it refuses the set."""
+        """The images as a search reads them, by name; empty if it refuses the data set."""
         source = self.source
         if source is None:
             return {}
@@ -75,77 +73,61 @@ class Members:
 
     @property
     def root(self) -> Path:
-        """The folder of the set."""
+        """The folder of the data set."""
         return Path(self.spec.partition(":")[2]).expanduser()
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, none where nothing tells them."""
+        """Names of the classes, empty if unknown."""
         known = self.source.classes if self.source is not None else None
         return known if known is not None else self.table.names if self.table is not None else ()
 
     @property
     def palette(self) -> tuple[Colour, ...]:
-        """A colour a class, to show it in."""
+        """Colour of each class in pictures."""
         known = self.source.palette if self.source is not None else None
         return known if known is not None else self.table.colours if self.table is not None else ()
 
     @property
     def code(self) -> MaskCode | None:
-        """How masks name classes, as far as that is known before they are looked at."""
+        """How to read masks, as far as known before their values are counted."""
         if self.source is not None:
             return next((item.code for item in self.items.values() if item.code is not None), None)
         return self.table.code if self.table is not None else None
 
 
 def find_members(spec: str, progress: bool = False) -> Members:
-    """The files of KIND:PATH.
+    """Find the files of KIND:PATH.
 
     Raises:
-        UserError: there is no such set, or none of its files can be told apart.
+        UserError: there is no such data set, or it has no image files.
     """
     kind, _, place = spec.partition(":")
     root = Path(place).expanduser()
-    source, refused = None, ""
-    with _listening() as told:
+    source, refusal = None, ""
+    with recorded_warnings(shown=False) as warnings:
         try:
             source = open_source(spec, progress)
         except UserError as error:
             if kind != "folder" or not (root / "images").is_dir():
                 raise
-            refused = str(error)
+            refusal = str(error)
         if kind == "folder":
-            members = _of_folder(spec, root, source, refused)
+            members = _of_folder(spec, root, source, refusal)
     if kind == "folder":
-        return replace(members, told=tuple(dict.fromkeys(told)))
+        return replace(members, warnings=tuple(dict.fromkeys(warnings)))
     assert source is not None
-    found = Members(spec, source, refused, (), told=tuple(told))
+    found = Members(spec, source, refusal, (), warnings=tuple(warnings))
     files = found.items.values()
     if not files:
-        raise UserError(f"data {spec!r} is drawn by program: there are no files to look at; give KIND:PATH")
+        raise UserError(f"data {spec!r} is drawn by a program and has no files to examine: give KIND:PATH")
     return replace(found, members=tuple(Member(item.name, item.image_path, item.mask_path) for item in files))
 
 
-@contextmanager
-def _listening() -> Iterator[list[str]]:
-    """What the readers warn of inside, which is then not printed."""
-    told: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("nas.tasks")
-    spreads, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield told
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = spreads
-
-
-def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Members:
-    images, unread = _images(root / "images")
-    masks, unread_masks = _images(_first(root, MASK_FOLDERS))
-    extra, unread_extra = _images(_first(root, UNLABELLED_FOLDERS))
+def _of_folder(spec: str, root: Path, source: Source | None, refusal: str) -> Members:
+    images, unsupported = _images(root / "images")
+    masks, unsupported_masks = _images(_first(root, MASK_FOLDERS))
+    extra, unsupported_extra = _images(_first(root, UNLABELLED_FOLDERS))
     of_stem = {stem: files[0] for stem, files in masks.items()}
     paired: dict[str, Path | None] = {
         name: next((of_stem[name + end] for end in MASK_ENDS if name + end in of_stem), None) for name in images
@@ -153,18 +135,18 @@ def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Me
     used = {mask for mask in paired.values() if mask is not None}
     members = [Member(name, files[0], paired[name]) for name, files in images.items()]
     members += [Member(f"unlabelled/{name}", files[0], None) for name, files in extra.items()]
-    # Files that share a stem are looked at too: one of them may be the broken one.
+    # All files that share a stem are examined, since the broken one may be among them.
     more = [(name, file) for group in (images, extra) for name, files in group.items() for file in files[1:]]
     members += [Member(f"{name}{file.suffix}", file, None) for name, file in more]
     if not members:
-        raise UserError(refused or f"data {spec!r}: {root / 'images'} holds no image")
+        raise UserError(refusal or f"data {spec!r}: {root / 'images'} holds no image")
     return Members(
         spec,
         source,
-        refused,
+        refusal,
         tuple(members),
         lone_masks=tuple(mask for mask in of_stem.values() if mask not in used),
-        unread=(*unread, *unread_masks, *unread_extra),
+        unsupported=(*unsupported, *unsupported_masks, *unsupported_extra),
         same_stem=tuple(tuple(files) for group in (images, masks, extra) for files in group.values() if len(files) > 1),
         table=_table(root),
     )
@@ -173,7 +155,7 @@ def _of_folder(spec: str, root: Path, source: Source | None, refused: str) -> Me
 def _table(root: Path) -> ClassTable | None:
     try:
         return find_class_table(root, _first(root, MASK_FOLDERS) or root)
-    except UserError:  # what is wrong with it is why the set is refused
+    except UserError:  # the error is also the reason of the refusal
         return None
 
 
@@ -182,10 +164,10 @@ def _first(root: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _images(folder: Path | None) -> tuple[dict[str, list[Path]], list[Path]]:
-    """Image files below a folder by relative name without suffix, and those of formats that are not read."""
+    """Image files below a folder by relative name without suffix, and those of unsupported formats."""
     found: dict[str, list[Path]] = defaultdict(list)
     if folder is None:
         return {}, []
     for path in walk_images(folder):
-        found[one_form(path.relative_to(folder).with_suffix("").as_posix())].append(path)
-    return dict(found), unread_images(folder)
+        found[composed(path.relative_to(folder).with_suffix("").as_posix())].append(path)
+    return dict(found), unsupported_images(folder)

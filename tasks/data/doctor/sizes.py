@@ -1,4 +1,4 @@
-"""Which working size suits a set: its usual shape, affordable on the device, never above the photos' own."""
+"""Suggest a working size: the most common aspect ratio, affordable on the device, at most the size of the photos."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from nas.tasks.data.working_size import AREA, Size, affordable
 __all__ = ["AREA", "Size", "same_shape", "suggest_size", "usual_shape"]
 
 SAME_SHAPE = 1.1
-"""Ratios of width to height within this factor count as one shape."""
+"""Largest factor between aspect ratios that count as the same."""
 
 
 def same_shape(one: float, other: float, within: float = SAME_SHAPE) -> bool:
-    """Whether two ratios of width to height are about the same."""
+    """Whether two aspect ratios (width over height) are about the same."""
     return max(one / other, other / one) <= within
 
 
 def usual_shape(sizes: Sequence[Size]) -> tuple[float, float]:
-    """The ratio of width to height that most images have, and the share of the images that have it."""
+    """Return the most common aspect ratio (width over height) and the share of images that have it."""
     ratios = np.sort([math.log(width / height) for height, width in sizes])
     near = math.log(SAME_SHAPE) + 1e-9
     first = np.searchsorted(ratios, ratios - near, "left")
@@ -33,11 +33,11 @@ def usual_shape(sizes: Sequence[Size]) -> tuple[float, float]:
 
 
 def suggest_size(sizes: Sequence[Size], device: str = "cpu") -> Size:
-    """A working size for images of these sizes: multiples of 16 of about the usual shape.
+    """Suggest a working size in multiples of 16, of about the most common aspect ratio.
 
     Args:
         sizes: height and width of each image, at least one.
-        device: "cpu" or "cuda", which decides the area that can be afforded.
+        device: "cpu" or "cuda", which decides the affordable area.
     """
     ratio, _ = usual_shape(sizes)
     alike = [size for size in sizes if same_shape(size[1] / size[0], ratio)]

@@ -1,4 +1,4 @@
-"""One file a kind of data set, each with a function from a folder to a `Source`."""
+"""Readers of data sets: each turns a folder into a `Source`."""
 
 from nas.tasks.data.readers.ade20k import read_ade20k
 from nas.tasks.data.readers.camvid import read_camvid

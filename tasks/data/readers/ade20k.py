@@ -1,4 +1,4 @@
-"""ADE20K, the scene parsing benchmark: 150 classes, stored as 1 to 150 with 0 for void."""
+"""ADE20K, the scene parsing benchmark: 150 classes with the mask values 1 to 150, and 0 for void."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ _CODE = MaskCode({0: VOID, **{value: value - 1 for value in range(1, 151)}})
 
 
 def read_ade20k(path: Path, progress: bool = False) -> Source:
-    """Read `ade20k:PATH`; the official validation split is the test, ranking is drawn from training.
+    """Read `ade20k:PATH`.
+
+    The official validation split is used for testing; ranking images are drawn from the training split.
 
     Raises:
-        UserError: the folders are not there or do not fit each other.
+        UserError: a folder is missing, or images and masks do not match.
     """
     root = find_root(path, "ade20k", ("images", "annotations"), ("ADEChallengeData2016",))
     splits = arrange(_split(root, "training"), val=_split(root, "validation"))

@@ -1,4 +1,4 @@
-"""CamVid: the SegNet tutorial's folders with or without declared splits, and the original 32-class layout."""
+"""CamVid in the layout of the SegNet tutorial, with or without declared splits, or in the original layout."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["read_camvid"]
 _CLASSES = tuple(CAMVID)
 _INDEX = MaskCode({**{index: index for index in range(11)}, 11: VOID, 255: VOID})
 _COLOURS = MaskCode({}, {colour: _CLASSES.index(name) if name else VOID for colour, name in CAMVID_ORIGINAL.items()})
-_TEST_FROM = 8550  # of sequence 0001TP; all of Seq05VD is test too
-_VAL = range(7959, 8160)  # of sequence 0016E5, in the odd frames only
+_TEST_FROM = 8550  # first test frame of sequence 0001TP; all of Seq05VD is for testing too
+_VAL = range(7959, 8160)  # validation frames of sequence 0016E5, the odd ones only
 
 
 def read_camvid(path: Path, progress: bool = False) -> Source:
-    """Read `camvid:PATH`, 11 classes.
+    """Read `camvid:PATH`, with 11 classes.
 
-    The official validation clip is used for nothing: it is one street whose frames nearly repeat
-    training frames. Ranking is on the last third of each training sequence.
+    Candidates are ranked on the last third of each training sequence. The official validation clip is not used, since
+    its frames nearly repeat training frames.
 
     Raises:
-        UserError: the folders are not there or do not fit each other.
+        UserError: a folder is missing, or images and masks do not match.
     """
     if (path / "LabeledApproved_full").is_dir():
         return _read_original(path)
@@ -68,7 +68,7 @@ def _read_original(path: Path) -> Source:
 
 
 def _official_split(name: str) -> str:
-    """Which of the usual three splits a frame of the original release is in."""
+    """Official split of a frame of the original release: "train", "val" or "test"."""
     film, _, frame = name.partition("_")
     number = int("".join(filter(str.isdigit, frame)) or 0)
     if film == "Seq05VD" or (film == "0001TP" and number >= _TEST_FROM):

@@ -1,4 +1,4 @@
-"""Cityscapes: leftImg8bit and gtFine, 19 classes, from label ids or train ids."""
+"""Cityscapes: leftImg8bit and gtFine with label ids or train ids, 19 classes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ _CODES = {
 
 
 def read_cityscapes(path: Path, progress: bool = False) -> Source:
-    """Read `cityscapes:PATH`; the official validation is the test, ranking is cut from each training city.
+    """Read `cityscapes:PATH`.
+
+    The official validation split is used for testing; ranking images are the last third of each training city.
 
     Raises:
-        UserError: the folders are not there or do not fit each other.
+        UserError: a folder is missing, or images and masks do not match.
     """
     root = find_root(path, "cityscapes", ("leftImg8bit", "gtFine"))
     splits = arrange(_split(root, "train"), val=_split(root, "val"))

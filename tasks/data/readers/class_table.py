@@ -1,4 +1,4 @@
-"""classes.json or classes.txt: the names of the classes of a folder, and how its masks say which is which."""
+"""classes.json or classes.txt: names of the classes of a folder, and their values and colours in its masks."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ClassTable:
-    """Names, colours to show them in, and the values and colours of the masks.
+    """Classes with their colours, and the values and colours of the masks.
 
     Attributes:
-        names: one a class.
-        colours: one a class, for pictures.
-        code: from values, and from the colours that are declared, to classes; 255 is void where it is no class.
-        in_order: the class index of each entry of the list, 255 for those that are void.
-        numbered: whether an entry says its value.
-        void_declared: whether it is said what is void.
+        names: name of each class.
+        colours: colour of each class in pictures.
+        code: from mask values and declared colours to classes; 255 is void unless it is a class.
+        in_order: class index of each entry of the list, 255 if it is void.
+        numbered: whether an entry declares its value.
+        void_declared: whether the file says what is void.
     """
 
     names: tuple[str, ...]
@@ -73,9 +73,9 @@ class ClassTable:
 
 
 def find_class_table(root: Path, masks: Path, images: Iterable[str] = ()) -> ClassTable | None:
-    """The classes that a folder declares in classes.json, else in classes.txt; None where it does not.
+    """Read the classes that a folder declares in classes.json, or else in classes.txt; None without these files.
 
-    A warning names files that look like one of these and are not read.
+    A warning names other files that look like a list of classes.
 
     Args:
         root: the folder.
@@ -83,7 +83,7 @@ def find_class_table(root: Path, masks: Path, images: Iterable[str] = ()) -> Cla
         images: names of its images; a file that lists some of them is no list of classes.
 
     Raises:
-        UserError: the file is not of the form it should have.
+        UserError: the file does not have the form of a class table.
     """
     file = next((file for name in ("classes.json", "classes.txt") if (file := root / name).is_file()), None)
     stems = {PurePosixPath(name).name for name in images}
@@ -95,22 +95,22 @@ def find_class_table(root: Path, masks: Path, images: Iterable[str] = ()) -> Cla
     ]
     if others:
         why = "" if file is None else f", since {file.name} is"
-        mend = "remove it if it says something else"
+        advice = "remove it if it says something else"
         if file is None:
-            mend = f"write {root / 'classes.txt'}, one name a line in the order of the mask values, or classes.json"
+            advice = f"write {root / 'classes.txt'}, one name a line in the order of the mask values, or classes.json"
         listed = ", ".join(map(str, others))
-        _log.warning("%s looks like a list of the classes and is not read%s: %s", listed, why, mend)
+        _log.warning("%s looks like a list of the classes and is not read%s: %s", listed, why, advice)
     return None if file is None else read_class_table(file)
 
 
 def _looks_like_a_table(path: Path) -> bool:
-    """Whether a file is called what other tools call a list of classes, such as class_names.txt or label-map.json."""
+    """Whether a file has a name that other tools give to lists of classes, such as class_names.txt."""
     words = set(re.findall(r"[a-z]+", path.stem.lower()))
     return path.suffix.lower() in _SUFFIXES and words <= _SUBJECTS | _OTHERS and bool(words & _SUBJECTS)
 
 
 def _lists_images(path: Path, stems: Collection[str]) -> bool:
-    """Whether a text file lists images, as one for --labels does."""
+    """Whether a text file lists images, such as a list for --labels."""
     try:
         listed = read_stems(path) if path.suffix.lower() == ".txt" else ()
     except UserError:
@@ -121,64 +121,112 @@ def _lists_images(path: Path, stems: Collection[str]) -> bool:
 def read_class_table(path: Path) -> ClassTable:
     """Read a list of names, or of {"name", "colour": [R, G, B], "value": index, "void": true}.
 
-    An entry's value is its place in the list unless it says otherwise. An entry called "void", or
-    with "void": true, is ignored. {"classes": [...], "void": [values or colours]} is read as well.
-    A text file has a name a line, or a name and a colour ("road 128 64 128"), or a value and a name ("7 car").
+    The value of an entry is its position in the list unless it has a "value". An entry called "void", or with
+    "void": true, is ignored. {"classes": [...], "void": [values or colours]} is read as well. A text file has one name
+    a line, or a name and a colour ("road 128 64 128"), or a value and a name ("7 car").
 
     Raises:
-        UserError: the file is not of this form; the entry is named.
+        UserError: the file does not have this form; the entry is named.
     """
-    text = read_text(path, "a list of classes")
-    content: Any
-    if path.suffix.lower() == ".txt":
-        content = _lines(text.splitlines(), path)
-    else:
-        try:
-            content = json.loads(text)
-        except ValueError as error:
-            raise UserError(f"{path} is not valid JSON: {error}") from error
+    content = _content(path)
     entries = content.get("classes") if isinstance(content, dict) else content
     void = content.get("void", []) if isinstance(content, dict) else []
     if not isinstance(entries, list):
         raise UserError(f'{path} should hold a list of class names, or of {{"name": ..., "colour": [R, G, B]}}')
-    names: list[str] = []
-    shown: list[Colour | None] = []
-    values: dict[int, int] = {VOID: VOID}
-    colours: dict[Colour, int] = {}
-    named: dict[int, str] = {}
-    order: list[int] = []
-    for place, entry in enumerate(entries):
-        name, colour, value, ignored = _entry(entry, place, path)
-        index = VOID if ignored else len(names)
-        if value in named:
-            raise UserError(f"{path}: {name} has the value {value} of {named[value]}: give each its own")
-        named[value] = name
-        values[value] = index
-        order.append(index)
-        if colour is not None:
-            if colour in colours:
-                raise UserError(f"{path}: {name} has the colour {list(colour)} of another class")
-            colours[colour] = index
-        if not ignored:
-            names.append(name)
-            shown.append(colour)
+    table = _TableBuilder(path)
+    for position, entry in enumerate(entries):
+        table.add(entry, position)
     for each in [void] if _is_colour(void) or not isinstance(void, list) else void:
-        if _is_colour(each):
-            index = colours.setdefault(_colour(each, path, "void"), VOID)
-        elif _is_value(each):
-            index = values.setdefault(each, VOID)
-        else:
-            raise UserError(f"{path}: void holds {each!r}, which is neither a value nor a colour")
-        if index != VOID:
-            raise UserError(f"{path}: void holds {each}, which is {names[index]}: give that class another")
+        table.add_void(each)
     numbered = any(isinstance(entry, dict) and "value" in entry for entry in entries)
-    void_declared = VOID in order or VOID in named or void != []
-    code = MaskCode(values, colours)
-    return ClassTable(_checked(names, path), _to_show(shown), code, tuple(order), numbered, void_declared)
+    return table.build(numbered, void != [])
+
+
+def _content(path: Path) -> Any:
+    """The JSON content of a file, or the entries of a text file."""
+    text = read_text(path, "a list of classes")
+    if path.suffix.lower() == ".txt":
+        return _lines(text.splitlines(), path)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}") from error
+
+
+class _TableBuilder:
+    """Collects the entries of a class table and refuses contradictions."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.names: list[str] = []
+        self.shown: list[Colour | None] = []
+        self.values: dict[int, int] = {VOID: VOID}
+        self.colours: dict[Colour, int] = {}
+        self.name_of_value: dict[int, str] = {}
+        self.in_order: list[int] = []
+
+    def add(self, entry: Any, position: int) -> None:
+        """Add an entry of the list.
+
+        Raises:
+            UserError: it does not have the form of an entry, or its value or colour is taken.
+        """
+        name, colour, value, ignored = _entry(entry, position, self.path)
+        index = VOID if ignored else len(self.names)
+        if value in self.name_of_value:
+            other = self.name_of_value[value]
+            raise UserError(f"{self.path}: {name} has the same value as {other}, {value}: give each its own")
+        self.name_of_value[value] = name
+        self.values[value] = index
+        self.in_order.append(index)
+        if colour is not None:
+            if colour in self.colours:
+                raise UserError(f"{self.path}: {name} has the colour {list(colour)} of another class")
+            self.colours[colour] = index
+        if not ignored:
+            self.names.append(name)
+            self.shown.append(colour)
+
+    def add_void(self, each: Any) -> None:
+        """Add a value or a colour that is void.
+
+        Raises:
+            UserError: it is neither, or belongs to a class.
+        """
+        if _is_colour(each):
+            index = self.colours.setdefault(_colour(each, self.path, "void"), VOID)
+        elif _is_value(each):
+            index = self.values.setdefault(each, VOID)
+        else:
+            raise UserError(f"{self.path}: void holds {each!r}, which is neither a value nor a colour")
+        if index != VOID:
+            raise UserError(
+                f"{self.path}: void holds {each}, which belongs to {self.names[index]}: remove one of the two"
+            )
+
+    def build(self, numbered: bool, void_listed: bool) -> ClassTable:
+        """Return the table.
+
+        Args:
+            numbered: whether an entry declares its value.
+            void_listed: whether the file lists void values or colours.
+
+        Raises:
+            UserError: a name is repeated, or there are too few or too many classes.
+        """
+        void_declared = VOID in self.in_order or VOID in self.name_of_value or void_listed
+        return ClassTable(
+            _checked(self.names, self.path),
+            _to_show(self.shown),
+            MaskCode(self.values, self.colours),
+            tuple(self.in_order),
+            numbered,
+            void_declared,
+        )
 
 
 def _lines(lines: Iterable[str], path: Path) -> list[dict[str, Any]]:
-    """The entries of a text file, of lines of one form."""
+    """The entries of a text file whose lines all have the same form."""
     found = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     if not found:
         raise UserError(f"{path} names no class: write one name a line")
@@ -194,20 +242,20 @@ def _lines(lines: Iterable[str], path: Path) -> list[dict[str, Any]]:
     return [{"name": line} for line in found]
 
 
-def _entry(entry: Any, place: int, path: Path) -> tuple[str, Colour | None, int, bool]:
-    """Name, colour, mask value and whether it is void, of one entry of the list."""
+def _entry(entry: Any, position: int, path: Path) -> tuple[str, Colour | None, int, bool]:
+    """Name, colour and mask value of an entry of the list, and whether it is void."""
     if isinstance(entry, str):
         entry = {"name": entry}
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        raise UserError(f"{path}: entry {place} has no name: {entry!r}")
-    name, value = entry["name"], entry.get("value", place)
+        raise UserError(f"{path}: entry {position} has no name: {entry!r}")
+    name, value = entry["name"], entry.get("value", position)
     strange = sorted(set(entry) - {"name", "colour", "color", "value", "void"})
     if strange:
-        raise UserError(f"{path}: {name} has {strange[0]!r}; known are name, colour, value and void")
+        raise UserError(f"{path}: {name} has an unknown key {strange[0]!r}: use name, colour, value and void")
     if not isinstance(entry.get("void", False), bool):
-        raise UserError(f"{path}: void of {name} is {entry['void']!r}; write true or false")
+        raise UserError(f"{path}: void of {name} is {entry['void']!r}: write true or false")
     if not _is_value(value):
-        raise UserError(f"{path}: the value of {name} is {value!r}, which no mask can hold")
+        raise UserError(f"{path}: the value of {name} is {value!r}: write an integer from 0 to 65535")
     raw = entry.get("colour", entry.get("color"))
     colour = None if raw is None else _colour(raw, path, name)
     return name, colour, value, bool(entry.get("void", name.lower() == "void"))
@@ -223,7 +271,7 @@ def _is_colour(raw: Any) -> bool:
 
 def _colour(raw: Any, path: Path, name: str) -> Colour:
     if not _is_colour(raw):
-        raise UserError(f"{path}: the colour of {name} is {raw!r}; write [red, green, blue], each 0 to 255")
+        raise UserError(f"{path}: the colour of {name} is {raw!r}: write [red, green, blue], each 0 to 255")
     return raw[0], raw[1], raw[2]
 
 
@@ -232,11 +280,11 @@ def _checked(names: list[str], path: Path) -> tuple[str, ...]:
     if twice is not None:
         raise UserError(f"{path} names the class {twice} twice")
     if not 2 <= len(names) <= 254:
-        raise UserError(f"{path} names {len(names)} classes; between 2 and 254 are needed")
+        raise UserError(f"{path} names {len(names)} classes: between 2 and 254 are needed")
     return tuple(names)
 
 
 def _to_show(colours: list[Colour | None]) -> tuple[Colour, ...]:
-    """The declared colours, with distinct ones where there is none."""
+    """The declared colours; classes without one get a colour of their own."""
     spare = (colour for colour in distinct_colours(2 * len(colours)) if colour not in colours)
     return tuple(colour or next(spare) for colour in colours)

@@ -15,12 +15,13 @@ from nas.tasks.data.parallel import progress_bar, threaded
 from nas.tasks.data.readers.layout import find_root
 from nas.tasks.data.sets import VOID, Source
 from nas.tasks.data.splits import Division, hold_out, left_out
+from nas.wording import counted
 
 __all__ = ["read_gta5"]
 
 _log = logging.getLogger(__name__)
 
-# Colours, for masks saved without the palette, of the label ids that are not scored: out of view, static, dynamic,
+# Colours of the label ids that are not scored, for masks saved without the palette: out of view, static, dynamic,
 # ground, parking, rail track, guard rail, bridge, tunnel, caravan, trailer.
 _UNSCORED: tuple[Colour, ...] = (
     (0, 0, 0),
@@ -41,21 +42,23 @@ _CODE = MaskCode(
         **dict.fromkeys(_UNSCORED, VOID),
         **{colour: index for index, colour in enumerate(CITYSCAPES.values())},
     },
-    by_index=True,  # the palette shows groups of poles as poles, and number plates as cars
+    by_index=True,  # in the palette, pole groups have the colour of poles, and licence plates that of cars
 )
 
 
 def _fits(item: FileItem) -> bool:
-    """Whether image and mask are of one size, of files whose header says so; a few of the published frames are not."""
+    """Whether image and mask have the same size, as far as their headers tell; some published pairs do not."""
     sizes = {stored_size(path) for path in (item.image_path, item.mask_path) if path is not None}
     return None in sizes or len(sizes) == 1
 
 
 def read_gta5(path: Path, progress: bool = False) -> Source:
-    """Read `gta5:PATH`: images/ and labels/, frames of one long drive, so all splits are cut in time.
+    """Read `gta5:PATH`, with the folders images/ and labels/.
+
+    The frames are of one long drive, so all splits are cut in time.
 
     Raises:
-        UserError: the folders are not there or do not fit each other.
+        UserError: a folder is missing, or images and masks do not match.
     """
     root = find_root(path, "gta5", ("images", "labels"))
     pairs = pair_up(
@@ -64,7 +67,7 @@ def read_gta5(path: Path, progress: bool = False) -> Source:
     with progress_bar(len(pairs), "gta5 sizes", progress) as bar:
         items = tuple(compress(pairs, threaded(_fits, pairs, bar)))
     if len(items) < len(pairs):
-        _log.warning("gta5: frames whose mask is of another size, left out: %d", len(pairs) - len(items))
+        _log.warning("gta5: left out: %s whose mask has another size", counted(len(pairs) - len(items), "frame"))
     rest, test = hold_out(items, share=0.1)
     pool, validation = hold_out(rest, share=0.1)
     spare = left_out(rest, pool, validation)

@@ -1,4 +1,4 @@
-"""Finding a data set's folders, and one clear line when they are not there."""
+"""Find the folders of a data set."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["find_root", "need_folder"]
 
 
 def find_root(path: Path, kind: str, marks: tuple[str, ...], within: tuple[str, ...] = ()) -> Path:
-    """`path`, or the first of the folders `within` it, that holds all of `marks`.
+    """Return the first of `path` and its subfolders `within` that holds all folders `marks`.
 
     Raises:
-        UserError: none does.
+        UserError: none of them does.
     """
     for root in (path, *(path / name for name in within)):
         if all((root / mark).is_dir() for mark in marks):
@@ -22,10 +22,10 @@ def find_root(path: Path, kind: str, marks: tuple[str, ...], within: tuple[str, 
 
 
 def need_folder(path: Path, what: str) -> Path:
-    """`path`, if it is a folder.
+    """Return `path` if it is a folder.
 
     Raises:
-        UserError: it is not.
+        UserError: it is no folder.
     """
     if not path.is_dir():
         raise UserError(f"{what}: there is no folder {path}")

@@ -24,13 +24,13 @@ _CODE = MaskCode(
 
 
 def read_voc(path: Path, progress: bool = False) -> Source:
-    """Read `voc:PATH`, where PATH is VOC2012 or holds it.
+    """Read `voc:PATH`, where PATH is the folder VOC2012 or one that holds it.
 
-    The official validation list is the test and ranking is drawn from the training list, which is
-    trainaug.txt with SegmentationClassAug where both are there, train.txt otherwise.
+    The official validation list is used for testing; ranking images are drawn from the training list. This is
+    trainaug.txt if it and SegmentationClassAug exist, else train.txt.
 
     Raises:
-        UserError: folders or lists are not there, or do not fit each other.
+        UserError: a folder or list is missing, or images and masks do not match.
     """
     marks = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
     within = ("VOC2012", "VOCdevkit/VOC2012", "VOC2007", "VOCdevkit/VOC2007")
@@ -47,9 +47,9 @@ def read_voc(path: Path, progress: bool = False) -> Source:
 
 
 def _listed(file: Path, images: dict[str, Path], masks: dict[str, Path]) -> tuple[FileItem, ...]:
-    # Lists of trainaug go about with "/JPEGImages/" before each stem.
+    # Published lists of trainaug have "/JPEGImages/" before each stem.
     stems = [PurePosixPath(stem).name for stem in read_stems(file)]
     missing = [stem for stem in stems if stem not in images]
     if missing:
-        raise UserError(f"{file}: {len(missing)} of {len(stems)} images are not there, the first is {missing[0]}")
+        raise UserError(f"{file}: {len(missing)} of {len(stems)} images are missing, the first is {missing[0]}")
     return pair_up({stem: images[stem] for stem in stems}, masks, _CODE, lambda _: None, f"voc:{file}")

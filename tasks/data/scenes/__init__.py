@@ -1,4 +1,4 @@
-"""Procedural street scenes: the data set that comes with the package, nothing to download."""
+"""Procedural street scenes: a data set that is part of the package and needs no download."""
 
 from nas.tasks.data.scenes.classes import CLASSES, PALETTE
 from nas.tasks.data.scenes.source import SceneItem, read_scenes

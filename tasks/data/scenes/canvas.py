@@ -1,4 +1,4 @@
-"""Camera and canvas: a scene in metres becomes pixels, labels and materials, painted from far to near."""
+"""Camera and canvas: project a scene in metres, and paint its colours, labels and materials from far to near."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ GRAIN = np.array(
     ],
     np.float32,
 )
-"""How strongly coarse, middle and fine texture show on each material, as a share of its brightness."""
+"""Strength of coarse, medium and fine texture of each material, as a share of its brightness."""
 
 Colour = tuple[float, float, float]
 Point = tuple[float, float]
 
-_EIGHTHS = 3  # corners are handed to OpenCV in eighths of a pixel
+_EIGHTHS = 3  # fractional bits of the coordinates for OpenCV: corners are in eighths of a pixel
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera over a road: metres (to the right, up, away) to pixels.
+    """A camera above a road that projects metres (right, up, away) to pixels.
 
     Attributes:
         horizon: y of the horizon, in pixels.
         centre: x of the vanishing point, in pixels.
-        height: of the camera over the road, in metres.
+        height: height above the road, in metres.
         focal: focal length, in pixels.
-        bend: how far the road swings aside in the distance, in pixels.
+        bend: sideways shift of the road in the distance, in pixels.
     """
 
     horizon: float
@@ -66,18 +66,18 @@ class Camera:
     bend: float
 
     def scale(self, away: float) -> float:
-        """Pixels a metre at a distance."""
+        """Return the number of pixels per metre at a distance."""
         return self.focal / away
 
     def point(self, right: float, up: float, away: float) -> Point:
-        """Where a point is seen."""
+        """Project a point to pixels."""
         scale = self.focal / away
         swing = self.bend * (1 - min(1.0, 4.0 / away)) ** 2
         return self.centre + right * scale + swing, self.horizon + (self.height - up) * scale
 
 
 class Canvas:
-    """An RGB image with its labels, its materials and the lamps to light at night."""
+    """An RGB image with labels, materials, and the lamps to light at night."""
 
     def __init__(self, height: int, width: int) -> None:
         self.image = np.zeros((height, width, 3), np.uint8)
@@ -88,14 +88,14 @@ class Canvas:
     def polygon(
         self, corners: Sequence[Point], colour: Colour, label: int | None = None, material: int | None = None
     ) -> None:
-        """Fill a convex polygon; without a label what it covers keeps its own, as paint on a road does."""
+        """Fill a convex polygon; without a label, such as paint on a road, the labels below it remain."""
         shape = (np.array(corners) * (1 << _EIGHTHS)).astype(np.int32)
         for plane, value in ((self.image, colour), (self.mask, label), (self.material, material)):
             if value is not None:
                 cv2.fillConvexPoly(plane, shape, value, cv2.LINE_8, _EIGHTHS)
 
     def paint(self, shapes: Sequence[Sequence[Point]], colour: Colour, material: int | None = None) -> None:
-        """Paint many polygons, none over another, on what is there, which keeps its label."""
+        """Paint polygons that do not overlap; the labels below them remain."""
         if not shapes:
             return
         whole = list((np.array(shapes) * (1 << _EIGHTHS)).astype(np.int32))
@@ -135,7 +135,7 @@ class Canvas:
                 cv2.ellipse(plane, at, radii, 0, 0, 360, value, cv2.FILLED)
 
     def shade(self, corners: Sequence[Point], factor: float) -> None:
-        """Darken what lies in a polygon, as a shadow does."""
+        """Darken a polygon by a factor, such as a shadow."""
         shape = np.array(corners).astype(np.int32)
         height, width = self.mask.shape
         left, top = np.maximum(shape.min(0), 0)

@@ -1,4 +1,4 @@
-"""The classes of the scenes and the colours they are shown in."""
+"""Classes and colours of the scenes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a flat drawing to a photograph: texture, light, weather, blur and sensor noise."""
+"""Turn a flat drawing into a photograph by texture, light, weather, blur and sensor noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Floats = np.ndarray
 
 
 def finish(canvas: Canvas, world: World, size: tuple[int, int]) -> Pixels:
-    """The picture at `size` (H, W), drawn at twice that."""
+    """Render the image at `size` (H, W) from a canvas of twice the size: H x W x 3 uint8."""
     picture: Floats = canvas.image.astype(np.float32)
     picture *= _texture(canvas, world)[..., None]
     if world.night:
@@ -35,7 +35,7 @@ def finish(canvas: Canvas, world: World, size: tuple[int, int]) -> Pixels:
 
 
 def _field(world: World, shape: tuple[int, int], cell: int) -> Floats:
-    """Noise of mean 0 and variance about 1 whose blobs are `cell` pixels wide."""
+    """Noise with mean 0, variance of about 1, and blobs of `cell` pixels."""
     height, width = shape
     if cell == 1:
         return world.rng.standard_normal(shape, np.float32)
@@ -44,7 +44,7 @@ def _field(world: World, shape: tuple[int, int], cell: int) -> Floats:
 
 
 def _texture(canvas: Canvas, world: World) -> Floats:
-    """How bright each pixel of its material is against the flat colour."""
+    """Brightness factor of each pixel by the texture of its material."""
     shape = canvas.mask.shape
     step = max(1, shape[0] // 128)
     factor = np.ones(shape, np.float32)
@@ -54,7 +54,7 @@ def _texture(canvas: Canvas, world: World) -> Floats:
 
 
 def _glow(canvas: Canvas) -> Floats:
-    """Light that lamps spread in the air, drawn at a quarter of the size since it is soft."""
+    """Glow of the lamps, drawn at a quarter of the size since it is soft."""
     height, width = canvas.mask.shape
     small = np.zeros((height // 4, width // 4, 3), np.float32)
     rows = np.arange(height // 4, dtype=np.float32)[:, None]
@@ -67,7 +67,7 @@ def _glow(canvas: Canvas) -> Floats:
 
 
 def _darkness(picture: Floats, canvas: Canvas, world: World) -> Floats:
-    """Night: what is not lit goes dark and blue, and our own headlights light the road."""
+    """Darken to night: unlit parts become dark and blue, and the headlights of the camera light the road."""
     height, width = canvas.mask.shape
     ambient = np.array((0.26, 0.28, 0.36), np.float32) * np.float32(world.uniform(0.7, 1.4))
     down = (np.arange(height, dtype=np.float32)[:, None] - world.camera.horizon) / height
@@ -80,7 +80,7 @@ def _darkness(picture: Floats, canvas: Canvas, world: World) -> Floats:
 
 
 def _wetness(picture: Floats, canvas: Canvas, world: World) -> Floats:
-    """Wet ground mirrors what stands on it."""
+    """Let the wet ground mirror what is above it."""
     height = canvas.mask.shape[0]
     horizon = round(world.camera.horizon)
     rows = np.clip(2 * horizon - np.arange(height), 0, height - 1)
@@ -91,7 +91,7 @@ def _wetness(picture: Floats, canvas: Canvas, world: World) -> Floats:
 
 
 def _exposure(picture: Floats, world: World) -> Floats:
-    """Gain, contrast, white balance, and light that falls off to one side."""
+    """Apply gain, contrast, white balance, and a gradient of light."""
     height, width = picture.shape[:2]
     white = world.rng.uniform(0.9, 1.1, 3).astype(np.float32) * np.float32(world.uniform(0.72, 1.2))
     gamma = np.float32(world.uniform(0.8, 1.25))
@@ -102,7 +102,7 @@ def _exposure(picture: Floats, world: World) -> Floats:
 
 
 def _blur(picture: Floats, world: World) -> Floats:
-    """An imperfect focus, or the camera's motion."""
+    """Blur by an imperfect focus or by camera motion."""
     scale = picture.shape[0] / 128
     if world.chance(0.2):
         length = max(2, round(world.uniform(2, 6) * scale))
@@ -112,7 +112,7 @@ def _blur(picture: Floats, world: World) -> Floats:
 
 
 def _streaks(world: World, size: tuple[int, int]) -> Floats:
-    """Rain in front of the lens."""
+    """Draw rain in front of the lens."""
     height, width = size
     layer = np.zeros((height, width), np.uint8)
     lean = world.uniform(-0.4, 0.4)

@@ -1,4 +1,4 @@
-"""What stands and moves in a street: trees, hedges, poles, signs, cars, people, and some of no class."""
+"""Things in a street: trees, hedges, poles, signs, cars, people, and bins of no class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nas.tasks.data.sets import VOID
 
 __all__ = ["Thing", "plan_things"]
 
-# How far away a thing is, and what draws it.
+# Distance of a thing, and the function that draws it.
 Thing = tuple[float, Callable[[Canvas, World], None]]
 
 _METALS: tuple[Colour, ...] = ((112, 114, 116), (58, 60, 62), (190, 192, 192), (44, 62, 48), (92, 70, 58))
@@ -19,7 +19,7 @@ _PLATES: tuple[Colour, ...] = ((190, 34, 36), (38, 78, 160), (226, 222, 214), (2
 
 
 def plan_things(world: World) -> list[Thing]:
-    """What stands where, before it is drawn from far to near."""
+    """Place things at random; they are drawn later, from far to near."""
     things: list[Thing] = []
     for side in (0, 1):
         sign = 1 if side else -1
@@ -40,7 +40,7 @@ def plan_things(world: World) -> list[Thing]:
 
 
 def _near(world: World, low: float, high: float) -> float:
-    """A distance, more often near than far."""
+    """A random distance, more often near than far."""
     return float(low * (high / low) ** world.uniform(0, 1))
 
 
@@ -228,7 +228,7 @@ def _wheels(canvas: Canvas, world: World, left: float, right: float, away: float
 
 
 def _lights(canvas: Canvas, world: World, left: float, right: float, away: float, towards: bool, parked: bool) -> None:
-    """Head or tail lights, on at night unless the car is parked."""
+    """Draw head or tail lights, on at night unless the car is parked."""
     scale = world.camera.scale(away)
     hue: Colour = (240, 238, 224) if towards else (178, 36, 32)
     size, lit = max(1.0, 0.14 * scale), world.night and not parked
@@ -265,7 +265,7 @@ def _person(world: World, x: float, away: float) -> Thing:
 
 
 def _bin(world: World, x: float, away: float) -> Thing:
-    """Something of no class: void, as the odd object is in real sets."""
+    """A bin, which belongs to no class and is void, like odd objects of real data sets."""
     colour, wide, high = world.pick(PAINTS), world.uniform(0.4, 0.8), world.uniform(0.7, 1.2)
 
     def draw(canvas: Canvas, world: World) -> None:

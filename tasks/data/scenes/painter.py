@@ -1,4 +1,4 @@
-"""Painting one scene: plan it, draw it from far to near, and take its labels and its picture."""
+"""Paint a scene: place its parts, draw them from far to near, and render the image and its labels."""
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ __all__ = ["paint"]
 
 
 def paint(seed: tuple[int, ...], size: tuple[int, int], night: bool) -> tuple[Pixels, Pixels]:
-    """A scene's image, H x W x 3 RGB, and its labels, H x W."""
+    """Paint a scene; return its image, H x W x 3 RGB uint8, and its labels, H x W uint8.
+
+    Args:
+        seed: seed of the scene.
+        size: height and width.
+        night: whether it is night.
+    """
     canvas, world = _draw(seed, size, night)
     return finish(canvas, world, size), _labels(canvas, size)
 
 
 def _draw(seed: tuple[int, ...], size: tuple[int, int], night: bool) -> tuple[Canvas, World]:
-    """The scene at twice the size, before light and weather."""
+    """Draw the scene at twice the size, without light and weather."""
     height, width = 2 * size[0], 2 * size[1]
     world = make_world(np.random.default_rng(seed), height, width, night)
     canvas = Canvas(height, width)

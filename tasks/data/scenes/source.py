@@ -1,4 +1,4 @@
-"""The scenes as a source of data: which there are, and the items that draw themselves."""
+"""The scenes as a data set, whose items are drawn when they are read."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from nas.tasks.data.sets import Item, Pixels, Source
 __all__ = ["COUNTS", "SIZE", "SceneItem", "read_scenes"]
 
 SIZE = (48, 64)
-"""Height and width, in pixels, where the user gives none."""
+"""Default height and width, in pixels."""
 
 COUNTS = {"pool": 360, "validation": 96, "test": 160}
+"""Number of scenes, by split."""
 
 _DOMAINS = ("day", "night")
-_KEPT = 256 * 384  # pixels up to which a picture is kept
+_KEPT = 256 * 384  # largest number of pixels of a scene that is cached
 
 Drawn = dict[tuple[int, tuple[int, int]], tuple[Pixels, Pixels]]
 
 
 @dataclass(frozen=True)
 class SceneItem(Item):
-    """A scene known by its domain, split and number; always drawn the same.
+    """A scene, identified by its domain, split and number, and always drawn the same.
 
-    Labels are drawn with the picture, so a small picture whose mask was asked for is kept until it
-    is asked for itself: a draw of labels looks at the masks of the whole pool first.
+    Image and mask are drawn together. A draw of labels reads the masks of the whole pool first, so `mask` caches small
+    scenes until `image` or `pair` reads them.
     """
 
     domain: str
@@ -37,7 +38,7 @@ class SceneItem(Item):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """Such as "day-pool-0001"."""
+        """Name such as "day-pool-0001"."""
         return f"{self.domain}-{self.split}-{self.number:04d}"
 
     def image(self, size: tuple[int, int] | None = None) -> Pixels:
@@ -62,13 +63,13 @@ class SceneItem(Item):
 
 
 def read_scenes(domain: str = "day") -> Source:
-    """The scenes of a domain, "day" or "night" (with rain); every scene is a street of its own.
+    """Return the scenes of a domain, "day" or "night" (with rain); every scene is a different street.
 
     Raises:
         UserError: there is no such domain.
     """
     if domain not in _DOMAINS:
-        raise UserError(f"data 'scenes:{domain}': there is no such kind of scene; write scenes:day or scenes:night")
+        raise UserError(f"data 'scenes:{domain}': there are no such scenes: write scenes:day or scenes:night")
     items = {
         split: tuple(SceneItem(domain, split, number) for number in range(count)) for split, count in COUNTS.items()
     }

@@ -1,4 +1,4 @@
-"""The street itself: sky, skyline, ground, road and the houses along it."""
+"""The street: sky, skyline, ground, road and houses."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = ["House", "draw_ground", "draw_house", "draw_sky", "plan_houses"]
 FAR = 90.0
 _DEPTHS = tuple(float(z) for z in np.geomspace(FAR, 1.6, 9))
 
-# A house: left (0) or right (1) of the road, where it begins and ends, the distance of its front
-# from the middle of the road, and its height, all in metres.
+# A house: left (0) or right (1) of the road, distances of its two ends, distance of its front from the middle of the
+# road, and height, in metres.
 House = tuple[int, float, float, float, float]
 
 
 def draw_sky(canvas: Canvas, world: World) -> None:
-    """Sky down to the horizon, clouds left to the material, and a far skyline of houses and trees."""
+    """Draw the sky down to the horizon, with clouds by its texture, and a distant skyline of houses and trees."""
     height, width = canvas.mask.shape
     horizon = max(2, round(world.camera.horizon))
     top = np.array(world.haze) * np.array((0.62, 0.78, 0.98) if world.sun > 0.3 else (0.9, 0.93, 0.97))
@@ -54,7 +54,7 @@ def draw_sky(canvas: Canvas, world: World) -> None:
 
 
 def draw_ground(canvas: Canvas, world: World) -> None:
-    """Verge, pavement and road, with markings, patches and shadows."""
+    """Draw verge, pavement and road, with markings, patches and shadows."""
     horizon = round(world.camera.horizon)
     grass = world.chance(0.55)
     colour = world.pick(LEAVES_COLOURS[:4], 20) if grass else world.vary((138, 134, 128), 24)
@@ -63,7 +63,7 @@ def draw_ground(canvas: Canvas, world: World) -> None:
     canvas.material[horizon:] = LEAVES if grass else ASPHALT
     tarmac = world.vary((98, 98, 102), 30)
     slabs = world.vary((136, 132, 128), 34)
-    if world.chance(0.25):  # the two are then told apart by the kerb and by where they are
+    if world.chance(0.25):  # then only the kerb and the position tell the two apart
         slabs = world.vary(tarmac, 10)
     (left, right), (wide_left, wide_right) = world.road, world.pavement
     for start, end in ((left - wide_left, left), (right, right + wide_right)):
@@ -78,7 +78,7 @@ def draw_ground(canvas: Canvas, world: World) -> None:
 
 
 def _strip(canvas: Canvas, world: World, start: float, end: float, colour: Colour, label: int | None) -> None:
-    """A band of ground along the road, from far to near."""
+    """Draw a band of ground along the road, from far to near."""
     point = world.camera.point
     for far, near in pairwise(_DEPTHS):
         quad = (point(start, 0, far), point(end, 0, far), point(end, 0, near), point(start, 0, near))
@@ -86,13 +86,13 @@ def _strip(canvas: Canvas, world: World, start: float, end: float, colour: Colou
 
 
 def _flat(world: World, left: float, right: float, near: float, far: float) -> list[Point]:
-    """A rectangle on the road, as seen."""
+    """A rectangle on the road, in pixels."""
     point = world.camera.point
     return [point(left, 0, far), point(right, 0, far), point(right, 0, near), point(left, 0, near)]
 
 
 def _paint_road(canvas: Canvas, world: World, tarmac: Colour) -> None:
-    """Markings, a crossing and patches: still road, whatever their colour."""
+    """Paint markings, a crossing and patches, which keep the class of the road."""
     left, right = world.road
     white = world.vary((206, 204, 196), 30)
     for _ in range(int(world.rng.integers(0, 5))):
@@ -113,7 +113,7 @@ def _paint_road(canvas: Canvas, world: World, tarmac: Colour) -> None:
 
 
 def _cast_shadows(canvas: Canvas, world: World) -> None:
-    """Shadows of the houses on one side, and of something out of view."""
+    """Cast the shadows of the houses on one side, and of something out of view."""
     left, right = world.road
     factor = 1 - 0.5 * world.sun
     dark_left = world.sides[0] < world.sides[1]
@@ -128,7 +128,7 @@ def _cast_shadows(canvas: Canvas, world: World) -> None:
 
 
 def plan_houses(world: World) -> list[House]:
-    """Houses along both sides, with gaps."""
+    """Place houses with gaps along both sides of the road."""
     houses: list[House] = []
     for side in (0, 1):
         density = world.uniform(0.25, 1.0)
@@ -143,7 +143,7 @@ def plan_houses(world: World) -> list[House]:
 
 
 def draw_house(canvas: Canvas, world: World, house: House) -> None:
-    """A house: the front along the road, the wall that faces us, a roof, windows and a shop."""
+    """Draw a house: the front along the road, the wall that faces the camera, a roof, windows and a shop."""
     side, near, far, front, height = house
     sign = 1 if side else -1
     x, deep = sign * front, sign * (front + world.uniform(6, 14))
@@ -171,7 +171,7 @@ def draw_house(canvas: Canvas, world: World, house: House) -> None:
 
 
 def _draw_windows(canvas: Canvas, world: World, house: House, x: float) -> None:
-    """Rows of windows on the front, lit ones among them at night."""
+    """Draw rows of windows on the front, some of them lit at night."""
     side, near, far, _, height = house
     point = world.camera.point
     pitch, wide, tall = world.uniform(2.0, 3.6), world.uniform(0.8, 1.5), world.uniform(1.1, 1.9)
@@ -179,7 +179,7 @@ def _draw_windows(canvas: Canvas, world: World, house: House, x: float) -> None:
     dark: list[Sequence[Point]] = []
     lit: list[Sequence[Point]] = []
     for z in np.arange(max(near, 1.8) + 0.6, min(far - wide, 40.0), pitch).tolist():
-        # A front stands upright, so a column's windows share their two x and are evenly spaced in y.
+        # The front is vertical, so the windows of a column have the same x and are evenly spaced in y.
         (left, ground), (right, ground_right) = point(x, 0, z), point(x, 0, z + wide)
         metre, metre_right = world.camera.scale(z), world.camera.scale(z + wide)
         for low in np.arange(1.0, height - tall, 3.0).tolist():
@@ -196,7 +196,7 @@ def _draw_windows(canvas: Canvas, world: World, house: House, x: float) -> None:
 
 
 def _draw_shop(canvas: Canvas, world: World, house: House, x: float) -> None:
-    """A shop's dark ground floor under a coloured board, which is part of the house and no sign."""
+    """Draw a shop: a dark ground floor under a coloured board, which belongs to the house and is no sign."""
     _, near, far, _, _ = house
     point = world.camera.point
     start, end = max(near, 1.8), min(far, max(near, 1.8) + world.uniform(3, 9))

@@ -1,4 +1,4 @@
-"""World: what a scene's random numbers decide before anything is drawn, from the camera to the colours."""
+"""World: the random setting of a scene, from the camera to the colours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["CLOTHES", "LEAVES_COLOURS", "PAINTS", "WALLS", "World", "make_world"
 
 T = TypeVar("T")
 
-# Walls, in part of the colours of road, pavement, sky and leaves: colour alone must not tell them apart.
+# Some walls have the colours of road, pavement, sky and leaves, so that colour alone does not tell them apart.
 WALLS: tuple[tuple[Colour, int], ...] = (
     ((150, 84, 66), BRICK),
     ((122, 70, 58), BRICK),
@@ -61,21 +61,21 @@ CLOTHES: tuple[Colour, ...] = (
 
 @dataclass(frozen=True)
 class World:
-    """One scene's setting.
+    """The setting of a scene.
 
     Attributes:
-        rng: the scene's random numbers, for whole fields of noise.
-        numbers: more of them, in [0, 1), one at a time.
-        camera: where it is seen from.
-        night: whether lamps are lit.
+        rng: random generator, for whole arrays of noise.
+        numbers: random numbers in [0, 1), one at a time.
+        camera: the camera.
+        night: whether it is night and lamps are lit.
         rain: whether it rains, at night only.
-        road: from the middle of the road to its left and right edge, in metres.
-        pavement: width of the pavement on the left and on the right, in metres.
-        haze: colour of the far distance.
-        sight: metres after which haze has taken two thirds of the colour.
-        sides: brightness of what faces the road from the left and from the right.
-        sun: 0 overcast to 1 hard shadows.
-        season: which of the leaf colours the trees have.
+        road: positions of the left and right edge of the road, in metres from its middle.
+        pavement: width of the left and right pavement, in metres.
+        haze: colour of the haze in the distance.
+        sight: distance in metres at which haze replaces two thirds of a colour.
+        sides: brightness of the house fronts on the left and on the right.
+        sun: from 0, overcast, to 1, hard shadows.
+        season: indices of the leaf colours of the trees.
     """
 
     rng: np.random.Generator
@@ -92,19 +92,19 @@ class World:
     season: tuple[int, ...]
 
     def uniform(self, low: float, high: float) -> float:
-        """A number between `low` and `high`."""
+        """Return a random number between `low` and `high`."""
         return low + (high - low) * next(self.numbers)
 
     def chance(self, probability: float) -> bool:
-        """True with a probability."""
+        """Return True with a probability."""
         return next(self.numbers) < probability
 
     def one_of(self, options: Sequence[T]) -> T:
-        """One of `options`."""
+        """Return a random option."""
         return options[int(next(self.numbers) * len(options))]
 
     def vary(self, colour: Colour, spread: float) -> Colour:
-        """A colour a little off: brightness by up to `spread`, each channel by less than half of that."""
+        """Vary a colour: brightness by up to `spread`, each channel by up to 0.4 of it."""
         shift, hue = self.uniform(-spread, spread), 0.4 * spread
         red, green, blue = colour
         return (
@@ -114,11 +114,11 @@ class World:
         )
 
     def pick(self, colours: Sequence[Colour], spread: float = 14.0) -> Colour:
-        """One of `colours`, varied."""
+        """Return a random colour, varied."""
         return self.vary(self.one_of(colours), spread)
 
     def hazed(self, colour: Colour, away: float, brightness: float = 1.0) -> Colour:
-        """A colour as it looks from `away` metres."""
+        """Return a colour as seen through `away` metres of haze."""
         kept = math.exp(-away / self.sight)
         own, lost = kept * brightness, 1 - kept
         return (
@@ -129,7 +129,7 @@ class World:
 
 
 def make_world(rng: np.random.Generator, height: int, width: int, night: bool) -> World:
-    """Draw a setting for a picture of `height` x `width` pixels."""
+    """Make a random setting for an image of `height` x `width` pixels."""
     uniform = rng.uniform
     camera = Camera(
         horizon=height * float(uniform(0.34, 0.54)),
@@ -163,6 +163,6 @@ def make_world(rng: np.random.Generator, height: int, width: int, night: bool) -
 
 
 def _stream(rng: np.random.Generator) -> Iterator[float]:
-    """Random numbers one at a time, drawn many at a time since a single draw is slow."""
+    """Random numbers one at a time, generated in batches since single calls are slow."""
     while True:
         yield from rng.random(1024).tolist()

@@ -1,4 +1,4 @@
-"""Small made-up trees on disk, in the layouts that real data sets have."""
+"""Small made-up data sets on disk, in the layouts of real ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_mask() -> Callable[[Path, np.ndarray], None]:
 
 @pytest.fixture
 def write_palette_png() -> Callable[..., None]:
-    """Write an index image with a palette, byte for byte by the PNG specification."""
+    """Write an index image with a palette, by the PNG specification."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -65,7 +65,7 @@ def write_palette_png() -> Callable[..., None]:
 
 @pytest.fixture
 def make_folder(tmp_path: Path, write_image: Callable, write_mask: Callable) -> Callable[..., Path]:
-    """A `folder:` tree of photos with names that are no frames, masks of the values 0 to 2 and some void."""
+    """Make a `folder:` data set of photos, with masks of the values 0 to 2 and some void."""
 
     def make(count: int = 12, name: str = "mine", size: tuple[int, int] = (12, 16)) -> Path:
         root = tmp_path / name

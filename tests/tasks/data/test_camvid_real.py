@@ -1,4 +1,4 @@
-"""The real CamVid, where it lies beside the project."""
+"""The real CamVid, if it is beside the project."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_declared_splits() -> None:
     assert data.labelled.names == tuple(sorted((ROOT / "splits" / "labelled_1_8.txt").read_text().split()))
 
 
-def test_a_count_is_drawn_with_every_class() -> None:
+def test_drawn_labels_show_every_class() -> None:
     data = load_data(f"camvid:{ROOT}", "12", size=(45, 60), progress=False)
     assert len(data.labelled) == 12
     assert min(class_pixels(data.labelled, len(data.classes))) > 0
 
 
-def test_the_cut_without_declared_splits_is_the_declared_one() -> None:
+def test_automatic_splits_equal_the_declared_ones() -> None:
     pool, ranking, test, spare = arrange(camvid._split(ROOT, "train"), test=camvid._split(ROOT, "test"))[:4]
     declared = open_source(f"camvid:{ROOT}")
     assert pool == declared.pool
@@ -44,18 +44,18 @@ def test_the_cut_without_declared_splits_is_the_declared_one() -> None:
     assert spare == declared.spare
 
 
-def test_without_a_holdout_all_of_the_training_split_is_learnt_from() -> None:
+def test_without_holdout_the_whole_training_split_is_labelled() -> None:
     data = load_data(f"camvid:{ROOT}", "all", size=(45, 60), progress=False, holdout=False)
     assert (len(data.labelled), len(data.test)) == (367, 233)
 
 
-def test_the_official_split_by_name_is_the_tutorials() -> None:
+def test_official_split_of_a_frame_is_that_of_the_tutorial() -> None:
     for split in ("train", "val", "test"):
         for path in (ROOT / split).iterdir():
             assert camvid._official_split(path.stem) == split
 
 
-def test_the_doctor_says_nothing_untrue() -> None:
+def test_doctor_finds_nothing_wrong() -> None:
     seen = examine(f"camvid:{ROOT}")
     assert findings(seen) == []
     assert len(seen.images) == 600 and {look.size for look in seen.images.values()} == {(360, 480)}

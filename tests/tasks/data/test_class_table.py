@@ -1,4 +1,4 @@
-"""classes.json and classes.txt, and files that look like one of them."""
+"""classes.json and classes.txt, and files that look like them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NUMBERED = [{"name": "road", "value": 7}, {"name": "parked car", "value": 3}]
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_text_file_says_what_json_says(tmp_path: Path, text: str, content: list, encoding: str) -> None:
+def test_text_file_equals_json(tmp_path: Path, text: str, content: list, encoding: str) -> None:
     (tmp_path / "classes.json").write_text(json.dumps(content), encoding=encoding)
     (tmp_path / "classes.txt").write_bytes(text.encode(encoding))
     assert read_class_table(tmp_path / "classes.txt") == read_class_table(tmp_path / "classes.json")
@@ -45,13 +45,13 @@ def test_a_text_file_says_what_json_says(tmp_path: Path, text: str, content: lis
         ("road", "names 1 classes"),
     ],
 )
-def test_a_text_file_that_names_no_classes_is_refused(tmp_path: Path, text: str, why: str) -> None:
+def test_invalid_text_file_is_refused(tmp_path: Path, text: str, why: str) -> None:
     (tmp_path / "classes.txt").write_text(text)
     with pytest.raises(UserError, match=why):
         read_class_table(tmp_path / "classes.txt")
 
 
-def test_a_folder_is_read_with_its_text_file(make_folder) -> None:
+def test_folder_with_classes_txt(make_folder) -> None:
     root = make_folder()
     (root / "classes.txt").write_text("road\n道路\nsky\n", encoding="utf-8")
     source = open_source(f"folder:{root}")
@@ -78,10 +78,10 @@ def test_a_folder_is_read_with_its_text_file(make_folder) -> None:
         "masks/classes.txt",
     ],
 )
-def test_a_file_that_looks_like_one_and_is_not_read_is_named(make_folder, caplog, name: str) -> None:
+def test_file_that_looks_like_a_class_table_is_warned_of(make_folder, caplog, name: str) -> None:
     root = make_folder()
     (root / name).write_text('["road", "car", "sky"]')
-    if (root / "classes.json").is_file():  # where the file system takes both for one name
+    if (root / "classes.json").is_file():  # on a file system that ignores case
         return
     assert open_source(f"folder:{root}").classes == ("0", "1", "2")
     assert f"{root / name} looks like a list of the classes and is not read: write {root}/classes.txt" in caplog.text
@@ -90,14 +90,14 @@ def test_a_file_that_looks_like_one_and_is_not_read_is_named(make_folder, caplog
 @pytest.mark.parametrize(
     "name", ["groups.csv", "readme.txt", "splits.json", "notes.md", "train.txt", "some_labels_1.txt"]
 )
-def test_other_files_are_none_of_it(make_folder, caplog, name: str) -> None:
+def test_other_files_are_not_warned_of(make_folder, caplog, name: str) -> None:
     root = make_folder()
     (root / name).write_text("aa.png,ab\n")
     open_source(f"folder:{root}")
     assert "looks like" not in caplog.text
 
 
-def test_of_two_the_json_is_read_and_the_other_named(make_folder, caplog) -> None:
+def test_json_is_preferred_and_the_text_file_warned_of(make_folder, caplog) -> None:
     root = make_folder()
     (root / "classes.txt").write_text("a\nb\nc")
     (root / "classes.json").write_text('["d", "e", "f"]')

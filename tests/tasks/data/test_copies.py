@@ -1,4 +1,4 @@
-"""The same picture under two names is on one side of every split, whatever its format, size, quality and brightness."""
+"""Copies of a picture stay on one side of every split, whatever their format, size, quality and brightness."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHANGES = {
     "darker": (".png", 1.0, 0.6, []),
     "brighter jpeg": (".jpg", 0.9, 1.15, [cv2.IMWRITE_JPEG_QUALITY, 80]),
 }
-"""How a copy is written: suffix, factors of its size and its brightness, options of the format."""
+"""Suffix, factors of size and brightness, and options of the format of a copy."""
 
 
 def write(root: Path, name: str, seed: int, change: str = "bytes", mask: bool = True, under: str = "images") -> None:
@@ -52,7 +52,7 @@ def twice(root: Path, change: str, count: int = 14) -> Path:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_copies_stay_on_one_side(tmp_path: Path, change: str) -> None:
+def test_copies_stay_on_one_side_of_a_split(tmp_path: Path, change: str) -> None:
     data = load_data(f"folder:{twice(tmp_path, change)}", progress=False, size=(24, 32))
     learnt, tested = ({name[5:] for name in part.names} for part in (data.labelled, data.test))
     assert learnt and tested and not learnt & tested
@@ -66,27 +66,27 @@ def small(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(picture, (32, 32), interpolation=cv2.INTER_AREA)
 
 
-def test_other_photos_and_empty_ones_are_no_copies() -> None:
+def test_different_and_plain_photos_are_no_copies() -> None:
     pictures = np.stack([small(photo(seed)[..., 0]) for seed in range(60)])
-    dark = np.random.default_rng(0).poisson(1.5, (60, 32, 32)).astype(np.uint8)  # dim images with nothing in common
+    dark = np.random.default_rng(0).poisson(1.5, (60, 32, 32)).astype(np.uint8)  # dark, unrelated images
     for some in (pictures, dark, np.zeros((5, 32, 32), np.uint8), np.zeros((0, 32, 32), np.uint8)):
         assert find_copies(some) == []
 
 
-def test_pairs_are_those_of_the_same_picture() -> None:
+def test_finds_all_pairs_of_the_same_picture() -> None:
     pictures = [small(photo(seed)[..., 0]) for seed in (0, 1, 0, 2, 1, 0)]
     assert find_copies(np.stack(pictures)) == [(0, 2), (0, 5), (1, 4), (2, 5)]
 
 
-def test_the_same_place_with_something_else_in_it_is_no_copy() -> None:
+def test_same_scene_with_another_object_is_no_copy() -> None:
     picture = small(photo(0)[..., 0])
     other = picture.copy()
     other[10:13, 10:13] += 60
     assert find_copies(np.stack([picture, other])) == []
 
 
-def test_slides_under_one_lamp_are_no_copies() -> None:
-    # The lamp makes all of them nearly the same, pixel by pixel; what differs is a few small cells.
+def test_slides_with_the_same_illumination_are_no_copies() -> None:
+    # The illumination makes all pixels nearly equal; only a few small cells differ.
     rng = np.random.default_rng(0)
     y, x = np.mgrid[-1:1:128j, -1:1:128j]
     slides = []
@@ -99,7 +99,7 @@ def test_slides_under_one_lamp_are_no_copies() -> None:
     assert find_copies(np.stack(slides)) == []
 
 
-def test_copies_in_declared_splits_are_not_learnt_from(tmp_path: Path, caplog) -> None:
+def test_copies_in_declared_splits_are_not_trained_on(tmp_path: Path, caplog) -> None:
     for seed in range(8):
         write(tmp_path, f"train/{chr(97 + seed)}", seed)
     for seed in range(6, 11):
@@ -107,27 +107,27 @@ def test_copies_in_declared_splits_are_not_learnt_from(tmp_path: Path, caplog) -
     data = load_data(f"folder:{tmp_path}", progress=False, size=(24, 32))
     assert data.labelled.names == tuple(f"train/{letter}" for letter in "abcdef")
     assert len(data.test) == 5
-    assert "left out: 2 copies of images to rank or test on, the first is train/g" in caplog.text
+    assert "left out: 2 copies of ranking or test images, the first is train/g" in caplog.text
     (tmp_path / "few.txt").write_text("train/a\ntrain/g\n")
     assert load_data(f"folder:{tmp_path}", str(tmp_path / "few.txt"), progress=False).labelled.names == ("train/a",)
 
 
-def test_splits_and_sets_of_nothing_but_copies_are_warned_of(tmp_path: Path, caplog) -> None:
+def test_splits_and_sets_that_are_all_copies_are_warned_of(tmp_path: Path, caplog) -> None:
     for split in ("train", "test"):
         for seed in range(4):
             write(tmp_path, f"{split}/{chr(97 + seed)}", seed)
     data = load_data(f"folder:{tmp_path}", progress=False)
     assert (len(data.labelled), len(data.test)) == (4, 4)
-    assert "every image to learn from is a copy of one to rank or test on, the first is train/a: scores" in caplog.text
+    assert "every training image is a copy of a ranking or test image, the first is train/a: scores" in caplog.text
     for n in range(6):
         write(tmp_path / "same", f"photo{chr(97 + n)}", 1)
     data = load_data(f"folder:{tmp_path / 'same'}", progress=False)
     assert len(data.labelled) + len(data.test) == 6
-    assert "the images show 1 picture only" in caplog.text
+    assert "the images show only 1 different picture" in caplog.text
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_unlabelled_copies_of_tested_images_are_left_out(tmp_path: Path, change: str) -> None:
+def test_unlabelled_copies_of_test_images_are_left_out(tmp_path: Path, change: str) -> None:
     for seed in range(8):
         write(tmp_path, f"photo{chr(97 + seed)}", seed)
         write(tmp_path, f"again{chr(97 + seed)}", seed, change, mask=False, under="unlabelled")

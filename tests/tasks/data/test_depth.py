@@ -1,4 +1,4 @@
-"""Images of more than 8 bits: one scale for the whole set."""
+"""Images of more than 8 bits a channel: one scale for the whole data set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEMS = [f"a{chr(97 + n)}" for n in range(12)]
 
 
 def folder(root: Path, suffix: str, stored) -> Path:
-    """Grey pictures, stored by a function of the picture, with masks of two halves."""
+    """Write grey pictures, converted by a function, with masks of two halves."""
     for part in ("images", "masks"):
         (root / part).mkdir(parents=True)
     mask = np.zeros((12, 16), np.uint8)
@@ -50,11 +50,11 @@ def colour(dtype: type, factor: float):
         (".tif", lambda p: (p / 255).astype(np.float64), "0 to 1 become 0 to 255"),
     ],
 )
-def test_the_same_pictures_in_other_depths_are_the_same_pictures(
+def test_images_of_any_depth_give_the_same_pixels(
     tmp_path: Path, caplog, suffix: str, stored, said: str | None
 ) -> None:
     root = folder(tmp_path / "set", suffix, stored)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="nas.tasks.data"):
         source = open_source(f"folder:{root}")
     for item in source.pool:
         picture = PICTURES[STEMS.index(item.name)].astype(int)
@@ -65,7 +65,7 @@ def test_the_same_pictures_in_other_depths_are_the_same_pictures(
         assert said in told[0] and said in caplog.text
 
 
-def test_a_dark_image_is_as_dark_as_the_set_says(tmp_path: Path) -> None:
+def test_dark_image_is_scaled_by_the_range_of_the_data_set(tmp_path: Path) -> None:
     root = folder(tmp_path / "set", ".png", lambda p: p.astype(np.uint16) * 16)
     dark = np.full((12, 16), 160, np.uint16)
     cv2.imwrite(str(root / "images" / "aa.png"), dark)
@@ -75,15 +75,15 @@ def test_a_dark_image_is_as_dark_as_the_set_says(tmp_path: Path) -> None:
     source = open_source(f"folder:{root}")
     assert source.scale == PixelScale(whole=(0, 4095))
     assert set(np.unique(data.unlabelled.images)) == {10}
-    # As at prediction, from what a checkpoint keeps.
+    # Prediction uses the scale of the checkpoint.
     kept = PixelScale.from_json(json.loads(json.dumps(source.scale.to_json())))
     assert kept == source.scale
     assert set(np.unique(read_image(root / "images" / "aa.png", kept))) == {10}
-    # By itself, 160 looks like 8 bits.
+    # Without the scale of the data set, 160 is taken for 8 bits.
     assert set(np.unique(read_image(root / "images" / "aa.png"))) == {160}
 
 
-def test_images_of_8_bits_stay_as_they_are_beside_deeper_ones(tmp_path: Path) -> None:
+def test_images_of_8_bits_are_not_scaled(tmp_path: Path) -> None:
     root = folder(tmp_path / "set", ".tif", lambda p: p.astype(np.uint16) * 16)
     cv2.imwrite(str(root / "images" / "aa.tif"), PICTURES[0])
     np.testing.assert_array_equal(read_image(root / "images" / "aa.tif", PixelScale((0, 4095)))[..., 1], PICTURES[0])
@@ -99,6 +99,8 @@ def test_images_of_8_bits_stay_as_they_are_beside_deeper_ones(tmp_path: Path) ->
         (PixelScale(), [3.0, 3.0, 3.0], [0, 0, 0]),
     ],
 )
-def test_floats_by_the_range_of_the_set_or_their_own(scale: PixelScale, values: list, wanted: list) -> None:
+def test_floats_are_scaled_by_the_range_of_the_data_set_or_their_own(
+    scale: PixelScale, values: list, wanted: list
+) -> None:
     found = scale.apply(np.array([values], np.float32))
     assert found.shape == (1, len(values), 3) and found[0, :, 0].tolist() == wanted

@@ -1,4 +1,4 @@
-"""The doctor, on healthy sets and on sets with one planted fault each."""
+"""nas-doctor on a healthy data set and on data sets with one planted fault each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def photo(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
 
 
 def blocks(seed: int, values: tuple[int, ...] = (0, 1, 2), size: tuple[int, int] = SIZE) -> np.ndarray:
-    """A mask of the first value with a block of each other one."""
+    """A mask of the first value with a block of each other value."""
     rng = np.random.default_rng(1000 + seed)
     mask = np.full(size, values[0], np.uint8)
     for place, value in enumerate(values[1:]):
@@ -48,7 +48,7 @@ def stem(split: str, number: int) -> str:
 
 @pytest.fixture
 def healthy(tmp_path: Path) -> Path:
-    """16 photos in three splits, with masks of three classes that every split shows."""
+    """16 photos in three splits, with masks of three classes in every split."""
     root, seed = tmp_path / "set", 0
     for split, count in SPLITS.items():
         for number in range(count):
@@ -79,7 +79,7 @@ def wrong(found: list[Finding]) -> list[Finding]:
     return [finding for finding in found if finding.severity != "note"]
 
 
-def test_nothing_is_said_of_a_healthy_set(healthy: Path) -> None:
+def test_healthy_data_set_has_no_findings(healthy: Path) -> None:
     seen, found = look(healthy)
     assert found == []
     assert {split: len(names) for split, names in seen.splits.items()} == {
@@ -94,7 +94,7 @@ def test_nothing_is_said_of_a_healthy_set(healthy: Path) -> None:
     assert seen.shares.pixels["labelled"].sum() == expected.sum()
 
 
-# Each plants one fault in the healthy set.
+# Each of these plants one fault in the healthy data set.
 
 
 def broken_image(root: Path) -> None:
@@ -116,7 +116,7 @@ def broken_mask(root: Path) -> None:
     (root / "masks/train/c.png").write_bytes(b"no image")
 
 
-def unread_format(root: Path) -> None:
+def unsupported_format(root: Path) -> None:
     photo(40).save(root / "images/train/x.gif")
 
 
@@ -169,7 +169,7 @@ def class_only_in_test(root: Path) -> None:
     write_mask(root / "masks/test/b.png", np.where(blocks(13) == 2, 3, blocks(13)))
 
 
-def turned_by_exif(root: Path) -> None:
+def rotated_by_exif(root: Path) -> None:
     (root / "images/train/c.png").unlink()
     image = photo(2)
     exif = image.getexif()
@@ -251,7 +251,7 @@ def image_without_mask(root: Path) -> None:
 
 
 def nothing_but_specks(root: Path) -> None:
-    """Houses of 3 x 3 pixels in images that are worked at a third of their size."""
+    """Houses of 3 x 3 pixels in images that are resized to a third."""
     for path in sorted((root / "masks").rglob("*.png")):
         mask = np.zeros((768, 1024), np.uint8)
         for left in range(50, 1000, 50):
@@ -269,23 +269,23 @@ def nothing_but_specks(root: Path) -> None:
         (truncated_jpeg, "error", "1 file cannot be read", "images/train/c.jpg"),
         (empty_file, "error", "1 file cannot be read", "images/train/c.png"),
         (broken_mask, "error", "1 file cannot be read", "masks/train/c.png"),
-        (unread_format, "warning", "formats that are not read, left out: 1 (1 GIF)", "images/train/x.gif"),
-        (heic, "warning", "formats that are not read, left out: 1 (1 HEIC)", "images/train/IMG_1.HEIC"),
+        (unsupported_format, "warning", "unsupported formats: 1 image left out (1 GIF)", "images/train/x.gif"),
+        (heic, "warning", "unsupported formats: 1 image left out (1 HEIC)", "images/train/IMG_1.HEIC"),
         (lone_mask, "warning", "1 mask without an image", "masks/train/zz.png"),
         (mask_of_another_size, "error", "1 mask of another size", "masks/train/c.png (48x64, image 96x128)"),
         (soft_mask, "warning", "1 mask with soft edges", "masks/train/c.png"),
         (jpeg_mask, "error", "1 mask compressed with loss", "masks/train/c.jpg"),
         (three_levels, "warning", "255 is read as void", ""),
-        (colours_without_a_table, "error", "nothing says which colour is which class", "masks/train/c.png"),
-        (value_of_no_class, "error", "values that are no class: 7", "masks/train/c.png"),
+        (colours_without_a_table, "error", "colour masks without declared classes", "masks/train/c.png"),
+        (value_of_no_class, "error", "values of no class: 7", "masks/train/c.png"),
         (class_never_shown, "warning", "no image shows the class unicorn", ""),
-        (class_only_in_test, "warning", "class boat is tested on but no labelled image shows it", ""),
-        (turned_by_exif, "note", "before EXIF turns it: turned with the photo", "masks/train/c.png"),
+        (class_only_in_test, "warning", "class boat is in the test images but no labelled image shows it", ""),
+        (rotated_by_exif, "note", "rotated with the photo by EXIF", "masks/train/c.png"),
         (mostly_void, "warning", "of all pixels are void", ""),
-        (copy_in_another_split, "warning", "1 picture there twice", "images/test/c.png"),
-        (smaller_copy_in_another_split, "warning", "1 picture there twice", "images/test/c.jpg"),
-        (brighter_copy_in_another_split, "warning", "1 picture there twice", "images/test/c.jpg"),
-        (copy_in_one_split, "warning", "1 picture there twice", "images/train/b.png"),
+        (copy_in_another_split, "warning", "1 picture under two names", "images/test/c.png"),
+        (smaller_copy_in_another_split, "warning", "1 picture under two names", "images/test/c.jpg"),
+        (brighter_copy_in_another_split, "warning", "1 picture under two names", "images/test/c.jpg"),
+        (copy_in_one_split, "warning", "1 picture under two names", "images/train/b.png"),
         (neighbouring_frames, "warning", "1 pair of nearly the same view", "images/test/c.png (test)"),
         (one_deep_image, "warning", "1 image of more than 8 bits a channel and 15 of 8", "images/train/c.png"),
         (sizes_apart, "note", "Images of very different sizes", ""),
@@ -295,30 +295,30 @@ def nothing_but_specks(root: Path) -> None:
         (another_shape, "warning", "1 image of another shape", "images/train/c.png (128x64)"),
         (black_image, "warning", "1 image nearly black", "images/train/c.png"),
         (same_stem, "error", "1 name with several files", "images/train/c.jpg"),
-        (same_mask_twice, "warning", "given to several images", "masks/train/c.png"),
+        (same_mask_twice, "warning", "equal for several images", "masks/train/c.png"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_a_planted_fault_is_found(healthy: Path, plant, severity: str, said: str, where: str) -> None:
+def test_planted_fault_is_found(healthy: Path, plant, severity: str, said: str, where: str) -> None:
     plant(healthy)
     _, found = look(healthy)
-    told = [finding for finding in found if said in finding.what]
-    assert [finding.severity for finding in told] == [severity], found
-    assert not where or any(where in each for each in told[0].where)
-    assert told[0].mend or ": " in told[0].what or severity == "note"
+    matching = [finding for finding in found if said in finding.what]
+    assert [finding.severity for finding in matching] == [severity], found
+    assert not where or any(where in each for each in matching[0].where)
+    assert matching[0].fix or ": " in matching[0].what or severity == "note"
 
 
-def test_all_faults_of_a_refused_set_are_told_at_once(healthy: Path) -> None:
+def test_all_faults_of_a_refused_data_set_are_found_at_once(healthy: Path) -> None:
     for plant in (empty_file, value_of_no_class, lone_mask, same_stem, heic):
         plant(healthy)
     seen, found = look(healthy)
-    assert seen.members.refused
-    told = " ".join(finding.what for finding in found)
+    assert seen.members.refusal
+    matching = " ".join(finding.what for finding in found)
     for said in ("cannot be read", "no class: 7", "without an image", "several files", "HEIC"):
-        assert said in told
+        assert said in matching
 
 
-def test_the_quick_check_says_of_pixels_in_memory_what_the_doctor_says_of_the_files(healthy: Path) -> None:
+def test_quick_check_finds_what_the_doctor_finds(healthy: Path) -> None:
     assert quick_check(load_data(f"folder:{healthy}", progress=False)) == []
     for plant in (mostly_void, black_image):
         plant(healthy)
@@ -336,11 +336,11 @@ def test_the_quick_check_says_of_pixels_in_memory_what_the_doctor_says_of_the_fi
         ((40, 56), "cpu", (40, 56)),
     ],
 )
-def test_suggested_sizes_of_usual_photos(size, device, expected) -> None:
+def test_suggested_sizes_of_common_photos(size, device, expected) -> None:
     assert suggest_size([size] * 5 + [(50, 400)], device) == expected
 
 
-def test_a_suggested_size_keeps_shape_and_area_and_is_never_above_native() -> None:
+def test_suggested_size_keeps_ratio_and_area_and_is_at_most_native() -> None:
     rng = np.random.default_rng(0)
     for height, width in rng.integers(64, 4000, (40, 2)):
         h, w = suggest_size([(int(height), int(width))], "cpu")
@@ -350,13 +350,13 @@ def test_a_suggested_size_keeps_shape_and_area_and_is_never_above_native() -> No
             assert abs(np.log(w / h * height / width)) < 0.15
 
 
-def test_the_usual_shape_is_that_of_most_images() -> None:
+def test_usual_shape_is_that_of_most_images() -> None:
     ratio, share = usual_shape([(100, 200)] * 6 + [(100, 100)] * 4)
     assert ratio == pytest.approx(2) and share == 0.6
 
 
-def test_a_photo_turned_by_exif_and_a_mask_that_is_not_lie_upon_each_other_on_the_sheet(healthy: Path) -> None:
-    turned_by_exif(healthy)
+def test_contact_sheet_rotates_the_mask_of_a_photo_with_exif(healthy: Path) -> None:
+    rotated_by_exif(healthy)
     seen, _ = look(healthy)
     drawn = {}
 
@@ -368,7 +368,7 @@ def test_a_photo_turned_by_exif_and_a_mask_that_is_not_lie_upon_each_other_on_th
     assert (drawn[128, 96, 3] == np.rot90(blocks(2), -1)).all()
 
 
-def test_two_sets_are_divided_as_domain_adaptation_does(healthy: Path, tmp_path: Path) -> None:
+def test_two_data_sets_get_the_splits_of_domain_adaptation(healthy: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(healthy, other)
     class_only_in_test(other)
@@ -380,7 +380,7 @@ def test_two_sets_are_divided_as_domain_adaptation_does(healthy: Path, tmp_path:
         "validation": 4,
         "test": 4,
     }
-    assert any("boat is tested on but no labelled image" in finding.what for finding in findings(second))
+    assert any("boat is in the test images but no labelled image" in finding.what for finding in findings(second))
     name(other, ["ground", "house", "wood", "boat"])
     with pytest.raises(UserError, match="must have the same classes"):
         examine_two(f"folder:{healthy}", f"folder:{other}")

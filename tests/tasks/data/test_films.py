@@ -1,4 +1,4 @@
-"""Frames of a film are told from numbered photos by their pictures."""
+"""Frames of films are told from numbered photos by their content."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def photos(count: int, seed: int) -> np.ndarray:
 
 
 def sites(count: int, each: int, seed: int) -> np.ndarray:
-    """Separate photos in the order of their sites, each with a background and light of its own."""
+    """Separate photos sorted by site, each site with its own background and light."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(count):
@@ -35,7 +35,7 @@ def sites(count: int, each: int, seed: int) -> np.ndarray:
 
 
 def film(count: int, step: int, seed: int) -> np.ndarray:
-    """A camera that moves over a wide picture by so many pixels a frame."""
+    """A camera that moves over a wide picture by `step` pixels per frame."""
     rng = np.random.default_rng(seed)
     wide = np.clip(smooth(rng, 32, 32 + step * count, 4) * 50 + 120, 0, 255)
     return np.stack(
@@ -49,7 +49,7 @@ def seen(pictures: np.ndarray) -> list[tuple[str | None, str | None]]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_photos_are_no_film_even_when_sorted_by_site(seed: int) -> None:
+def test_photos_are_no_film_even_if_sorted_by_site(seed: int) -> None:
     alone = [(None, None)]
     assert seen(photos(40, seed)) == alone * 40
     assert seen(photos(12, seed)) == alone * 12
@@ -59,17 +59,17 @@ def test_photos_are_no_film_even_when_sorted_by_site(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("step", [1, 2, 4])
-def test_a_moving_camera_makes_a_film(step: int, seed: int) -> None:
+def test_moving_camera_is_a_film(step: int, seed: int) -> None:
     assert seen(film(40, step, seed)) == [("img_", None)] * 40
 
 
-def test_a_camera_that_stands_still_makes_a_film() -> None:
+def test_static_camera_is_a_film() -> None:
     rng = np.random.default_rng(0)
     still = np.clip(photos(1, 3) + rng.normal(0, 2, (20, 32, 32)), 0, 255)
     assert seen(still) == [("img_", None)] * 20
 
 
-def test_bursts_among_photos_are_groups_and_a_film_among_photos_is_one() -> None:
+def test_bursts_become_groups_and_a_film_among_photos_is_found() -> None:
     rng = np.random.default_rng(0)
     bursts = np.clip(np.repeat(photos(6, 1), 3, axis=0) + rng.normal(0, 2, (18, 32, 32)), 0, 255)
     found = seen(bursts)
@@ -97,10 +97,10 @@ def test_every_labelled_photo_is_in_a_split(tmp_path: Path, count: int) -> None:
     assert data.summary is not None and not data.summary.left_out
 
 
-def test_frames_beside_a_cut_are_counted(tmp_path: Path) -> None:
+def test_frames_in_the_gaps_are_counted(tmp_path: Path) -> None:
     data = load_data(f"folder:{write_folder(tmp_path / 'set', film(40, 2, 0))}", progress=False)
     assert data.summary is not None and data.summary.films == ("frames",)
     used = len(data.labelled) + len(data.validation) + len(data.test)
     assert sum(out.count for out in data.summary.left_out) == 40 - used == 4
-    # One film cannot be folded, so it is cut in time.
+    # A single film cannot be divided into folds, so it is cut in time.
     assert data.folds == 0

@@ -1,4 +1,4 @@
-"""`folder:PATH`, the layout for a user's own data."""
+"""`folder:PATH`, the layout of a user's own images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nas.training import class_pixels
 
 
 def load(root: Path, labels: str = "all", **more):
-    """With a ranking split, however few the images are."""
+    """Load with a ranking split, even if there are few images."""
     return load_data(f"folder:{root}", labels, progress=False, **{"folds": 0, **more})
 
 
@@ -32,7 +32,7 @@ def test_classes_are_found_by_scanning(make_folder) -> None:
     assert data.unlabelled.images.shape == (0, 12, 16, 3)
 
 
-def test_without_a_word_on_labels_all_masks_are_used(make_folder) -> None:
+def test_default_is_all_labels(make_folder) -> None:
     root = make_folder()
     everything = load(root, None)
     assert len(everything.labelled) == 6
@@ -40,7 +40,7 @@ def test_without_a_word_on_labels_all_masks_are_used(make_folder) -> None:
 
 
 @pytest.mark.parametrize("kind", [".jpg", ".webp"])
-def test_masks_compressed_with_loss_are_refused_whatever_they_are_called(make_folder, kind: str) -> None:
+def test_lossy_masks_are_refused_whatever_their_suffix(make_folder, kind: str) -> None:
     root = make_folder()
     mask = root / "masks" / "ab.png"
     pixels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
@@ -53,7 +53,7 @@ def test_masks_compressed_with_loss_are_refused_whatever_they_are_called(make_fo
 
 
 def paint(root: Path, foreground: int = 255) -> None:
-    """Masks of 0 and of the foreground's value, one half each."""
+    """Write masks whose halves are 0 and the value of the foreground."""
     for path in (root / "masks").iterdir():
         mask = np.zeros((12, 16), np.uint8)
         mask[6:] = foreground
@@ -69,7 +69,7 @@ def paint(root: Path, foreground: int = 255) -> None:
         [{"name": "background"}, {"name": "foreground", "value": 255}],
     ],
 )
-def test_black_and_white_masks_are_of_two_classes_however_they_are_named(make_folder, table) -> None:
+def test_black_and_white_masks_have_two_classes(make_folder, table) -> None:
     root = make_folder()
     paint(root)
     if table is not None:
@@ -79,7 +79,7 @@ def test_black_and_white_masks_are_of_two_classes_however_they_are_named(make_fo
     assert (data.labelled.masks[:, :6] == 0).all() and (data.labelled.masks[:, 6:] == 1).all()
 
 
-def test_masks_that_are_all_void_are_refused_and_classes_that_never_show_are_named(make_folder, caplog) -> None:
+def test_void_masks_are_refused_and_absent_classes_warned_of(make_folder, caplog) -> None:
     root = make_folder()
     paint(root, 1)
     (root / "classes.json").write_text('["background", "car", "kerb"]')
@@ -87,11 +87,11 @@ def test_masks_that_are_all_void_are_refused_and_classes_that_never_show_are_nam
     assert "no image shows the class kerb" in caplog.text
     others = [{"name": "background", "value": 2}, {"name": "car", "value": 3}]
     (root / "classes.json").write_text(json.dumps({"classes": others, "void": [0, 1]}))
-    with pytest.raises(UserError, match="the labelled masks are void in every pixel"):
+    with pytest.raises(UserError, match="all pixels of the labelled masks are void"):
         load(root)
 
 
-def test_frames_whose_names_end_in_a_number_of_their_own_are_one_film(tmp_path: Path) -> None:
+def test_number_in_the_common_end_of_names_does_not_count_frames(tmp_path: Path) -> None:
     root = tmp_path / "film"
     for kind in ("images", "masks"):
         (root / kind).mkdir(parents=True)
@@ -103,36 +103,36 @@ def test_frames_whose_names_end_in_a_number_of_their_own_are_one_film(tmp_path: 
     assert max(frames[0]) + 2 < min(frames[1]) and max(frames[1]) + 2 < min(frames[2])
 
 
-def test_splits_may_be_capitalised_and_lists_of_none_are_refused(make_folder) -> None:
+def test_split_lists_may_be_capitalised_and_unknown_ones_are_refused(make_folder) -> None:
     root = make_folder()
     (root / "splits").mkdir()
     (root / "splits" / "Train.txt").write_text("aa\nab\nac\nad\nae\naf\n")
     (root / "splits" / "Val.txt").write_text("ag\nah\n")
     assert [item.name for item in open_source(f"folder:{root}").test] == ["ag", "ah"]
     (root / "splits" / "eval.txt").write_text("ai\n")
-    with pytest.raises(UserError, match=r"eval\.txt lists no split that is known: .* known are pool\.txt"):
+    with pytest.raises(UserError, match=r"eval\.txt is not the list of a known split: .* known are pool\.txt"):
         open_source(f"folder:{root}")
 
 
 @pytest.mark.parametrize(
     ("table", "why"),
     [
-        ([{"name": "road", "value": 1}, "car"], "car has the value 1 of road: give each its own"),
-        ([{"name": "road", "id": 5}, "car"], "road has 'id'; known are name, colour, value and void"),
-        ([{"name": "road", "void": "false"}, "car"], "void of road is 'false'; write true or false"),
-        ([{"name": "road", "value": True}, "car"], "the value of road is True, which no mask can hold"),
+        ([{"name": "road", "value": 1}, "car"], "car has the same value as road, 1: give each its own"),
+        ([{"name": "road", "id": 5}, "car"], "road has an unknown key 'id': use name, colour, value and void"),
+        ([{"name": "road", "void": "false"}, "car"], "void of road is 'false': write true or false"),
+        ([{"name": "road", "value": True}, "car"], "the value of road is True: write an integer from 0 to 65535"),
         ({"classes": ["road", "car"], "void": -1}, "void holds -1, which is neither a value nor a colour"),
         ({"classes": ["road", "car"], "void": [70000]}, "void holds 70000, which is neither a value nor a colour"),
     ],
 )
-def test_a_table_that_says_two_things_or_nothing_known_is_refused(make_folder, table, why: str) -> None:
+def test_contradictory_or_unknown_entries_of_a_class_table_are_refused(make_folder, table, why: str) -> None:
     root = make_folder()
     (root / "classes.json").write_text(json.dumps(table))
     with pytest.raises(UserError, match=re.escape(why)):
         load(root)
 
 
-def test_whole_numbers_may_be_stored_as_floats_and_fractions_may_not(make_folder) -> None:
+def test_float_masks_may_hold_integers_only(make_folder) -> None:
     root = make_folder()
     mask = np.eye(12, 16, dtype=np.float32)
     (root / "masks" / "ab.png").unlink()
@@ -142,11 +142,11 @@ def test_whole_numbers_may_be_stored_as_floats_and_fractions_may_not(make_folder
     found = next(item for item in source.pool if item.name == "ab")
     np.testing.assert_array_equal(found.mask(), mask)
     cv2.imwrite(str(root / "masks" / "ab.tiff"), mask / 2)
-    with pytest.raises(UserError, match=r"ab\.tiff holds numbers that are no whole ones"):
+    with pytest.raises(UserError, match=r"ab\.tiff has values other than the integers 0 to 65535"):
         found.mask()
 
 
-def test_what_a_phone_appends_to_a_photo_does_no_harm_and_a_cut_one_is_found(tmp_path: Path) -> None:
+def test_trailing_data_of_phones_is_ignored_and_truncation_found(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     data = cv2.imencode(".jpg", pixels)[1].tobytes()
     trailer = np.random.default_rng(1).integers(0, 256, 200_000, np.uint8).tobytes() + b"\xff\xda\x00"
@@ -160,14 +160,14 @@ def test_what_a_phone_appends_to_a_photo_does_no_harm_and_a_cut_one_is_found(tmp
             decode_image(cut, path)
 
 
-def test_a_set_is_no_other_domain_however_it_is_spelt(make_folder) -> None:
+def test_same_path_spelt_differently_is_the_same_data_set(make_folder) -> None:
     root = make_folder()
     same = load(root, "2", unlabelled=f"folder:{root}/../{root.name}/")
     assert same.name == "folder:mine"
     assert not set(same.labelled.names) & set(same.unlabelled.names)
 
 
-def test_pixels_are_those_written(make_folder) -> None:
+def test_pixels_are_as_written(make_folder) -> None:
     data = load(make_folder())
     number = ["aa", "ab", "ac", "ad", "ae", "af", "ag", "ah", "ai", "aj", "ak", "al"].index(data.labelled.names[0])
     image = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
@@ -227,10 +227,10 @@ def test_colour_masks(make_folder, write_mask) -> None:
         ('["a", {"colour": [1, 2, 3]}]', "entry 1 has no name"),
         ('["a", {"name": "b", "colour": [1, 2]}]', "colour of b"),
         ('[{"name": "a", "colour": [1, 2, 3]}, {"name": "b", "colour": [1, 2, 3]}]', "another class"),
-        ('{"classes": ["a", "b"], "void": [0]}', "void holds 0, which is a: give that class another"),
+        ('{"classes": ["a", "b"], "void": [0]}', "void holds 0, which belongs to a: remove one"),
         (
             '{"classes": [{"name": "a", "colour": [1, 2, 3]}, "b"], "void": [[1, 2, 3]]}',
-            r"void holds \[1, 2, 3\], which is a",
+            r"void holds \[1, 2, 3\], which belongs to a",
         ),
     ],
 )
@@ -241,7 +241,7 @@ def test_classes_json_errors(make_folder, content: str, message: str) -> None:
         load(root)
 
 
-def test_a_value_beyond_the_named_classes(make_folder) -> None:
+def test_value_of_no_class_is_refused(make_folder) -> None:
     root = make_folder()
     (root / "classes.json").write_text('["road", "car"]')
     with pytest.raises(UserError, match=r"\.png: value 2 "):
@@ -273,12 +273,12 @@ def test_split_lists_and_declared_labels(make_folder) -> None:
     assert data.labelled.names == ("ab", "ad")
     assert data.unlabelled.names == ("aa", "ac", "ae", "af")
     assert (data.validation.names, data.test.names) == (("ag", "ah"), ("ai", "aj"))
-    # A list may name what was held out for ranking, as any other may.
+    # A declared list may name ranking images, like any other list.
     (root / "splits" / "labelled_1_2.txt").write_text("ab\nag\n")
     data = load(root, "1/2")
-    assert (data.labelled.names, data.taken, data.validation.names) == (("ab", "ag"), ("ag",), ("ah",))
+    assert (data.labelled.names, data.taken_from_ranking, data.validation.names) == (("ab", "ag"), ("ag",), ("ah",))
     (root / "splits" / "labelled_1_2.txt").write_text("ab\n./\n")
-    with pytest.raises(UserError, match=r"\./ is no image of this set"):
+    with pytest.raises(UserError, match=r"\./ is not an image of this data set"):
         load(root, "1/2")
     (root / "splits" / "test.txt").write_text("aa\nai\n")
     with pytest.raises(UserError, match="aa is in pool and test"):
@@ -294,23 +294,23 @@ def test_unlabelled_copies_of_held_out_images_are_left_out(make_folder, write_im
         shutil.copy(root / "images" / f"{of}.png", root / "unlabelled" / f"{split}.png")
     again = open_source(f"folder:{root}")
     assert [item.name for item in again.extra] == ["unlabelled/new", "unlabelled/pool"]
-    what = "unlabelled images that are copies of images to"
-    assert [(out.reason, out.count) for out in again.left_out] == [(f"{what} test on", 1)]
+    what = "unlabelled copies of"
+    assert [(out.reason, out.count) for out in again.left_out] == [(f"{what} test images", 1)]
     load(root)
-    assert f"left out: 1 {what} test on, the first is unlabelled/test" in caplog.text
-    assert f"left out: 1 {what} rank on, the first is unlabelled/validation" in caplog.text
-    # With folds there are no other images to rank on than the labelled ones.
+    assert f"left out: 1 {what} test images, the first is unlabelled/test" in caplog.text
+    assert f"left out: 1 {what} ranking images, the first is unlabelled/validation" in caplog.text
+    # With folds, candidates are ranked on the labelled images.
     assert set(load(root, folds=3).unlabelled.names) == {"unlabelled/new", "unlabelled/pool", "unlabelled/validation"}
 
 
-def test_what_tools_leave_beside_the_files_is_passed_over(make_folder, write_image, write_mask, caplog) -> None:
+def test_files_of_tools_and_masks_without_image_are_ignored(make_folder, write_image, write_mask, caplog) -> None:
     root = make_folder()
     for junk in ("@eaDir/aa.png", ".thumbnails/aa.png", "train/.cache/aa.png", "._aa.png"):
         write_image(root / "images" / junk, (2, 2))
     write_mask(root / "masks" / "lone.png", np.full((12, 16), 7))
     source = open_source(f"folder:{root}")
     assert source.classes == ("0", "1", "2") and len(source.pool) + len(source.validation) + len(source.test) == 12
-    assert "masks without an image, not used: 1" in caplog.text and "lone.png" in caplog.text
+    assert "1 mask without an image: not used" in caplog.text and "lone.png" in caplog.text
 
 
 def test_unlabelled_folder_and_a_broken_image(make_folder, write_image, caplog) -> None:
@@ -377,12 +377,12 @@ def test_a_broken_mask_that_is_not_needed(make_folder, caplog) -> None:
     assert "masks that cannot be read, counted as showing no class: 1: " in caplog.text
 
 
-def test_images_of_a_kind_that_is_not_read_are_told_of(make_folder, write_image, caplog) -> None:
+def test_unsupported_formats_are_warned_of(make_folder, write_image, caplog) -> None:
     root = make_folder()
     write_image(root / "unlabelled" / "good.png")
     (root / "unlabelled" / "phone.HEIC").write_bytes(b"heic")
     assert len(open_source(f"folder:{root}").extra) == 1
-    assert "images in formats that are not read, left out: 1 (1 HEIC), the first is " in caplog.text
+    assert "unsupported formats: 1 image left out (1 HEIC), the first is " in caplog.text
     assert "convert to JPEG" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Folds: groups whole, sizes balanced, every class learnt in each fold if it can, the same wherever they are made."""
+"""Folds keep groups together, have equal sizes, train on every class if possible, and are reproducible."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nas.training import Plan, train_folds
 
 
 def make_data(presence: np.ndarray, groups: list[str] | None = None) -> FewLabelData:
-    """Images whose masks show the classes of `presence` (images x classes)."""
+    """Make images whose masks show the classes of `presence` (images x classes)."""
     count, classes = presence.shape
     masks = np.full((count, 8, 8), 255, np.uint8)
     for image, index in zip(*np.nonzero(presence), strict=True):
@@ -33,15 +33,15 @@ def make_data(presence: np.ndarray, groups: list[str] | None = None) -> FewLabel
     return FewLabelData("d", names, palette, labelled, none, labelled, labelled, groups=tuple(groups or ()), folds=3)
 
 
-def unlearnt(presence: np.ndarray, folds: tuple[int, ...] | np.ndarray) -> int:
-    """Pairs of a fold and a class that shows somewhere, but in no image outside the fold."""
+def untrained(presence: np.ndarray, folds: tuple[int, ...] | np.ndarray) -> int:
+    """Count the pairs of a fold and a class that only images of this fold show."""
     of = np.asarray(folds)
     return sum(int((presence.any(0) & ~presence[of != index].any(0)).sum()) for index in np.unique(of))
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(2, 5), st.integers(0, 999), st.data())
-def test_folds_keep_groups_whole_and_part_the_images(folds: int, seed: int, draw: st.DataObject) -> None:
+def test_folds_partition_the_images_by_groups(folds: int, seed: int, draw: st.DataObject) -> None:
     groups = draw.draw(st.lists(st.integers(0, 9), min_size=folds, max_size=40))
     groups = [f"g{n}" for n in range(folds)] + [f"g{n}" for n in groups]
     presence = np.random.default_rng(seed).random((len(groups), 5)) < 0.3
@@ -64,19 +64,19 @@ def test_folds_keep_groups_whole_and_part_the_images(folds: int, seed: int, draw
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(3, 4), st.integers(12, 40), st.integers(0, 999))
-def test_images_that_stand_alone_are_spread_evenly(folds: int, count: int, seed: int) -> None:
+def test_images_without_groups_are_spread_evenly(folds: int, count: int, seed: int) -> None:
     presence = np.random.default_rng(seed).random((count, 6)) < 0.2
     of = assign_folds(make_data(presence), folds, seed)
     sizes = np.bincount(of, minlength=folds)
     assert sizes.max() - sizes.min() <= 1
-    # Of this many images, only a class that one alone shows is not learnt by a fold. With two folds, three classes
-    # that two images show each, every two of them sharing one, cannot all be divided.
-    assert unlearnt(presence, of) == int((presence.sum(0) == 1).sum())
+    # With this many images, a fold lacks only classes that a single image shows. With two folds, this would not hold:
+    # of three classes shown by two of three images each, one is always in a single fold.
+    assert untrained(presence, of) == int((presence.sum(0) == 1).sum())
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 9999))
-def test_no_division_of_groups_learns_more_classes(seed: int) -> None:
+def test_no_other_division_trains_on_more_classes(seed: int) -> None:
     rng = np.random.default_rng(seed)
     groups = [f"g{n}" for n in rng.integers(0, 6, 14)]
     names = sorted(set(groups))
@@ -85,17 +85,17 @@ def test_no_division_of_groups_learns_more_classes(seed: int) -> None:
     if len(names) < 3:
         return
     ways = [way for way in product(range(3), repeat=len(names)) if len(set(way)) == 3]
-    best = min(unlearnt(of_group, way) for way in ways)
-    assert unlearnt(presence, assign_folds(make_data(presence, groups), 3, seed)) == best
+    best = min(untrained(of_group, way) for way in ways)
+    assert untrained(presence, assign_folds(make_data(presence, groups), 3, seed)) == best
 
 
-def test_the_seed_decides() -> None:
+def test_seed_decides_the_folds() -> None:
     data = make_data(np.ones((30, 2), bool))
     one, again, other = (assign_folds(data, 3, seed) for seed in (1, 1, 2))
     assert (one == again).all() and (one != other).any()
 
 
-def test_what_cannot_be_folded_is_refused() -> None:
+def test_invalid_folds_are_refused() -> None:
     data = make_data(np.ones((6, 2), bool), ["a", "a", "a", "b", "b", "b"])
     with pytest.raises(ValueError, match="2 groups of labelled images cannot make 3 folds"):
         fold(data, 0, 3, 0)
@@ -109,7 +109,7 @@ def fold_elsewhere(handle: SharedData) -> FewLabelData:
     return fold(data, 1, data.folds, 5)
 
 
-def test_a_worker_process_makes_the_same_folds() -> None:
+def test_worker_process_makes_the_same_folds() -> None:
     presence = np.random.default_rng(0).random((20, 4)) < 0.4
     data = make_data(presence, [f"g{n % 7}" for n in range(20)])
     with shared(data) as handle, multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -147,15 +147,15 @@ def test_a_declared_ranking_split_is_kept_unless_folds_are_asked_for(make_folder
     folded = load_data(f"folder:{root}", folds=2, progress=False)
     assert (folded.folds, folded.labelled.names) == (2, tuple(names[:10]))
     assert folded.unlabelled.names == tuple(names[10:15])
-    assert "the 5 images that it names for ranking are used without their labels" in caplog.text
+    assert "the 5 images of the declared ranking split are used without their labels" in caplog.text
 
 
-def test_folds_that_make_no_sense_are_refused(make_folder) -> None:
+def test_contradictory_arguments_are_refused(make_folder) -> None:
     spec = f"folder:{make_folder()}"
     for asked, why in {
         1: "--folds 1: give 2 or more",
         -2: "--folds -2: give 2 or more",
-        50: "--folds 50: the 9 labelled images of folder:mine are of 9 groups: give 9 or fewer",
+        50: "--folds 50: the 9 labelled images of folder:mine form 9 groups: give 9 or fewer",
     }.items():
         with pytest.raises(UserError, match=why):
             load_data(spec, folds=asked, progress=False)
@@ -165,7 +165,7 @@ def test_folds_that_make_no_sense_are_refused(make_folder) -> None:
         load_data(spec, folds=2, unlabelled=f"folder:{make_folder(12, 'other')}", progress=False)
 
 
-def test_groups_travel_with_the_labelled_images(make_folder) -> None:
+def test_loaded_images_keep_their_groups(make_folder) -> None:
     root = make_folder(24)
     names = sorted(path.stem for path in (root / "images").iterdir())
     rows = [f"{name}.png,{'north' if place % 2 else 'south'} {place // 8}" for place, name in enumerate(names)]
@@ -175,12 +175,12 @@ def test_groups_travel_with_the_labelled_images(make_folder) -> None:
     assert data.groups == tuple(f"group {of[name]}" for name in data.labelled.names)
     assert not {of[name] for name in data.labelled.names} & {of[name] for name in data.test.names}
     assert data.folds == 3
-    # Classes made of others keep the groups.
+    # Merging classes keeps the groups.
     merged = load_data(f"folder:{root}", progress=False, group_classes={"a": ["0"], "b": ["1", "2"]})
     assert replace(merged).groups == data.groups
 
 
-def test_unlabelled_images_of_a_held_out_group_are_left_out_of_its_fold(make_folder, write_image) -> None:
+def test_unlabelled_images_of_held_out_groups_are_left_out(make_folder, write_image) -> None:
     root = make_folder(12)
     for n in range(6):
         write_image(root / "unlabelled" / f"u{n}.png", seed=100 + n)
@@ -203,7 +203,7 @@ def test_unlabelled_images_of_a_held_out_group_are_left_out_of_its_fold(make_fol
         assert sum(len(fold(data, index, 3, 0).unlabelled) for index in range(3)) < 3 * len(everyone)
 
 
-def test_a_copy_without_a_mask_is_left_out_of_the_fold_that_holds_the_image_out(make_folder) -> None:
+def test_unlabelled_copies_of_held_out_images_are_left_out(make_folder) -> None:
     root = make_folder(12, size=(48, 64))
     (root / "unlabelled").mkdir()
     for path in (root / "images").iterdir():
@@ -215,7 +215,7 @@ def test_a_copy_without_a_mask_is_left_out_of_the_fold_that_holds_the_image_out(
         assert set(view.unlabelled.names) == {f"unlabelled/{name}" for name in view.labelled.names}
 
 
-def test_a_fold_without_some_unlabelled_images_is_trained_on(make_folder, write_image) -> None:
+def test_training_with_left_out_unlabelled_images(make_folder, write_image) -> None:
     root = make_folder(9)
     for n in range(4):
         write_image(root / "unlabelled" / f"u{n}.png", seed=100 + n)

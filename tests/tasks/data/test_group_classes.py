@@ -1,4 +1,4 @@
-"""Grouped classes: masks, colours and names against a loop, any reader, and every way to be wrong."""
+"""Merged classes: masks, colours and names against a loop, with any reader, and invalid groups."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.cli.evaluate import load_split
 from nas.cli.evaluate import main as evaluate
 from nas.cli.search import main as search
+from nas.cli.splits import load_split
 from nas.errors import UserError
 from nas.export import load_checkpoint, save_checkpoint
 from nas.tasks.data import VOID, load_data, open_source, read_groups
@@ -20,7 +20,7 @@ GROUPS = {"thing": ["2", "0"], "stuff": ["1"]}
 SIZE = (12, 16)
 
 
-def test_masks_are_grouped_and_images_are_not(make_folder) -> None:
+def test_masks_are_merged_and_images_unchanged(make_folder) -> None:
     spec = f"folder:{make_folder()}"
     plain = load_data(spec, "3", progress=False)
     grouped = load_data(spec, "3", progress=False, group_classes=GROUPS)
@@ -36,7 +36,7 @@ def test_masks_are_grouped_and_images_are_not(make_folder) -> None:
 
 
 @pytest.mark.parametrize("void", ["void", "Void", "VOID"])
-def test_classes_under_void_are_ignored_and_a_size_is_taken(make_folder, void: str) -> None:
+def test_classes_under_void_become_void_at_any_size(make_folder, void: str) -> None:
     spec = f"folder:{make_folder(size=(16, 24))}"
     groups = {"a": ["0"], "b": ["2"], void: ["1"]}
     plain = load_data(spec, "all", size=(8, 12), progress=False)
@@ -46,9 +46,7 @@ def test_classes_under_void_are_ignored_and_a_size_is_taken(make_folder, void: s
     np.testing.assert_array_equal(grouped.test.masks, expected)
 
 
-def test_cityscapes_in_four_by_the_shipped_file(
-    tmp_path: Path, write_image, write_mask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shipped_file_for_cityscapes(tmp_path: Path, write_image, write_mask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for split, count in (("train", 12), ("val", 2)):
         for n in range(count):
@@ -68,7 +66,7 @@ def test_cityscapes_in_four_by_the_shipped_file(
         assert data.test.masks[0].ravel()[names.index(value)] == group
 
 
-def test_both_domains_are_grouped() -> None:
+def test_both_domains_are_merged() -> None:
     groups = {"up": ["sky", "building", "tree", "pole", "sign"], "down": ["road", "pavement", "car", "person"]}
     day, night = open_source("scenes:day", group_classes=groups), open_source("scenes:night", group_classes=groups)
     assert day.classes == night.classes == ("up", "down")
@@ -78,21 +76,21 @@ def test_both_domains_are_grouped() -> None:
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({"a": ["0", "1"], "b": ["2", "car"]}, "group b: folder:mine has no class 'car'; it has 0, 1, 2"),
-        ({"a": ["0"], "b": ["2"]}, "folder:mine: no group has 1: add them to one, or to 'void'"),
+        ({"a": ["0", "1"], "b": ["2", "car"]}, "group b: folder:mine has no class 'car'; its classes are 0, 1, 2"),
+        ({"a": ["0"], "b": ["2"]}, "folder:mine: no group contains 1: add them to a group, or to 'void'"),
         ({"a": ["0", "1"], "b": ["2", "1"]}, "1 is in a and in b"),
         ({"a": ["0", "0"], "b": ["2", "1"]}, "0 is twice in a"),
         ({"a": ["0", "1", "2"], "b": []}, "group b is empty"),
         ({"a": ["0", "1", "2"]}, "at least 2 groups"),
         ({"a": ["0", "1"], "void": ["2"]}, "at least 2 groups"),
-        ({"a": "0", "b": ["1", "2"]}, "group a is '0'; write a list"),
-        ({"a": [0], "b": ["1", "2"]}, r"group a is \[0\]; write a list"),
+        ({"a": "0", "b": ["1", "2"]}, "group a is '0': write a list"),
+        ({"a": [0], "b": ["1", "2"]}, r"group a is \[0\]: write a list"),
         ({"": ["0"], "b": ["1", "2"]}, "a group has no name"),
-        ({"a": ["0"], "void": ["1"], "Void": ["2"]}, "group void is there twice"),
+        ({"a": ["0"], "void": ["1"], "Void": ["2"]}, "group void occurs twice"),
         (["0", "1"], "an object of lists"),
     ],
 )
-def test_what_does_not_fit_is_one_line(make_folder, tmp_path: Path, groups, message: str) -> None:
+def test_invalid_groups_are_refused_in_one_line(make_folder, tmp_path: Path, groups, message: str) -> None:
     file = tmp_path / "groups.json"
     file.write_text(json.dumps(groups))
     with pytest.raises(UserError, match=message) as error:
@@ -101,7 +99,7 @@ def test_what_does_not_fit_is_one_line(make_folder, tmp_path: Path, groups, mess
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "cannot be read: No such file"), ("{", "is not valid JSON")])
-def test_a_bad_file_ends_the_command_with_2(
+def test_invalid_file_ends_the_command_with_exit_code_2(
     make_folder, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch, text: str | None, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -118,7 +116,7 @@ def test_a_bad_file_ends_the_command_with_2(
     assert not Path("runs").exists()
 
 
-def test_a_checkpoint_brings_its_grouping_along(make_folder, tmp_path: Path, capsys) -> None:
+def test_checkpoint_keeps_its_groups(make_folder, tmp_path: Path, capsys) -> None:
     from nas.models import Encoder, Stage, UNet, build_network
     from nas.space import Recipe
     from nas.tasks import Supervised
@@ -131,7 +129,7 @@ def test_a_checkpoint_brings_its_grouping_along(make_folder, tmp_path: Path, cap
     save_checkpoint(path, build_network(recipe, 2), recipe, data, {}, provenance)
     loaded = load_checkpoint(path)
     np.testing.assert_array_equal(load_split(loaded, "test").masks, data.test.masks)
-    # Named by hand, the same data is grouped too, and otherwise where told so.
+    # The groups also apply to the same data given by --data, unless --group-classes gives others.
     np.testing.assert_array_equal(load_split(loaded, "test", spec).masks, data.test.masks)
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"thing": ["1"], "stuff": ["0", "2"]}))

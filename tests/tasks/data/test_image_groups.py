@@ -1,4 +1,4 @@
-"""groups.csv: which images belong together, in the tables that spreadsheets write."""
+"""groups.csv: groups of images in tables as spreadsheets write them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ ROWS = (("aa.png", "patient 7"), ("ab.png", "patient 7"), ("ac.png", "Żółw"))
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("head", ["image{}group", "File{}Patient", "filename{}site", None])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_tables_as_people_save_them(tmp_path: Path, separator: str, encoding: str, head: str | None, end: str) -> None:
+def test_tables_of_any_separator_encoding_and_header(
+    tmp_path: Path, separator: str, encoding: str, head: str | None, end: str
+) -> None:
     lines = [separator.join(row) for row in ROWS]
     if head is not None:
         lines.insert(0, head.format(separator))
@@ -28,7 +30,7 @@ def test_tables_as_people_save_them(tmp_path: Path, separator: str, encoding: st
     assert read_image_groups(tmp_path / "groups.csv") == ROWS
 
 
-def test_the_header_says_which_columns_count(tmp_path: Path) -> None:
+def test_header_names_the_columns(tmp_path: Path) -> None:
     file = tmp_path / "groups.csv"
     file.write_text('age,patient,image\n61,"Doe, J.",aa\n58,Roe,ab\n')
     assert read_image_groups(file) == (("aa", "Doe, J."), ("ab", "Roe"))
@@ -46,13 +48,13 @@ def test_the_header_says_which_columns_count(tmp_path: Path) -> None:
         (b"image,group\n\xff\xe9,x\n", "cannot be read as a table of groups: save it in UTF-8"),
     ],
 )
-def test_what_cannot_be_read_is_refused_in_a_line(tmp_path: Path, content: bytes, why: str) -> None:
+def test_invalid_tables_are_refused(tmp_path: Path, content: bytes, why: str) -> None:
     (tmp_path / "groups.csv").write_bytes(content)
     with pytest.raises(UserError, match=why):
         read_image_groups(tmp_path / "groups.csv")
 
 
-def test_images_are_named_as_in_lists() -> None:
+def test_images_are_found_like_those_of_lists() -> None:
     items = [FileItem(name, Path(f"{name}.png")) for name in ("train/aa", "train/ab", "test/aa", "test/é")]
 
     def grouped(*rows: tuple[str, str]) -> list[str | None]:
@@ -64,23 +66,23 @@ def test_images_are_named_as_in_lists() -> None:
         grouped(("aa", "p"))
     with pytest.raises(UserError, match=r"ab\.png is in p and in q"):
         grouped(("ab", "p"), ("ab.png", "q"))
-    with pytest.raises(UserError, match="no row names an image of this set; the first of 1 names zz"):
+    with pytest.raises(UserError, match="no row names an image of this data set; the first of 1 names zz"):
         grouped(("zz", "p"))
 
 
-def test_what_the_file_says_is_told_and_names_that_match_no_image(make_folder, write_image) -> None:
+def test_counts_and_unknown_names_are_reported(make_folder, write_image) -> None:
     root = make_folder(8)
     write_image(root / "unlabelled" / "u.png", seed=100)
     names = sorted(path.stem for path in (root / "images").iterdir())
     rows = [f"{name},site {place // 2}" for place, name in enumerate(names[:6])]
     (root / "groups.csv").write_text("\n".join(["image,site", *rows, "unlabelled/u,site 9"]))
-    note, unknown = "7 of 9 images are in 4 groups, by groups.csv", "not in this set"
+    note, unknown = "7 of 9 images are in 4 groups, by groups.csv", "not in this data set"
     summary = load_data(f"folder:{root}", progress=False).summary
     assert summary is not None and f"{note}." in summary.lines()
     assert not any(unknown in warning for warning in summary.warnings)
     with (root / "groups.csv").open("a") as file:
         file.write("".join(f"\nzz{n}.png,site 0" for n in (1, 2, 2, 3, 4, 5, 6, 7)))
-    warning = f"groups.csv names 7 images that are {unknown}: zz1.png, zz2.png, zz3.png, zz4.png, zz5.png and 2 more"
+    warning = f"groups.csv names 7 images {unknown}: zz1.png, zz2.png, zz3.png, zz4.png, zz5.png and 2 more"
     seen = examine(f"folder:{root}")
     assert ("read", note) in facts(seen)
     assert [found.severity for found in findings(seen) if warning in found.what] == ["warning"]
@@ -88,7 +90,7 @@ def test_what_the_file_says_is_told_and_names_that_match_no_image(make_folder, w
     assert summary is not None and any(warning in each for each in summary.warnings)
 
 
-def test_groups_stay_on_one_side_and_their_unlabelled_images_too(make_folder, write_image) -> None:
+def test_groups_and_their_unlabelled_images_stay_on_one_side(make_folder, write_image) -> None:
     root = make_folder(24)
     for n in range(8):
         write_image(root / "unlabelled" / f"u{n}.png", seed=100 + n)
@@ -103,12 +105,12 @@ def test_groups_stay_on_one_side_and_their_unlabelled_images_too(make_folder, wr
     assert not tested & {of[name] for name in data.labelled.names}
     assert {of[f"{name}.png"] for name in data.unlabelled.names} == set(of.values()) - tested
     assert data.summary is not None and data.summary.groups == 6
-    assert ("unlabelled images of the same group as images to test on", 2) in [
+    assert ("unlabelled images of the groups of test images", 2) in [
         (out.reason, out.count) for out in data.summary.left_out
     ]
 
 
-def test_a_group_that_declared_splits_part_is_named(make_folder, caplog) -> None:
+def test_group_divided_by_declared_splits_is_warned_of(make_folder, caplog) -> None:
     root = make_folder()
     names = sorted(path.stem for path in (root / "images").iterdir())
     (root / "splits").mkdir()
@@ -117,8 +119,8 @@ def test_a_group_that_declared_splits_part_is_named(make_folder, caplog) -> None
     (root / "groups.csv").write_text("\n".join(f"{name},p{place // 3}" for place, name in enumerate(names)))
     data = load_data(f"folder:{root}", progress=False)
     assert data.test.names == tuple(names[8:])
-    warning = "1 group of groups.csv are on both sides"
-    assert f"{warning} of the splits that the set declares: p2" in caplog.text
+    warning = "the declared splits divide 1 group of groups.csv: p2"
+    assert warning in caplog.text
     assert data.summary is not None and any(warning in each for each in data.summary.warnings)
 
 

@@ -1,4 +1,4 @@
-"""Lists of labels as published for few-label work, on the layouts they were made for."""
+"""Published lists of labels, on the layouts of their data sets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZE = (12, 16)
 
 @pytest.fixture
 def cityscapes(tmp_path: Path, write_image, write_mask) -> Path:
-    """Three training cities of 12 frames, of which 4 are ranked on and 2 lie in the gap before them."""
+    """Three training cities of 12 frames: 4 for ranking, and 2 in the gap before them."""
     root = tmp_path / "cityscapes"
     for split, city, count in (
         ("train", "aachen", 12),
@@ -44,7 +44,7 @@ LINES = {
 
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
-def test_lines_as_published(cityscapes: Path, tmp_path: Path, line: str) -> None:
+def test_published_line_formats(cityscapes: Path, tmp_path: Path, line: str) -> None:
     stems = ("aachen_000000_000019", "ulm_000003_000019")
     file = tmp_path / "labelled.txt"
     file.write_text("\n".join(line.format(city=stem.split("_")[0], stem=stem) for stem in stems))
@@ -53,8 +53,8 @@ def test_lines_as_published(cityscapes: Path, tmp_path: Path, line: str) -> None
     assert len(data.unlabelled) == 18 - 2 and len(data.validation) == 12
 
 
-def test_a_list_may_take_from_ranking_and_from_the_gaps(cityscapes: Path, tmp_path: Path, caplog) -> None:
-    """Published draws are made from all training images."""
+def test_list_may_name_ranking_images_and_those_in_gaps(cityscapes: Path, tmp_path: Path, caplog) -> None:
+    """Published lists are drawn from all training images."""
     source = open_source(f"cityscapes:{cityscapes}")
     assert [len(part) for part in (source.pool, source.validation, source.spare, source.test)] == [18, 12, 6, 2]
     listed = (source.pool[0].name, source.spare[0].name, source.validation[0].name)
@@ -65,13 +65,11 @@ def test_a_list_may_take_from_ranking_and_from_the_gaps(cityscapes: Path, tmp_pa
     parts = (data.labelled, data.unlabelled, data.validation, data.test)
     assert [len(part) for part in parts] == [3, 17, 11, 2]
     assert len({name for part in parts for name in part.names}) == 33
-    assert "the list of labels takes images from the ranking split: 1, which leaves it 11" in caplog.text
+    assert "the list of labels takes 1 image from the ranking split and leaves 11" in caplog.text
 
 
-def test_without_a_holdout_all_of_training_is_the_pool_and_the_test_split_scores(
-    cityscapes: Path, tmp_path: Path
-) -> None:
-    """As papers train a single network: 2975 and 500 of Cityscapes, of which published lists label some or all."""
+def test_without_holdout_the_training_split_is_the_pool(cityscapes: Path, tmp_path: Path) -> None:
+    """A single network is trained on the whole training split, as in papers."""
     spec = f"cityscapes:{cityscapes}"
     source = open_source(spec)
     everything = {item.name for item in (*source.pool, *source.validation, *source.spare)}
@@ -86,14 +84,14 @@ def test_without_a_holdout_all_of_training_is_the_pool_and_the_test_split_scores
     assert len(load_data(spec, str(file), progress=False, holdout=False).labelled) == len(everything) == 36
     assert len(load_data(spec, "1/4", progress=False, holdout=False).labelled) == 9
     file.write_text(source.test[0].name)
-    with pytest.raises(UserError, match="is no image"):
+    with pytest.raises(UserError, match="is not an image"):
         load_data(spec, str(file), progress=False, holdout=False)
 
 
-def test_the_test_split_stays_shut_and_ranking_is_not_emptied(cityscapes: Path, tmp_path: Path) -> None:
+def test_lists_may_not_name_test_images_or_all_ranking_images(cityscapes: Path, tmp_path: Path) -> None:
     file = tmp_path / "labelled.txt"
     file.write_text("val/lindau/lindau_000000_000019_leftImg8bit.png\n")
-    with pytest.raises(UserError, match=r"lindau_000000_000019_leftImg8bit is no image"):
+    with pytest.raises(UserError, match=r"lindau_000000_000019_leftImg8bit is not an image"):
         load_data(f"cityscapes:{cityscapes}", str(file), folds=0, progress=False)
     validation = open_source(f"cityscapes:{cityscapes}").validation
     file.write_text("\n".join(item.name for item in validation))
@@ -102,13 +100,13 @@ def test_the_test_split_stays_shut_and_ranking_is_not_emptied(cityscapes: Path, 
 
 
 @pytest.mark.parametrize(("labels", "count"), [("1/8", 2), ("1/4", 4), ("1/2", 9)])
-def test_fractions_count_the_pool(cityscapes: Path, labels: str, count: int) -> None:
+def test_fractions_are_of_the_pool(cityscapes: Path, labels: str, count: int) -> None:
     data = load_data(f"cityscapes:{cityscapes}", labels, folds=0, progress=False)
     assert (len(data.labelled), len(data.unlabelled)) == (count, 18 - count)
     assert len(data.classes) == 19
 
 
-def test_a_folder_named_in_a_list_is_not_passed_over() -> None:
+def test_folders_in_a_list_must_match() -> None:
     items = {name: FileItem(name, Path(f"/d/images/{name}.png")) for name in ("train/a", "val/a", "train/b")}
 
     def picked(*stems: str) -> list[str]:
@@ -118,7 +116,7 @@ def test_a_folder_named_in_a_list_is_not_passed_over() -> None:
     assert picked("val/a") == ["val/a"]
     with pytest.raises(UserError, match="several folders"):
         picked("a")
-    with pytest.raises(UserError, match="val/b is no image"):
+    with pytest.raises(UserError, match="val/b is not an image"):
         picked("val/b")
 
 

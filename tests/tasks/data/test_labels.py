@@ -1,4 +1,4 @@
-"""What a user may ask for as labels, and the stratified draw."""
+"""Values of --labels, and the stratified draw."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def test_seed_decides_the_draw() -> None:
     assert chosen("10") != chosen("10", seed=1)
 
 
-def test_a_declared_fraction_is_honoured() -> None:
+def test_declared_fraction_is_used() -> None:
     assert chosen("1/4") == ["p01", "p03"]
 
 
-def test_a_file_of_stems(tmp_path: Path) -> None:
+def test_list_of_stems(tmp_path: Path) -> None:
     file = tmp_path / "mine.txt"
     file.write_text("# few\np05.png\n\np00\n")
     assert chosen(str(file)) == ["p00", "p05"]
     file.write_text("p05\nq99\n")
-    with pytest.raises(UserError, match=r"mine\.txt: q99 is no image"):
+    with pytest.raises(UserError, match=r"mine\.txt: q99 is not an image"):
         chosen(str(file))
     file.write_text("p05\np05\n")
     with pytest.raises(UserError, match="p05 twice"):
@@ -71,15 +71,15 @@ def test_errors(labels: str, message: str) -> None:
         chosen(labels)
 
 
-def test_classes_that_find_no_place_are_reported(caplog: pytest.LogCaptureFixture) -> None:
+def test_classes_without_a_label_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     source = Source("s", ("a", "b"), ((0, 0, 0), (1, 1, 1)), POOL, (), ())
     choose_labels(source, "1", 0, lambda items: np.eye(2, dtype=bool)[[n % 2 for n in range(len(items))]])
-    assert "too few labels for every class" in caplog.text
+    assert "too few labels (1) to show every class; missing: " in caplog.text
 
 
 @settings(deadline=None)
 @given(st.integers(5, 60), st.integers(1, 6), st.integers(0, 99), st.data())
-def test_the_draw_covers_every_class_it_can(count: int, classes: int, seed: int, data: st.DataObject) -> None:
+def test_draw_shows_every_class_if_possible(count: int, classes: int, seed: int, data: st.DataObject) -> None:
     there = np.random.default_rng(seed).random((count, classes)) < 0.15
     wanted = data.draw(st.integers(1, count))
     drawn = draw_stratified(there, wanted, seed)
@@ -88,6 +88,6 @@ def test_the_draw_covers_every_class_it_can(count: int, classes: int, seed: int,
         assert (there[sorted(drawn)].any(0) == there.any(0)).all()
 
 
-def test_the_rest_is_spread_over_time() -> None:
+def test_remaining_labels_are_spread_over_time() -> None:
     drawn = sorted(draw_stratified(np.ones((100, 1), bool), 11, seed=0))
     assert max(np.diff([0, *drawn, 100])) <= 20

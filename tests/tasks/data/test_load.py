@@ -1,4 +1,4 @@
-"""load_data: specs, sizes, the disk cache, and another set as the unlabelled one."""
+"""load_data: specs, sizes, the disk cache and domain adaptation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nas.tasks.data import FewLabelData, ImageSet, load_data
         ("imagenet:/tmp", "no kind 'imagenet'"),
         ("scenes:noon", "scenes:night"),
         ("folder:/does/not/exist", "there is no /does/not/exist"),
-        ("folder", "no path after the colon"),
+        ("folder", "the path is missing: write folder:PATH"),
     ],
 )
 def test_spec_errors(spec: str, message: str) -> None:
@@ -27,12 +27,12 @@ def test_spec_errors(spec: str, message: str) -> None:
         load_data(spec, progress=False)
 
 
-def test_a_bare_path_is_told_how_to_be_written(tmp_path: Path) -> None:
+def test_bare_path_gets_a_hint(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"folder:{tmp_path}"):
         load_data(str(tmp_path), progress=False)
 
 
-def test_beside_another_set_every_label_serves_unless_told() -> None:
+def test_domain_adaptation_uses_all_labels_by_default() -> None:
     day = load_data("scenes:day", "all", size=(8, 12), progress=False)
     both = load_data("scenes:day", unlabelled="scenes:night", size=(8, 12), progress=False)
     assert both.labelled.names == day.labelled.names
@@ -58,7 +58,7 @@ def test_images_are_resized_by_area_and_masks_by_nearest(make_folder) -> None:
     assert (blocks == half.test.masks[..., None]).any(-1).all()
 
 
-def test_sizes_that_differ_follow_the_first_image(make_folder, write_image, write_mask) -> None:
+def test_size_is_that_of_the_first_image(make_folder, write_image, write_mask) -> None:
     root = make_folder()
     for stem in ("ae", "ak"):
         write_image(root / "images" / f"{stem}.png", (20, 20))
@@ -68,7 +68,7 @@ def test_sizes_that_differ_follow_the_first_image(make_folder, write_image, writ
         load_data(f"folder:{root}", size=(4, 16), progress=False)
 
 
-def test_the_disk_cache_holds_the_same_pixels_and_goes(make_folder, tmp_path: Path) -> None:
+def test_disk_cache_has_the_same_pixels_and_is_removed(make_folder, tmp_path: Path) -> None:
     root, cache = make_folder(), tmp_path / "run"
     in_memory = load_data(f"folder:{root}", "2", folds=0, progress=False)
     on_disk = load_data(f"folder:{root}", "2", cache_gb=1e-6, folder=cache, folds=0, progress=False)
@@ -80,7 +80,7 @@ def test_the_disk_cache_holds_the_same_pixels_and_goes(make_folder, tmp_path: Pa
     assert not list(cache.iterdir())
 
 
-def test_another_set_as_the_unlabelled_one(make_folder) -> None:
+def test_domain_adaptation(make_folder) -> None:
     source, target = make_folder(name="day"), make_folder(count=20, name="night", size=(24, 32))
     data = load_data(f"folder:{source}", "3", unlabelled=f"folder:{target}", progress=False)
     alone = load_data(f"folder:{target}", "all", folds=0, progress=False)
@@ -98,14 +98,14 @@ def test_classes_must_agree(make_folder) -> None:
         load_data(f"folder:{source}", "3", unlabelled=f"folder:{target}", progress=False)
 
 
-def test_the_set_itself_as_unlabelled_changes_nothing(make_folder) -> None:
+def test_same_data_set_as_unlabelled_changes_nothing(make_folder) -> None:
     spec = f"folder:{make_folder()}"
     data = load_data(spec, "2", unlabelled=spec, folds=0, progress=False)
     assert (len(data.labelled), len(data.unlabelled)) == (2, 4)
     assert not set(data.labelled.names) & set(data.unlabelled.names)
 
 
-def test_progress_goes_to_standard_error_only_when_asked(make_folder, capsys) -> None:
+def test_no_progress_unless_asked(make_folder, capsys) -> None:
     load_data(f"folder:{make_folder()}", progress=False)
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
@@ -119,7 +119,7 @@ def test_shapes_are_checked() -> None:
         ImageSet(images, np.zeros((2, 4, 5), np.uint8), ("a", "b"))
     one, other = ImageSet(images, None, ("a", "b")), ImageSet(images, None, ("c", "d"))
     data = FewLabelData("n", ("a",), ((0, 0, 0),), one, other, one, one)
-    assert data.nbytes == 2 * images.nbytes  # what two parts share lies in memory once
+    assert data.nbytes == 2 * images.nbytes  # shared parts are counted once
     with pytest.raises(ValueError, match="3 groups do not fit 2 labelled images"):
         FewLabelData("n", ("a",), ((0, 0, 0),), one, other, one, one, groups=("a", "b", "c"))
 

@@ -1,4 +1,4 @@
-"""What masks mean is decided for the set, and said."""
+"""The meaning of masks is decided for the data set as a whole, and reported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def save(path: Path, picture: np.ndarray | Image.Image, **more) -> None:
 
 @pytest.fixture
 def make(tmp_path: Path):
-    """A set whose masks a function makes of number and truth; it may return a path's suffix beside the picture."""
+    """Make a data set whose masks are made by a function of number and truth; it may also return suffix and options."""
 
     def write(mask, table=None, name: str = "classes.json") -> Path:
         root = tmp_path / "set"
@@ -55,7 +55,7 @@ def make(tmp_path: Path):
 
 
 def read(root: Path) -> tuple[MaskMeaning, np.ndarray]:
-    """The meaning, and the classes of all masks in the order of their names."""
+    """Return the meaning, and the classes of all masks in the order of their names."""
     source = open_source(f"folder:{root}")
     items = sorted((*source.pool, *source.validation, *source.test, *source.spare), key=lambda item: item.name)
     assert source.masks is not None and source.classes == source.masks.names
@@ -71,7 +71,7 @@ def white(mask: np.ndarray, level: int = 255) -> np.ndarray:
 
 
 def resized(mask: np.ndarray) -> np.ndarray:
-    """As after a resize to half and back with interpolation."""
+    """Resize to half and back with interpolation."""
     half = cv2.resize(mask, (SIZE[1] // 2, SIZE[0] // 2), interpolation=cv2.INTER_AREA)
     return cv2.resize(half, SIZE[::-1], interpolation=cv2.INTER_LINEAR)
 
@@ -81,7 +81,7 @@ def through_jpeg(mask: np.ndarray, quality: int = 85) -> np.ndarray:
 
 
 def drawn_smoothly(mask: np.ndarray) -> np.ndarray:
-    """As by a drawing tool that smooths the edge: the mean of 4 x 4 finer pixels."""
+    """Smooth the edges like a drawing tool: the mean of finer pixels."""
     fine = cv2.resize(mask, (SIZE[1] * 8, SIZE[0] * 8), interpolation=cv2.INTER_NEAREST)
     fine = cv2.warpAffine(fine, np.float32([[1, 0.05, 3], [-0.05, 1, 2]]), SIZE[::-1] * np.array(8))
     return cv2.resize(fine, SIZE[::-1], interpolation=cv2.INTER_AREA)
@@ -110,27 +110,27 @@ SOFT = {
         [{"name": "ground", "value": 0}, {"name": "thing", "value": 255}],
     ],
 )
-def test_black_and_white_masks_with_soft_edges_are_of_two_classes(make, caplog, kind: str, table) -> None:
+def test_black_and_white_masks_with_soft_edges_have_two_classes(make, caplog, kind: str, table) -> None:
     root = make(SOFT[kind], table)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG, logger="nas.tasks.data"):
         meaning, classes = read(root)
     names = {None: ("background", "foreground")}.get(table) if table is None else tuple(sorted(meaning.names))
     assert len(meaning.names) == 2 and tuple(sorted(meaning.names)) == names
     thing = meaning.names.index("foreground" if table is None else "thing")
     kept = TWO if kind != "smooth" else classes == thing
-    assert ((classes == thing) == kept).mean() > 0.97  # soft edges move by a pixel
+    assert ((classes == thing) == kept).mean() > 0.97  # soft edges may shift by a pixel
     assert set(np.unique(classes)) == {0, 1}
     if kind == "smooth":
         assert 0.8 < (classes == thing).mean() / TWO.mean() < 1.2
     soft = 1 if kind == "one of nine" else 9
     said = next(note for note in meaning.notes if "soft edges" in note)
     assert said.startswith(f"masks: {soft} of 9 have soft edges") and said in caplog.text
-    high = 200 if kind == "not quite white" else 255  # the greatest value there is
+    high = 200 if kind == "not quite white" else 255  # the largest value
     low_name, high_name = (meaning.names[1 - thing], meaning.names[thing])
     assert f"0 to {high // 2} is {low_name}, {high // 2 + 1} to {high} is {high_name}" in said
 
 
-def test_thin_structures_that_smoothing_left_nowhere_whole(make) -> None:
+def test_smoothed_thin_structures_have_two_classes(make) -> None:
     def lines(number: int, mask: np.ndarray) -> np.ndarray:
         thin = np.zeros(SIZE, np.uint8)
         cv2.line(thin, (3, 5 + number), (44, 30 - number), 255, 2)
@@ -155,18 +155,18 @@ def test_thin_structures_that_smoothing_left_nowhere_whole(make) -> None:
         (lambda n, m: Image.fromarray(m > 0), ("0", "1"), False),
     ],
 )
-def test_values_that_are_not_soft_are_classes(make, mask, names: tuple[str, ...], void: bool) -> None:
+def test_values_with_sharp_edges_are_classes(make, mask, names: tuple[str, ...], void: bool) -> None:
     meaning, classes = read(make(mask))
     assert meaning.names == names
     assert (255 in classes) == void
     listed = {level.value: level.pixels for level in meaning.levels}
     assert sum(listed.values()) == classes.size
     for level in meaning.levels:
-        index = 255 if level.becomes == "void" else names.index(level.becomes)
+        index = 255 if level.class_name == "void" else names.index(level.class_name)
         assert level.pixels == (classes == index).sum()
 
 
-def test_many_classes_of_narrow_things_are_not_soft_edges(make) -> None:
+def test_many_classes_of_narrow_objects_are_no_soft_edges(make) -> None:
     def streets(number: int, mask: np.ndarray) -> np.ndarray:
         picture = np.repeat(np.arange(34, dtype=np.uint8), 2)[: SIZE[1]][None].repeat(SIZE[0], axis=0)
         return np.where(np.indices(SIZE)[0] > 30, picture, np.uint8(7)) + np.uint8(10 * (number % 2))
@@ -175,7 +175,7 @@ def test_many_classes_of_narrow_things_are_not_soft_edges(make) -> None:
     assert set(meaning.names) == {str(value) for value in range(34)}
 
 
-def test_lines_between_two_classes_are_a_third(make) -> None:
+def test_lines_between_two_classes_are_a_third_class(make) -> None:
     def trimap(number: int, mask: np.ndarray) -> np.ndarray:
         picture = white(mask)
         edge = cv2.dilate(picture, np.ones((3, 3))) != picture
@@ -186,7 +186,7 @@ def test_lines_between_two_classes_are_a_third(make) -> None:
     assert meaning.names == ("0", "128") and (classes == 255).any()
 
 
-def test_soft_edges_between_three_levels_are_refused_with_the_mend(make) -> None:
+def test_soft_edges_between_three_levels_are_refused_with_advice(make) -> None:
     with pytest.raises(
         UserError, match=r"lie along edges only .* as in .*aa\.png; regions have 0, 100, 200: save"
     ) as told:
@@ -200,21 +200,21 @@ def test_jpeg_masks_of_more_classes_are_refused(make, table) -> None:
         read(make(lambda n, m: (m * np.uint8(100), ".jpg", {}), table))
 
 
-def test_255_that_may_be_a_class_is_warned_of_with_the_mend(make, caplog) -> None:
+def test_255_that_may_be_a_class_is_warned_of_with_advice(make, caplog) -> None:
     levels = np.array([255, 128, 0], np.uint8)
     root = make(lambda n, m: levels[m])
     meaning, classes = read(root)
     share = (TRUTH == 0).mean()
     assert meaning.names == ("0", "128") and (classes == 255).mean() == share
     assert f"255 is read as void (no label), which is {share:.0%} of the pixels" in caplog.text
-    mend = caplog.text.split("say so in classes.json: ")[1].splitlines()[0]
+    mend = caplog.text.split("declare it in classes.json: ")[1].splitlines()[0]
     (root / "classes.json").write_text(mend)
     meaning, classes = read(root)
     assert meaning.names == ("0", "128", "255") and not meaning.warnings
     np.testing.assert_array_equal(classes, 2 - TRUTH)
 
 
-def test_levels_in_the_order_of_the_names_where_their_values_are_no_places(make) -> None:
+def test_levels_are_matched_to_names_in_order(make) -> None:
     meaning, classes = read(make(lambda n, m: np.array([0, 128, 255], np.uint8)[m], ["ground", "disc", "cup"]))
     np.testing.assert_array_equal(classes, TRUTH)
     assert "255 is cup" in meaning.notes[0]
@@ -243,12 +243,12 @@ def painted(mask: np.ndarray, colours: list[Colour]) -> np.ndarray:
         (GREEN_LEAF, lambda n, m: 1 - white(m, 1)),
     ],
 )
-def test_colours_of_a_table_are_matched_as_colours(make, table, mask) -> None:
+def test_colours_of_a_table_are_matched(make, table, mask) -> None:
     _, classes = read(make(mask, table))
     np.testing.assert_array_equal(classes, ~TWO)
 
 
-def test_empty_masks_saved_as_grey_are_colours_too(make) -> None:
+def test_empty_masks_saved_as_greyscale_match_colours(make) -> None:
     def mask(number: int, real: np.ndarray) -> np.ndarray:
         return np.zeros(SIZE, np.uint8) if number % 3 == 0 else painted(real, [(0, 0, 0), *[(48, 112, 32)] * 2])
 
@@ -256,7 +256,7 @@ def test_empty_masks_saved_as_grey_are_colours_too(make) -> None:
     wanted = ~TWO
     wanted[::3] = True
     np.testing.assert_array_equal(classes, wanted)
-    assert {level.value: level.becomes for level in meaning.levels} == {
+    assert {level.value: level.class_name for level in meaning.levels} == {
         (0, 0, 0): "ground",
         0: "ground",
         (48, 112, 32): "leaf",
@@ -264,7 +264,7 @@ def test_empty_masks_saved_as_grey_are_colours_too(make) -> None:
     assert "(48, 112, 32) is leaf" in meaning.notes[0]
 
 
-def test_index_masks_whose_colours_are_only_for_show(make) -> None:
+def test_index_masks_with_colours_for_display_only(make) -> None:
     table = [
         {"name": "a", "colour": [10, 10, 10]},
         {"name": "b", "colour": [9, 9, 9]},
@@ -274,13 +274,13 @@ def test_index_masks_whose_colours_are_only_for_show(make) -> None:
     np.testing.assert_array_equal(classes, TRUTH)
 
 
-def test_grey_palettes_and_few_bits_mean_what_the_other_masks_mean(make) -> None:
+def test_grey_palettes_and_few_bits_are_read_like_the_other_masks(make) -> None:
     def mask(number: int, real: np.ndarray):
         if number % 3 == 0:
             return Image.fromarray(real > 0)
         if number % 3 == 1:
             index = Image.fromarray((real == 0).astype(np.uint8), "P")
-            index.putpalette([255, 255, 255, 0, 0, 0])  # white first, as tools order colours by how often they occur
+            index.putpalette([255, 255, 255, 0, 0, 0])  # white first, since some tools order colours by frequency
             return index, ".png", {"bits": 1}
         return white(real)
 
@@ -289,7 +289,7 @@ def test_grey_palettes_and_few_bits_mean_what_the_other_masks_mean(make) -> None
     np.testing.assert_array_equal(classes, TWO)
 
 
-def test_palettes_that_differ_from_file_to_file_are_read_by_their_colours(make) -> None:
+def test_different_palettes_are_read_by_colour(make) -> None:
     def mask(number: int, real: np.ndarray) -> Image.Image:
         index = Image.fromarray((real > 0).astype(np.uint8) ^ np.uint8(number % 2), "P")
         index.putpalette([255] * 3 + [0] * 3 if number % 2 else [0] * 3 + [255] * 3)
@@ -300,7 +300,7 @@ def test_palettes_that_differ_from_file_to_file_are_read_by_their_colours(make) 
     np.testing.assert_array_equal(classes, TWO)
 
 
-def test_one_palette_for_all_is_read_by_its_indices(make) -> None:
+def test_common_palette_is_read_by_index(make) -> None:
     def mask(number: int, real: np.ndarray) -> Image.Image:
         index = Image.fromarray(real, "P")
         index.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
@@ -311,21 +311,21 @@ def test_one_palette_for_all_is_read_by_its_indices(make) -> None:
     np.testing.assert_array_equal(classes, TRUTH)
 
 
-def test_opacity_counts_where_nothing_else_differs(make) -> None:
+def test_opacity_is_read_if_nothing_else_differs(make) -> None:
     def mask(number: int, real: np.ndarray) -> np.ndarray:
         return np.dstack([np.full((*SIZE, 3), 255, np.uint8), white(real)])
 
     meaning, classes = read(make(mask))
-    assert meaning.names == ("background", "foreground") and "their opacity is read" in meaning.notes[1]
+    assert meaning.names == ("background", "foreground") and "read by their opacity" in meaning.notes[1]
     np.testing.assert_array_equal(classes, TWO)
     root = make(lambda n, m: np.dstack([m, np.full(SIZE, 255 - n, np.uint8)]))
     np.testing.assert_array_equal(read(root)[1], TRUTH)
 
 
-def test_colours_without_a_table_come_with_one_to_paste(make) -> None:
+def test_undeclared_colours_are_refused_with_a_table_to_paste(make) -> None:
     colours: list[Colour] = [(0, 0, 0), (200, 0, 0), (0, 0, 200)]
     root = make(lambda n, m: painted(m, colours))
-    with pytest.raises(UserError, match=r"aa\.png is a colour mask .* write classes\.json .* 3 colours found") as told:
+    with pytest.raises(UserError, match=r"aa\.png is a colour mask, .* write classes\.json .* 3 colours found") as told:
         read(root)
     (root / "classes.json").write_text(str(told.value).split("most frequent first: ")[1])
     meaning, classes = read(root)
@@ -335,7 +335,7 @@ def test_colours_without_a_table_come_with_one_to_paste(make) -> None:
 
 
 @pytest.mark.parametrize("table", [None, ["a", "b"], GREEN_LEAF])
-def test_soft_colours_are_refused_with_the_mend(make, table) -> None:
+def test_soft_colours_are_refused_with_advice(make, table) -> None:
     def mask(number: int, real: np.ndarray) -> np.ndarray:
         return resized(painted(real, [(0, 0, 0), (48, 112, 32), (200, 30, 32)]))
 
@@ -343,16 +343,16 @@ def test_soft_colours_are_refused_with_the_mend(make, table) -> None:
         read(make(mask, table))
 
 
-def test_values_beyond_the_table_are_counted_and_named(make) -> None:
+def test_values_of_no_class_are_counted(make) -> None:
     with pytest.raises(
-        UserError, match=r"aa\.png: value 2 \(\d+ pixels\) is no class of this set; known are 0, 1, 255$"
+        UserError, match=r"aa\.png: value 2 \(\d+ pixels\) is not a class of this data set; known are 0, 1, 255$"
     ):
         read(make(lambda n, m: m, ["a", "b"]))
-    with pytest.raises(UserError, match=r"2 values are none \(.* of the pixels\): 100, 200$"):
+    with pytest.raises(UserError, match=r"2 values are no class \(.* of the pixels\): 100, 200$"):
         read(make(lambda n, m: m * np.uint8(100), ["a", "b"]))
 
 
-def test_a_jpeg_that_happens_to_be_exact_is_read(make) -> None:
+def test_exact_jpeg_is_read(make) -> None:
     def mask(number: int, real: np.ndarray):
         blocks = np.zeros(SIZE, np.uint8)
         blocks[8:24, 8 : 8 * (2 + number % 4)] = 255
@@ -362,7 +362,7 @@ def test_a_jpeg_that_happens_to_be_exact_is_read(make) -> None:
     assert meaning.names == ("background", "foreground") and set(np.unique(classes)) == {0, 1}
 
 
-def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_warned_of(make) -> None:
+def test_masks_of_0_and_1_and_of_0_and_255_are_warned_of(make) -> None:
     meaning, _ = read(make(lambda n, m: white(m, 255 if n == 0 else 1)))
     assert "8 masks hold 0 and 1, 1 hold 0 and 255, and none holds all three" in meaning.warnings[0]
     border = np.zeros(SIZE, bool)
@@ -371,15 +371,15 @@ def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_warned_of(make) -> None:
     assert not meaning.warnings
 
 
-def test_a_single_class_beside_void_is_warned_of_however_little_void_there_is(make) -> None:
+def test_single_class_and_void_is_warned_of(make) -> None:
     meaning, _ = read(make(lambda n, m: (m == 2).astype(np.uint8) * np.uint8(255), ["a", "b", "c"]))
     assert '{"name": "a", "value": 0}, {"name": "255", "value": 255}' in meaning.warnings[0]
 
 
-def test_photos_in_the_place_of_masks_are_refused(make) -> None:
+def test_photos_instead_of_masks_are_refused(make) -> None:
     def photo(number: int, real: np.ndarray) -> np.ndarray:
         noise = np.random.default_rng(number).normal(0, 12, SIZE)
         return np.clip(40 + 70 * real + 90 * np.indices(SIZE)[0] / SIZE[0] + noise, 0, 255).astype(np.uint8)
 
-    with pytest.raises(UserError, match="are these photos in the place of masks"):
+    with pytest.raises(UserError, match="are these photos instead of masks"):
         read(make(photo))

@@ -1,4 +1,4 @@
-"""Masks of every kind come out as the class indices that were written."""
+"""Masks of every kind are read as the written class indices."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_index_mask_stored_as_three_equal_channels(tmp_path: Path, write_mask, i
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_palette_mask_gives_its_indices(tmp_path: Path, write_palette_png, index: np.ndarray, bits: int) -> None:
-    # Two entries share a colour: only the stored indices tell them apart.
+    # Two entries share a colour, so only the stored indices tell them apart.
     palette = np.array([(0, 0, 0), (9, 9, 9), (9, 9, 9)])
     write_palette_png(tmp_path / "m.png", index, palette, bits)
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png", VALUES), index)

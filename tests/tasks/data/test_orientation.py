@@ -1,4 +1,4 @@
-"""Photos that EXIF turns, and masks in the order of the stored pixels."""
+"""Photos that EXIF rotates, with masks in the order of the shown or of the stored pixels."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from nas.tasks.data import open_source
-from nas.tasks.data.decoding import turned
+from nas.tasks.data.decoding import apply_orientation
 
 BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
-"""The orientation that undoes another."""
+"""Inverse of each orientation."""
 
 
 def scene(seed: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """A dark picture with a bright block at the top left of the middle, as it is seen, and its mask."""
+    """A dark picture with a bright block in its upper left half, as shown, and its mask."""
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 60, (*size, 3), np.uint8)
     top, left = (int(rng.integers(1, side // 3)) for side in size)
@@ -37,12 +37,12 @@ def save(path: Path, pixels: np.ndarray, orientation: int = 1) -> None:
 def folder(
     root: Path, orientation: int, size: tuple[int, int], order: str, suffix: str = ".png", count: int = 8
 ) -> Path:
-    """Photos with masks drawn on what is shown, in the order of the stored pixels, or stored and tagged likewise."""
+    """Write photos with masks in the shown order, in the stored order, or in the stored order with an EXIF tag."""
     for number in range(count):
         image, mask = scene(number, size)
         stem = f"p{chr(97 + number)}"
-        save(root / "images" / f"{stem}.png", turned(image, BACK[orientation]), orientation)
-        mask = mask if order == "shown" else turned(mask, BACK[orientation])
+        save(root / "images" / f"{stem}.png", apply_orientation(image, BACK[orientation]), orientation)
+        mask = mask if order == "shown" else apply_orientation(mask, BACK[orientation])
         save(root / "masks" / f"{stem}.png", mask, orientation if order == "tagged" else 1)
     return root
 
@@ -57,18 +57,18 @@ def fits(root: Path) -> bool:
 @pytest.mark.parametrize(
     ("orientation", "size"), [(6, (24, 16)), (8, (24, 16)), (5, (24, 16)), (3, (24, 16)), (6, (20, 20)), (2, (20, 24))]
 )
-def test_masks_lie_on_their_photos_in_whichever_order_they_are(
+def test_masks_fit_their_photos_in_any_order(
     tmp_path: Path, orientation: int, size: tuple[int, int], order: str
 ) -> None:
     root = folder(tmp_path / "set", orientation, size, order)
     assert fits(root)
     notes = " ".join(open_source(f"folder:{root}").notes)
-    assert "8 images turned upright as EXIF says" in notes
-    assert ("turned with the photo" in notes) == (order == "stored")
+    assert "8 images rotated upright by their EXIF orientation" in notes
+    assert ("rotated with the photo" in notes) == (order == "stored")
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".tif"])
-def test_other_formats_alike(tmp_path: Path, suffix: str) -> None:
+def test_other_formats(tmp_path: Path, suffix: str) -> None:
     root = tmp_path / "set"
     for number in range(8):
         image, mask = scene(number, (24, 16))
@@ -76,34 +76,36 @@ def test_other_formats_alike(tmp_path: Path, suffix: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         exif = Image.Exif()
         exif[0x0112] = 6
-        Image.fromarray(turned(image, 8)).save(path, exif=exif, **({"lossless": True} if suffix == ".webp" else {}))
-        save(root / "masks" / f"{path.stem}.png", turned(mask, 8))
+        Image.fromarray(apply_orientation(image, 8)).save(
+            path, exif=exif, **({"lossless": True} if suffix == ".webp" else {})
+        )
+        save(root / "masks" / f"{path.stem}.png", apply_orientation(mask, 8))
     assert fits(root)
 
 
-def test_masks_of_the_same_shape_follow_those_whose_shape_tells(tmp_path: Path) -> None:
+def test_masks_of_the_same_shape_follow_those_whose_shape_decides(tmp_path: Path) -> None:
     root = folder(tmp_path / "set", 6, (24, 16), "stored", count=6)
     for number in range(6, 9):
         image, mask = scene(number, (24, 16))
-        flat = np.full_like(image, 90)  # there is nothing to see, so that content does not tell
+        flat = np.full_like(image, 90)  # plain, so that the content does not decide
         save(root / "images" / f"p{chr(97 + number)}.png", flat, 3)
         save(root / "masks" / f"p{chr(97 + number)}.png", mask)
     source = open_source(f"folder:{root}")
-    turns = {item.name: item.turn for item in (*source.pool, *source.validation, *source.test)}
-    assert set(turns.values()) == {3, 6} and turns["pg"] == 3
+    orientations = {item.name: item.mask_orientation for item in (*source.pool, *source.validation, *source.test)}
+    assert set(orientations.values()) == {3, 6} and orientations["pg"] == 3
 
 
-def test_where_nothing_tells_a_warning_says_so(tmp_path: Path, caplog) -> None:
+def test_undecided_orientation_is_warned_of(tmp_path: Path, caplog) -> None:
     root = folder(tmp_path / "set", 3, (24, 16), "shown")
     for path in (root / "images").iterdir():
         save(path, np.random.default_rng(0).integers(0, 255, (24, 16, 3), np.uint8), 3)
     source = open_source(f"folder:{root}")
-    assert {item.turn for item in source.pool} == {1}
-    assert "8 photos turned by EXIF with masks of the same shape either way" in caplog.text
+    assert {item.mask_orientation for item in source.pool} == {1}
+    assert "8 photos rotated by EXIF with masks of the same shape either way" in caplog.text
     assert "mogrify -auto-orient" in caplog.text
 
 
-def test_photos_that_are_not_turned_are_left_alone(tmp_path: Path, caplog) -> None:
+def test_upright_photos_are_unchanged(tmp_path: Path, caplog) -> None:
     root = folder(tmp_path / "set", 1, (24, 16), "shown")
     source = open_source(f"folder:{root}")
     assert not [note for note in source.notes if "EXIF" in note] and "EXIF" not in caplog.text

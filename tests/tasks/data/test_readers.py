@@ -1,4 +1,4 @@
-"""Each reader finds the splits, the pairs and the classes of its set in a small tree of the real layout."""
+"""Readers find the splits, pairs and classes of small data sets in the real layouts."""
 
 from __future__ import annotations
 
@@ -176,24 +176,24 @@ def test_gta5_palette_and_index_masks(tmp_path: Path, write_image, write_mask, w
     assert max(numbers[0]) + 2 < min(numbers[1]) and max(numbers[1]) + 2 < min(numbers[2])
 
 
-def test_gta5_frames_whose_mask_is_of_another_size(tmp_path: Path, write_image, write_mask, caplog) -> None:
+def test_gta5_leaves_out_frames_with_a_mask_of_another_size(tmp_path: Path, write_image, write_mask, caplog) -> None:
     for n in range(1, 41):
         write_image(tmp_path / "images" / f"{n:05d}.png", SIZE)
         write_mask(tmp_path / "labels" / f"{n:05d}.png", np.full(SIZE if n != 5 else SIZE[::-1], 7))
     source = open_source(f"gta5:{tmp_path}")
     names = {item.name for item in (*source.pool, *source.validation, *source.test, *source.spare)}
     assert "00005" not in names and {"00004", "00006"} <= names
-    assert "gta5: frames whose mask is of another size, left out: 1" in caplog.text
+    assert "gta5: left out: 1 frame whose mask has another size" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["camvid", "cityscapes", "voc", "ade20k", "gta5", "folder"])
-def test_a_folder_of_another_layout(tmp_path: Path, kind: str) -> None:
+def test_wrong_layout_is_refused(tmp_path: Path, kind: str) -> None:
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(UserError, match=kind):
         open_source(f"{kind}:{tmp_path}")
 
 
-def test_images_without_mask_are_named_and_counted(segnet: Path) -> None:
+def test_images_without_mask_are_refused(segnet: Path) -> None:
     (segnet / "trainannot" / "0016E5_00030.png").unlink()
     (segnet / "trainannot" / "0016E5_00060.png").unlink()
     with pytest.raises(UserError, match=r"2 of 20 images have no mask, the first is .*0016E5_00030"):

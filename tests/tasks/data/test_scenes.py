@@ -1,4 +1,4 @@
-"""The embedded scenes: the same every time, with every class, and not to be solved by colour."""
+"""The embedded scenes are reproducible, show every class, and cannot be solved by colour alone."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def test_default_counts_and_size(scenes: FewLabelData) -> None:
     assert (scenes.classes, scenes.palette, len(PALETTE)) == (CLASSES, PALETTE, 9)
 
 
-def test_every_class_is_labelled_and_ranked(scenes: FewLabelData) -> None:
+def test_every_split_shows_every_class(scenes: FewLabelData) -> None:
     assert min(class_pixels(scenes.labelled, len(scenes.classes))) > 0
     for part in (scenes.validation, scenes.test):
         assert set(np.unique(part.masks)) == {*range(len(CLASSES)), VOID}
 
 
-def test_no_scene_is_drawn_twice(scenes: FewLabelData) -> None:
+def test_all_scenes_differ(scenes: FewLabelData) -> None:
     parts = (scenes.labelled, scenes.unlabelled, scenes.validation, scenes.test)
     assert len({image.tobytes() for part in parts for image in part.images}) == 616
 
@@ -42,14 +42,14 @@ def test_the_border_is_void(scenes: FewLabelData) -> None:
     assert (masks == VOID).mean() < 0.2
 
 
-def test_drawn_the_same_every_time(scenes: FewLabelData) -> None:
+def test_scenes_are_reproducible(scenes: FewLabelData) -> None:
     again = {item.name: item for item in read_scenes().pool}
     image, mask = again[scenes.labelled.names[3]].pair((32, 48))
     np.testing.assert_array_equal(image, scenes.labelled.images[3])
     np.testing.assert_array_equal(mask, scenes.labelled.masks[3])
 
 
-def test_a_kept_picture_is_the_picture() -> None:
+def test_cached_scene_equals_the_drawn_one() -> None:
     item = SceneItem("night", "test", 5)
     mask = item.mask((24, 32))
     image, again = item.pair((24, 32))
@@ -58,7 +58,7 @@ def test_a_kept_picture_is_the_picture() -> None:
     assert not item.drawn
 
 
-def test_seed_draws_the_labels_and_not_the_scenes(scenes: FewLabelData) -> None:
+def test_seed_changes_the_labels_but_not_the_scenes(scenes: FewLabelData) -> None:
     other = load_data(size=(32, 48), seed=1, progress=False)
     assert scenes.labelled.names != other.labelled.names
     np.testing.assert_array_equal(scenes.test.images, other.test.images)
@@ -77,7 +77,7 @@ def test_any_size(size: tuple[int, int]) -> None:
 
 
 def test_colour_alone_does_not_tell_the_class(scenes: FewLabelData) -> None:
-    """The best guess from a pixel's colour, made on the labelled images, misses most of the small classes."""
+    """The most frequent class of each colour in the labelled images has a low mIoU."""
     bins, classes = 8, len(CLASSES)
 
     def codes(images: np.ndarray) -> np.ndarray:

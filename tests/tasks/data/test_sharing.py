@@ -1,4 +1,4 @@
-"""One copy of the pixels for all workers, freed at the end and after a killed owner."""
+"""Workers share one copy of the pixels, which is freed at the end, even if the owner is killed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def assert_same(one: FewLabelData, other: FewLabelData) -> None:
 
 
 def opened_in_a_spawned_process(handle: SharedData) -> FewLabelData:
-    """What a worker sees; the worker has ended when this returns."""
+    """Open the data in a worker process, which has ended when this returns."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         seen = pool.apply(handle.open)
         pool.close()
@@ -76,7 +76,7 @@ def test_round_trip_read_only(tmp_path: Path, cache_gb: float) -> None:
             opened.labelled.images[0] = 0
         assert opened.test.images.base is not None
     assert not list(tmp_path.iterdir())
-    assert_same(data, opened)  # arrays already open outlive the owner's block
+    assert_same(data, opened)  # open arrays remain valid
 
 
 def test_the_handle_is_small() -> None:
@@ -92,14 +92,14 @@ def test_a_closed_handle_cannot_be_opened(tmp_path: Path) -> None:
             handle.open()
 
 
-def test_freed_when_the_block_fails() -> None:
+def test_memory_is_freed_if_the_block_fails() -> None:
     with pytest.raises(RuntimeError), shared(make_data()) as handle:
         raise RuntimeError
     with pytest.raises(FileNotFoundError):
         SharedMemory(name=handle.text.where)
 
 
-def test_pixels_already_in_files_are_not_copied(tmp_path: Path) -> None:
+def test_pixels_in_files_are_not_copied(tmp_path: Path) -> None:
     data = make_data(folder=tmp_path)
     before = {path.name for path in tmp_path.iterdir()}
     with shared(data, 4.0, tmp_path) as handle:
@@ -117,7 +117,7 @@ def test_a_slice_of_a_file_is_copied(tmp_path: Path) -> None:
         assert_same(cut, handle.open())
 
 
-def test_files_where_the_system_has_no_memory_to_share(tmp_path: Path, monkeypatch) -> None:
+def test_files_are_used_without_shared_memory(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(sharing, "_free_shared_memory", lambda: 100.0)
     data = make_data()
     with shared(data, 4.0, tmp_path) as handle:
@@ -125,11 +125,11 @@ def test_files_where_the_system_has_no_memory_to_share(tmp_path: Path, monkeypat
         assert_same(data, handle.open())
 
 
-def test_spawned_children_neither_copy_nor_unlink() -> None:
+def test_spawned_processes_do_not_unlink_the_memory() -> None:
     data = make_data()
     with shared(data) as handle:
         assert_same(data, opened_in_a_spawned_process(handle))
-        # The first worker's end took nothing away.
+        # The end of the first worker has not removed the memory.
         assert_same(data, opened_in_a_spawned_process(handle))
         assert_same(data, handle.open())
 
@@ -153,7 +153,7 @@ OPEN = """
 
 
 @pytest.mark.parametrize("cache_gb", [4.0, 0.0])
-def test_a_process_with_a_tracker_of_its_own_does_not_unlink(tmp_path: Path, cache_gb: float) -> None:
+def test_process_with_its_own_tracker_does_not_unlink_the_memory(tmp_path: Path, cache_gb: float) -> None:
     data = make_data()
     with shared(data, cache_gb, tmp_path) as handle:
         child = run_python(OPEN, pickle.dumps(handle).hex())
@@ -199,7 +199,7 @@ def test_memory_is_freed_when_the_owner_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_files_of_a_killed_owner_go_with_the_next_use_and_live_ones_stay(tmp_path: Path) -> None:
+def test_files_of_a_killed_owner_are_removed_by_the_next_one(tmp_path: Path) -> None:
     left = Path(killed_owner(0.0, tmp_path))
     assert left.is_file()
     with shared(make_data(), 0.0, tmp_path) as first:
@@ -208,8 +208,8 @@ def test_files_of_a_killed_owner_go_with_the_next_use_and_live_ones_stay(tmp_pat
             assert_same(make_data(), first.open())
 
 
-def test_a_disk_without_room_is_one_line_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writing to a mapped file that the disk cannot hold would end the process with a bus error."""
+def test_full_disk_is_an_error_and_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise, writing to the mapped file would kill the process with a bus error."""
 
     def full(*_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,4 +1,4 @@
-"""Held-out images are never neighbours in time of what is learnt from, and no image is in two splits."""
+"""Held-out images are never neighbours in time of training images, and no image is in two splits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def names(some: tuple) -> list[str]:
     return [item.name for item in some]
 
 
-def test_sequence_is_what_stands_before_the_frame_number() -> None:
+def test_film_is_the_name_before_the_frame_number() -> None:
     assert sequence_of("0016E5_07959") == "0016E5_"
     assert sequence_of("Seq05VD_f01740") == "Seq05VD_f"
     assert sequence_of("0042") == "frames"
@@ -38,7 +38,7 @@ def test_a_film_is_cut_in_time_with_a_gap() -> None:
 
 
 @given(st.lists(st.integers(9, 60), min_size=1, max_size=4), st.sampled_from([0.1, 0.25, 1 / 3]))
-def test_every_film_is_cut_apart(lengths: list[int], share: float) -> None:
+def test_every_film_is_cut_with_a_gap(lengths: list[int], share: float) -> None:
     film = items([f"f{n}x_{frame:03d}" for n, length in enumerate(lengths) for frame in range(length)])
     kept, held = hold_out(film, share)
     for n, length in enumerate(lengths):
@@ -75,10 +75,10 @@ def test_missing_splits_are_cut_from_the_pool() -> None:
     assert names(test) == [f"a_{frame:03d}" for frame in range(75, 100)]
     assert names(ranking) == [f"a_{frame:03d}" for frame in range(49, 73)]
     assert names(pool) == [f"a_{frame:03d}" for frame in range(47)]
-    assert names(spare) == ["a_047", "a_048"]  # what lies beside the test split is no one's
+    assert names(spare) == ["a_047", "a_048"]  # the gap before the test split is in no split
 
 
-def test_official_validation_stands_in_for_a_missing_test() -> None:
+def test_declared_validation_split_is_used_for_testing() -> None:
     film, val = items([f"a_{frame:03d}" for frame in range(30)]), items(["b_0", "b_1"])
     assert names(arrange(film, val=val)[2]) == ["b_0", "b_1"]
     pool, ranking, test, spare, declared = arrange(film, val=val, test=items(["c_0"]))[:5]
@@ -91,7 +91,7 @@ def test_too_few_images() -> None:
         hold_out(items(["a_1"]))
 
 
-def test_an_overlap_is_named() -> None:
+def test_overlapping_splits_are_refused() -> None:
     one, two, three = (tuple(items([name])) for name in ("a", "b", "c"))
     check_disjoint(Source("s", ("x", "y"), ((0, 0, 0), (1, 1, 1)), one, two, three))
     with pytest.raises(UserError, match="a is in pool and test"):
@@ -105,7 +105,7 @@ def shown(presence: np.ndarray, photos: list[FileItem]):
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(12, 60), st.integers(1, 6), st.integers(0, 999))
-def test_every_split_holds_every_class_that_enough_photos_show(count: int, classes: int, seed: int) -> None:
+def test_every_split_shows_every_class_of_enough_photos(count: int, classes: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     presence = rng.random((count, classes)) < rng.uniform(0.1, 0.9, classes)
     photos = items([f"p{n}" for n in range(count)], film=False)
@@ -116,11 +116,11 @@ def test_every_split_holds_every_class_that_enough_photos_show(count: int, class
     parts = [shown(presence, photos)(part).any(0) for part in (pool, ranking, test)]
     enough = presence.sum(0) >= 3 * classes
     assert all(part[enough].all() for part in parts)
-    # What one photo alone shows is learnt.
+    # A class of a single photo is trained on.
     assert parts[0][presence.any(0)].all()
 
 
-def test_photos_sorted_by_what_they_show_are_split_alike() -> None:
+def test_photos_sorted_by_class_are_split_evenly() -> None:
     photos = items([f"IMG_{n}" for n in range(30)], film=False)
     presence = np.array([[True, n >= 27] for n in range(30)])
     pool, ranking, test = arrange(photos, presence=shown(presence, photos))[:3]

@@ -1,4 +1,4 @@
-"""What was understood of a set is said: counts, shares, what is left out, and what is probably wrong."""
+"""Summaries of data sets: counts, shares, left-out images and warnings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nas.tasks.data import VOID, load_data
 from nas.tasks.data.summary import Summary
 
 
-def understood(root: Path, **more) -> Summary:
+def summary_of(root: Path, **more) -> Summary:
     summary = load_data(f"folder:{root}", progress=False, **more).summary
     assert summary is not None
     return summary
@@ -44,20 +44,20 @@ def test_counts_shares_and_sizes(make_folder) -> None:
             assert facts.name == data.classes[index] and facts.values == (facts.name,)
             assert facts.share[split] == pytest.approx((masks == index).sum() / (masks != VOID).sum())
     text = "\n".join(summary.lines())
-    assert "24 labelled (12 to learn from, 6 to rank on, 6 to test on), 0 unlabelled" in text
+    assert "24 labelled (12 for training, 6 for ranking, 6 for testing), 0 unlabelled" in text
     assert "Size: 9x12 (height x width), on disk 12x16 (24), resized" in text
-    # It goes to JSON and comes back.
+    # JSON round trip.
     assert json.loads(json.dumps(asdict(summary)))["images"] == summary.images
     assert json.loads(json.dumps(summary.short()))["classes"] == {"0": ["0"], "1": ["1"], "2": ["2"]}
 
 
-def test_folds_are_said_and_shares_are_of_labelled_and_test(make_folder) -> None:
-    summary = understood(make_folder(24))
+def test_folds_have_no_validation_split(make_folder) -> None:
+    summary = summary_of(make_folder(24))
     assert summary.folds == 3 and set(summary.void) == {"labelled", "test"}
-    assert "24 labelled (18 to learn from, 6 to test on; ranked on 3 folds" in summary.lines()[0]
+    assert "24 labelled (18 for training, 6 for testing; candidates are ranked on 3 folds" in summary.lines()[0]
 
 
-def test_a_class_that_is_tested_and_never_labelled_is_named(make_folder, caplog) -> None:
+def test_unlabelled_class_of_test_images_is_warned_of(make_folder, caplog) -> None:
     root = make_folder(12)
     names = names_of(root)
     rng = np.random.default_rng(0)
@@ -69,25 +69,25 @@ def test_a_class_that_is_tested_and_never_labelled_is_named(make_folder, caplog)
     (root / "splits").mkdir()
     (root / "splits" / "train.txt").write_text("\n".join(names[:9]))
     (root / "splits" / "test.txt").write_text("\n".join(names[9:]))
-    summary = understood(root)
-    assert any("class disc is tested on but no labelled image shows it" in each for each in summary.warnings)
+    summary = summary_of(root)
+    assert any("class disc is in the test images but no labelled image shows it" in each for each in summary.warnings)
     assert any("no image shows the class kerb" in each for each in summary.warnings)
-    assert "class disc is tested on but no labelled image shows it" in caplog.text
+    assert "class disc is in the test images but no labelled image shows it" in caplog.text
 
 
-def test_a_class_of_one_image_and_a_class_that_nothing_tests_are_named(make_folder) -> None:
+def test_class_of_one_image_and_untested_class_are_warned_of(make_folder) -> None:
     root = make_folder(12)
     names = names_of(root)
     rng = np.random.default_rng(0)
     masks = {name: rng.integers(0, 2, (12, 16)) for name in names}
     masks[names[4]][2:4] = 2
     write_masks(root, masks)
-    warnings = understood(root).warnings
-    assert any("class 2 is in one labelled image or group alone" in each for each in warnings)
-    assert any("no image to test on shows the class 2, which is labelled" in each for each in warnings)
+    warnings = summary_of(root).warnings
+    assert any("class 2 is in one labelled image or group only" in each for each in warnings)
+    assert any("no test image shows the class 2, which is labelled" in each for each in warnings)
 
 
-def test_a_large_void_share_and_one_class_that_is_nearly_all_are_warned_of(make_folder) -> None:
+def test_large_void_share_and_dominant_class_are_warned_of(make_folder) -> None:
     root = make_folder(12)
     rng = np.random.default_rng(0)
     write_masks(
@@ -97,7 +97,7 @@ def test_a_large_void_share_and_one_class_that_is_nearly_all_are_warned_of(make_
             for name in names_of(root)
         },
     )
-    summary = understood(root)
+    summary = summary_of(root)
     assert min(summary.void.values()) > 0.6
     assert sum("255" in each and "classes.json" in each for each in summary.warnings) == 1
     lone = {name: np.zeros((40, 60)) for name in names_of(root)}
@@ -106,14 +106,14 @@ def test_a_large_void_share_and_one_class_that_is_nearly_all_are_warned_of(make_
     for name in lone:
         cv2.imwrite(str(root / "images" / f"{name}.png"), rng.integers(0, 256, (40, 60, 3), np.uint8))
     write_masks(root, lone)
-    assert any("99.9 % of the labelled pixels are 0" in each for each in understood(root).warnings)
+    assert any("99.9 % of the labelled pixels are 0" in each for each in summary_of(root).warnings)
 
 
-def test_what_was_warned_of_while_loading_is_kept(make_folder, write_image) -> None:
+def test_warnings_of_loading_are_kept(make_folder, write_image) -> None:
     root = make_folder(12)
     write_image(root / "unlabelled" / "u.jpg", (30, 40))
     (root / "unlabelled" / "u.jpg").write_bytes((root / "unlabelled" / "u.jpg").read_bytes()[:300])
-    summary = understood(root)
+    summary = summary_of(root)
     assert any("unlabelled images skipped: 1" in each for each in summary.warnings)
 
 
@@ -126,7 +126,7 @@ def test_images_without_masks_are_unlabelled(make_folder, write_image, tmp_path:
     assert data.unlabelled.names == tuple(f"bare{chr(97 + n)}" for n in range(5))
     assert {*data.labelled.names, *data.test.names} == set(masked)
     assert data.summary is not None and data.summary.images["unlabelled"] == 5
-    # A list of those that have a mask says the same.
+    # A list of all images with a mask has the same result.
     file = tmp_path / "list.txt"
     for listed in (data.labelled.names, masked):
         file.write_text("\n".join(listed))
@@ -152,11 +152,11 @@ def test_images_without_masks_in_split_lists(make_folder, write_image) -> None:
     assert data.unlabelled.names == ("barea", "barec", "bared") and data.test.names == tuple(names[8:])
     assert data.summary is not None
     assert [(out.reason, out.count, out.first) for out in data.summary.left_out] == [
-        ("images to rank or test on that have no mask", 1, "bareb")
+        ("ranking or test images without a mask", 1, "bareb")
     ]
 
 
-def test_images_of_which_none_has_a_mask_are_refused(make_folder) -> None:
+def test_images_without_any_mask_are_refused(make_folder) -> None:
     root = make_folder(3)
     for path in (root / "masks").iterdir():
         path.rename(path.with_name(f"seg-{path.name}"))

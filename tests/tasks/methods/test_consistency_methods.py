@@ -1,4 +1,4 @@
-"""The losses of the methods that learn from predicted classes, each worked out beside them in NumPy."""
+"""Methods that learn from predicted classes, against their formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from nas.models import Encoder, Plain, Residual, Stage, UNet, build_network
 from nas.space import Recipe, SpaceError
 from nas.tasks import CPS, ClassMix, FixMatch, MeanTeacher, PseudoLabel, UniMatch
 from nas.tasks.methods.cps import Twin
-from nas.tasks.methods.mean_teacher import strong_view
+from nas.tasks.methods.dropout import channel_dropout
 from nas.tasks.methods.mixing import boxes, class_masks, mixed
-from nas.tasks.methods.unimatch import channels_dropped
+from nas.tasks.methods.strong_view import strong_view
 from nas.training.batch import Batch
 from tests.contracts.stand_in import TinyNetwork, rng
 
@@ -26,7 +26,7 @@ CLASSES = 4
 
 
 class Pixelwise(nn.Module):
-    """Class scores of each pixel by itself, so that predictions move with the pixels. Remembers its inputs."""
+    """A network that classifies each pixel separately, so that mixing commutes with it. Records its inputs."""
 
     def __init__(self, seed: int = 5, scale: float = 8.0) -> None:
         super().__init__()
@@ -55,8 +55,8 @@ def batch_of(unlabelled: Tensor, seed: int = 4) -> Batch:
     return Batch(images, masks, unlabelled, rng(seed))
 
 
-def taught(method: Any) -> tuple[Pixelwise, nn.Module]:
-    """A student half as sure as its teacher."""
+def student_and_teacher(method: Any) -> tuple[Pixelwise, nn.Module]:
+    """A student whose logits are half of its teacher's."""
     network = Pixelwise()
     own = method.build(network, CLASSES)
     with torch.no_grad():
@@ -70,18 +70,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def scores(network: Any, images: Tensor, factor: float = 1.0) -> np.ndarray:
-    """Pixelwise's logits without torch, of features as it makes them."""
+    """Logits of Pixelwise, computed in NumPy."""
     weight = network.layer.weight.detach().double().numpy()[:, :, 0, 0]
     return factor * np.einsum("kc,nchw->nkhw", weight, images.double().numpy() - 0.5)
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """A value a pixel, N x H x W."""
+    """Cross-entropy of each pixel, N x H x W."""
     return -np.log(np.take_along_axis(softmax(logits), labels[:, None], 1))[:, 0]
 
 
 def masked(logits: np.ndarray, teacher: np.ndarray, confidence: float) -> float:
-    """Cross-entropy over confident pixels, divided by all pixels, one pixel after the other."""
+    """Cross-entropy over confident pixels, divided by the number of all pixels."""
     losses, total = cross_entropy(logits, teacher.argmax(1)), 0.0
     for n, y, x in np.ndindex(losses.shape):
         if teacher[n, :, y, x].max() >= confidence:
@@ -92,7 +92,7 @@ def masked(logits: np.ndarray, teacher: np.ndarray, confidence: float) -> float:
 # Class masks and ClassMix
 
 
-def test_class_masks_hold_whole_classes_and_half_of_those_present() -> None:
+def test_class_masks_select_half_of_the_present_classes() -> None:
     labels = torch.randint(0, 5, (6, 9, 7), generator=rng())
     labels[0] = 3
     labels[1] = torch.where(labels[1] > 2, 4, 0)
@@ -107,7 +107,7 @@ def test_class_masks_hold_whole_classes_and_half_of_those_present() -> None:
             assert len(taken) == len(taken | left) // 2
 
 
-def test_every_class_is_taken_at_times_and_images_draw_apart() -> None:
+def test_class_masks_are_uniform_and_independent() -> None:
     labels = torch.arange(5).view(1, 1, 5).expand(400, 2, 5)
     found = class_masks(labels, 8, rng())[:, 0, 0].float()
     assert (found.mean(0) - 2 / 5).abs().max() < 0.1
@@ -115,9 +115,9 @@ def test_every_class_is_taken_at_times_and_images_draw_apart() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_classmix_pastes_half_of_the_classes_of_the_one_before(count: int) -> None:
+def test_classmix_pastes_half_of_the_classes_of_the_previous_image(count: int) -> None:
     method = ClassMix(confidence=0.9, weight=3.0)
-    network, own = taught(method)
+    network, own = student_and_teacher(method)
     images = torch.rand(count, 3, 8, 10, generator=rng())
     batch = batch_of(images)
     added, logged = method.loss(own, network, batch, network(batch.images), 0.1)  # type: ignore[arg-type]
@@ -133,7 +133,7 @@ def test_classmix_pastes_half_of_the_classes_of_the_one_before(count: int) -> No
     assert np.array_equal(network.seen[-1].numpy(), mix)
     assert torch.equal(own.network.seen[-1], images)
 
-    # The network works pixel by pixel, so predictions mixed are predictions of the mixed.
+    # The network is pixelwise, so mixed predictions are the predictions of mixed images.
     logits = scores(network, torch.from_numpy(mix))
     teacher = softmax(2 * logits)
     confident = (teacher.max(1) >= 0.9).mean()
@@ -147,9 +147,9 @@ def test_classmix_pastes_half_of_the_classes_of_the_one_before(count: int) -> No
 # FixMatch
 
 
-def test_fixmatch_learns_confident_classes_of_the_weak_in_the_strong_view() -> None:
+def test_fixmatch_learns_confident_classes_on_the_strong_view() -> None:
     method = FixMatch(confidence=0.9, weight=2.0)
-    network, own = taught(method)
+    network, own = student_and_teacher(method)
     images = torch.rand(3, 3, 6, 7, generator=rng())
     batch = batch_of(images)
     added, logged = method.loss(own, network, batch, network(batch.images), 0.1)  # type: ignore[arg-type]
@@ -167,7 +167,7 @@ def test_fixmatch_learns_confident_classes_of_the_weak_in_the_strong_view() -> N
 
 
 @pytest.mark.parametrize("method", [FixMatch(confidence=1.0), UniMatch(confidence=1.0)], ids=repr)
-def test_an_unsure_teacher_teaches_nothing(method: Any) -> None:
+def test_without_confident_pixels_loss_and_gradient_are_zero(method: Any) -> None:
     network = Pixelwise(scale=0.1)
     own = method.build(network, CLASSES)
     batch = batch_of(torch.rand(2, 3, 6, 6, generator=rng()))
@@ -178,7 +178,7 @@ def test_an_unsure_teacher_teaches_nothing(method: Any) -> None:
 
 
 @pytest.mark.parametrize("method", [FixMatch(confidence=0.0), UniMatch(confidence=0.0)], ids=repr)
-def test_changed_views_leave_running_statistics_alone(method: Any) -> None:
+def test_strong_views_do_not_update_running_statistics(method: Any) -> None:
     network = TinyNetwork(CLASSES)
     own = method.build(network, CLASSES)
     batch = batch_of(torch.rand(2, 3, 8, 8, generator=rng()))
@@ -190,7 +190,7 @@ def test_changed_views_leave_running_statistics_alone(method: Any) -> None:
 
 
 @pytest.mark.parametrize("method", [MeanTeacher(), FixMatch(confidence=0.0), UniMatch(confidence=0.0)], ids=repr)
-def test_images_of_the_domain_to_adapt_to_reach_the_running_statistics(method: Any) -> None:
+def test_with_domain_adaptation_strong_views_update_running_statistics(method: Any) -> None:
     network = TinyNetwork(CLASSES)
     own = method.build(network, CLASSES)
     batch = replace(batch_of(torch.rand(2, 3, 8, 8, generator=rng())), shifted=True)
@@ -203,28 +203,29 @@ def test_images_of_the_domain_to_adapt_to_reach_the_running_statistics(method: A
 # UniMatch
 
 
-def test_whole_channels_are_dropped_and_the_others_doubled() -> None:
+def test_channel_dropout_zeroes_channels_and_doubles_the_others() -> None:
     features = [torch.rand(8, c, s, s + 1, generator=rng(c)) + 0.1 for c, s in ((40, 6), (60, 3))]
-    dropped = channels_dropped(features, rng())
+    generator = rng()
+    dropped = [channel_dropout(feature, generator) for feature in features]
     for before, after in zip(features, dropped, strict=True):
         ratio = (after / before).flatten(2)
         assert torch.equal(ratio, ratio[..., :1].expand_as(ratio))
         kept = ratio[..., 0] > 0
         assert torch.equal(ratio[..., 0], 2.0 * kept)
         assert 0.4 < kept.float().mean() < 0.6
-        assert len({tuple(row.tolist()) for row in kept}) == 8  # each image loses others
+        assert len({tuple(row.tolist()) for row in kept}) == 8  # each image has its own
 
 
-def test_unimatch_adds_half_the_features_and_a_quarter_of_each_view() -> None:
+def test_unimatch_weights_its_three_streams() -> None:
     method = UniMatch(confidence=0.9, weight=3.0)
-    network, own = taught(method)
+    network, own = student_and_teacher(method)
     images = torch.rand(3, 3, 8, 10, generator=rng())
     batch = batch_of(images)
     added, logged = method.loss(own, network, batch, network(batch.images), 0.1)  # type: ignore[arg-type]
 
     teacher = softmax(scores(network, images, 2))
     generator = rng(4)
-    one, two = channels_dropped([images, 2 * images], generator)
+    one, two = (channel_dropout(feature, generator) for feature in (images, 2 * images))
     features = masked(scores(network, (one + two) / 3), teacher, 0.9)
     views, seen = [], []
     for _ in range(2):
@@ -247,7 +248,7 @@ def test_unimatch_adds_half_the_features_and_a_quarter_of_each_view() -> None:
 # PseudoLabel
 
 
-def test_pseudo_labels_wait_for_the_warm_up() -> None:
+def test_pseudo_labels_start_after_the_warm_up() -> None:
     method, network = PseudoLabel(confidence=0.5, warmup=0.4), Pixelwise()
     batch = batch_of(torch.rand(2, 3, 5, 5, generator=rng()))
     logits = network(batch.images)
@@ -257,7 +258,7 @@ def test_pseudo_labels_wait_for_the_warm_up() -> None:
         assert (added.item() > 0) == (passes > 0) == ("confident" in logged)
 
 
-def test_pseudo_labels_are_the_own_confident_classes() -> None:
+def test_pseudo_labels_are_the_networks_confident_classes() -> None:
     method, network = PseudoLabel(confidence=0.8, weight=2.0, warmup=0.0), Pixelwise()
     images = torch.rand(3, 3, 6, 7, generator=rng())
     batch = batch_of(images)
@@ -272,7 +273,7 @@ def test_pseudo_labels_are_the_own_confident_classes() -> None:
     assert added.item() == pytest.approx(2 * expected, rel=1e-4)
     added.backward()
     assert images.grad is not None
-    assert np.array_equal(images.grad.abs().sum(1).numpy() > 0, sure)  # unsure pixels are not learnt from
+    assert np.array_equal(images.grad.abs().sum(1).numpy() > 0, sure)
 
 
 # CPS
@@ -282,7 +283,7 @@ def cross(one: np.ndarray, other: np.ndarray) -> float:
     return cross_entropy(one, other.argmax(1)).mean() + cross_entropy(other, one.argmax(1)).mean()
 
 
-def test_cps_teaches_both_ways_on_both_kinds_of_images() -> None:
+def test_cps_supervises_both_networks_on_labelled_and_unlabelled_images() -> None:
     network = Pixelwise()
     method = CPS(weight=3.0, rampup=0.5)
     own = method.build(network, CLASSES)  # type: ignore[arg-type]
@@ -301,7 +302,7 @@ def test_cps_teaches_both_ways_on_both_kinds_of_images() -> None:
     assert added.item() == pytest.approx(pixels.mean() + 3 * math.exp(-1.25) * both, rel=1e-4)
 
 
-def test_cps_is_symmetrical_but_for_the_twins_labels() -> None:
+def test_the_cross_supervision_of_cps_is_symmetrical() -> None:
     one, other = Pixelwise(5), Pixelwise(6)
     batch = batch_of(torch.rand(3, 3, 6, 7, generator=rng()))
     method, found = CPS(rampup=0.0), []
@@ -311,7 +312,6 @@ def test_cps_is_symmetrical_but_for_the_twins_labels() -> None:
         logits = network(batch.images)
         network.zero_grad()
         added, logged = method.loss(own, network, batch, logits, 1.0)  # type: ignore[arg-type]
-        # Less the twin's own supervision, whose gradient reaches the twin alone.
         added.backward()
         found.append((float(logged["loss.cross"]), network.layer.weight.grad.clone()))  # type: ignore[union-attr]
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
@@ -327,7 +327,7 @@ def test_cps_is_symmetrical_but_for_the_twins_labels() -> None:
 
 
 @pytest.mark.parametrize("norm", ["batch", "switch"])
-def test_the_twin_starts_as_the_network_might_have(norm: str) -> None:
+def test_the_twin_is_initialized_like_the_network(norm: str) -> None:
     stages = (Stage(Plain(), 16), Stage(Residual(squeeze_excite=True), 24, depth=2))
     torch.manual_seed(0)
     network = build_network(Recipe(encoder=Encoder(stages=stages), decoder=UNet(up="transposed"), norm=norm), CLASSES)
@@ -346,13 +346,13 @@ def test_the_twin_starts_as_the_network_might_have(norm: str) -> None:
             assert not torch.equal(other[name], mine)
             if mine.numel() > 200:
                 assert other[name].std().item() == pytest.approx(expected[name].std().item(), rel=0.25)
-        elif expected[name].unique().numel() == 1:  # a constant: the zero gains among them
+        elif expected[name].unique().numel() == 1:  # constants, including zero scales
             assert torch.equal(other[name], expected[name])
             zeroed += int(name.endswith("weight") and not mine.any())
     assert zeroed >= 1
 
 
-def test_the_twin_has_the_networks_scale_where_that_was_set_by_hand() -> None:
+def test_the_twin_keeps_scales_that_were_set_by_hand() -> None:
     network = TinyNetwork(CLASSES)
     with torch.no_grad():
         network.sides[2].weight.mul_(0.01)  # type: ignore[union-attr,operator]
@@ -364,7 +364,7 @@ def test_the_twin_has_the_networks_scale_where_that_was_set_by_hand() -> None:
     assert not twin.sides[1].bias.any()
 
 
-def test_the_twin_keeps_its_own_running_statistics_in_training_mode() -> None:
+def test_the_twin_has_its_own_running_statistics_and_stays_in_training_mode() -> None:
     network = TinyNetwork(CLASSES)
     method = CPS()
     own = method.build(network, CLASSES)  # type: ignore[arg-type]
@@ -405,7 +405,7 @@ def test_the_twin_learns_the_labels_too() -> None:
 # Shared
 
 
-def test_a_mix_takes_the_one_before_inside_the_mask() -> None:
+def test_a_mix_takes_the_previous_image_inside_the_mask() -> None:
     whole = torch.arange(3.0).view(3, 1, 1, 1).expand(3, 2, 2, 2)
     mask = torch.zeros(3, 1, 2, 2, dtype=torch.bool)
     mask[:, :, 0] = True
@@ -428,12 +428,12 @@ def test_a_mix_takes_the_one_before_inside_the_mask() -> None:
     ],
     ids=repr,
 )
-def test_a_bad_setting_is_refused_in_one_line(method: Any) -> None:
-    with pytest.raises(SpaceError, match="must be"):
+def test_an_invalid_setting_is_refused(method: Any) -> None:
+    with pytest.raises(SpaceError, match=r"^method\.\w+ is .*: use a number .*$"):
         method.build(TinyNetwork(), CLASSES)
 
 
-def test_the_twin_learns_labels_by_the_recipes_loss() -> None:
+def test_the_twin_learns_labels_with_the_recipes_loss() -> None:
     images = torch.rand(3, 3, 8, 10, generator=rng(1))
     method = CPS(weight=0)
     network = Pixelwise()

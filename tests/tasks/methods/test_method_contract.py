@@ -1,4 +1,4 @@
-"""The shipped methods hold the contract, on the stand-in and on a network of a recipe."""
+"""The shipped methods pass the contract, with a small network and with that of a recipe."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TestPseudoLabel(MethodContract):
         return PseudoLabel(confidence=0.3, warmup=0.1)
 
 
-class TestPseudoLabelFromTheStart(MethodContract):
+class TestPseudoLabelWithoutWarmup(MethodContract):
     def method(self) -> Any:
         return PseudoLabel(confidence=0.3, warmup=0.0)
 
@@ -92,7 +92,7 @@ LEARNING = (
 
 @pytest.mark.parametrize("method", LEARNING, ids=repr)
 @pytest.mark.parametrize("norm", ["batch", "switch", "group"])
-def test_a_recipes_network_is_trained_by_it(method: Any, norm: str) -> None:
+def test_the_network_of_a_recipe_is_trained(method: Any, norm: str) -> None:
     encoder = Encoder(stages=(Stage(Plain(), 4), Stage(Plain(), 8)))
     torch.manual_seed(0)
     network = build_network(Recipe(encoder=encoder, decoder=UNet(), norm=norm), CLASSES)

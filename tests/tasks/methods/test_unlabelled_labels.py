@@ -1,4 +1,4 @@
-"""No label of an unlabelled image is ever read, whatever the method."""
+"""No method reads labels of unlabelled images."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def data(unlabelled_masks: Any) -> Any:
 
 
 def eager(method: Any) -> Any:
-    """The method with its thresholds so low that it learns from unlabelled pixels from the start."""
+    """Lower the thresholds of a method, so that it learns from unlabelled pixels from the start."""
     low = {"confidence": 0.3, "threshold": 0.3, "warmup": 0.0}
     return replace(method, **{f.name: low[f.name] for f in fields(method) if f.name in low})
 
@@ -57,16 +57,16 @@ def weights(method: Any, unlabelled_masks: Any) -> torch.Tensor:
 
 
 def shipped() -> list[Any]:
-    """Every method there is that needs no others to be built from."""
+    """All methods that have defaults for all fields."""
     kinds = [getattr(methods, name) for name in methods.__all__]
     return [kind() for kind in kinds if not any(f.default is f.default_factory is MISSING for f in fields(kind))]
 
 
 @pytest.mark.parametrize("method", shipped(), ids=lambda method: type(method).__name__)
-def test_poisoned_labels_of_unlabelled_images_change_nothing(method: Any) -> None:
+def test_labels_of_unlabelled_images_have_no_effect(method: Any) -> None:
     poison = np.random.default_rng(7).integers(0, 256, (4, 16, 16), dtype=np.uint8)
     clean = weights(eager(method), None)
     assert torch.isfinite(clean).all()
     assert torch.equal(clean, weights(eager(method), poison))
-    # The images themselves are learnt from, so the above is not for want of a loss.
+    # The images themselves have an effect, so the loss was not 0.
     assert method.needs_unlabelled != torch.equal(clean, weights(Supervised(), None))

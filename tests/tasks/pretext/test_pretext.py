@@ -1,4 +1,4 @@
-"""What each pretext task asks and how it scores, against OpenCV, NumPy and counting."""
+"""Inputs, targets and losses of pretext tasks, against OpenCV, NumPy and counts by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from nas.space import SpaceError
-from nas.tasks import Colorization, Denoising, Inpainting, Jigsaw
+from nas.tasks.pretext import Colorization, Denoising, Inpainting, Jigsaw
 from nas.tasks.pretext.colorization import color_bins, rgb_to_lab
 from nas.tasks.pretext.heads import PixelHead, tile_means
 from nas.tasks.pretext.jigsaw import far_permutations, join_tiles, normalised_tiles
@@ -23,13 +23,13 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 def lab_by_opencv(images: torch.Tensor) -> np.ndarray:
-    """N x H x W x 3, of OpenCV's fast table, which is about half a unit off at worst."""
+    """CIE Lab, N x H x W x 3, by OpenCV's lookup table, which is up to half a unit off."""
     pixels = np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
     return np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2LAB) for image in pixels])
 
 
 def lab_by_hand(images: torch.Tensor) -> np.ndarray:
-    """N x H x W x 3 in float64: IEC 61966-2-1, OpenCV's exact XYZ, and the definition of CIE Lab."""
+    """CIE Lab, N x H x W x 3, by the definitions: IEC 61966-2-1, OpenCV's XYZ, and the formula of Lab."""
     pixels = np.ascontiguousarray(images.permute(0, 2, 3, 1).double().numpy())
     light = np.where(pixels > 0.04045, ((pixels + 0.055) / 1.055) ** 2.4, pixels / 12.92)
     xyz = np.stack([cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2XYZ) for image in light])
@@ -40,7 +40,7 @@ def lab_by_hand(images: torch.Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("area", [0.1, 0.25, 0.4])
 @pytest.mark.parametrize("size", [(64, 64), (48, 96), (90, 50)])
-def test_the_erased_area_is_the_one_asked_for(area: float, size: tuple[int, int]) -> None:
+def test_the_erased_area_is_as_set(area: float, size: tuple[int, int]) -> None:
     _, (_, holes) = Inpainting(area=area).make_batch(torch.rand(40, 3, *size), rng())
     shares = holes.float().mean((1, 2, 3))
     assert shares.min() > area - 0.03 and shares.max() < area + 0.03
@@ -53,7 +53,7 @@ def test_holes_are_one_to_four_squares_anywhere() -> None:
         found, _, stats, _ = cv2.connectedComponentsWithStats(hole, connectivity=4)
         boxes = stats[1:]
         counts.append(found - 1)
-        if found > 2:  # touching holes may merge, but what is found is full of holes
+        if found > 2:  # holes that touch are found as one component
             continue
         assert (np.abs(boxes[:, 2] - boxes[:, 3]) <= 1).all()
         assert (boxes[:, 4] == boxes[:, 2] * boxes[:, 3]).all()
@@ -62,7 +62,7 @@ def test_holes_are_one_to_four_squares_anywhere() -> None:
     assert holes[..., [0, -1], :].any() and holes[..., [0, -1]].any()
 
 
-def test_inpainting_is_scored_on_the_holes_alone() -> None:
+def test_inpainting_is_scored_only_on_the_holes() -> None:
     task, images = Inpainting(area=0.3), torch.rand(3, 3, 20, 30, generator=rng())
     inputs, targets = task.make_batch(images, rng())
     holes = targets[1].expand_as(images)
@@ -85,7 +85,7 @@ def test_tiny_images_can_be_inpainted(size: tuple[int, int]) -> None:
     assert torch.isfinite(inputs).all() and holes.flatten(1).any(1).all()
 
 
-def test_noise_has_a_spread_within_the_range_and_mean_zero() -> None:
+def test_noise_is_gaussian_with_a_deviation_in_the_range() -> None:
     images = torch.rand(40, 3, 64, 64)
     inputs, targets = Denoising(0.05, 0.2).make_batch(images, rng())
     noise = (inputs - targets).flatten(1)
@@ -105,7 +105,7 @@ def test_denoising_scores_every_pixel() -> None:
     assert task.metric(images + 0.1, targets) == pytest.approx(20, abs=0.01)
 
 
-def test_lab_is_that_of_opencv() -> None:
+def test_lab_equals_opencvs() -> None:
     images = torch.rand(2, 3, 40, 40, generator=rng())
     images[0, :, :20] *= 0.05
     ours = rgb_to_lab(images).permute(0, 2, 3, 1).numpy()
@@ -113,14 +113,14 @@ def test_lab_is_that_of_opencv() -> None:
     assert np.abs(ours - lab_by_hand(images)).max() < 0.002
 
 
-def test_lab_of_the_primaries_is_the_published_one() -> None:
+def test_lab_of_the_primaries_equals_published_values() -> None:
     primaries = torch.eye(3).view(3, 3, 1, 1)
     published = [[53.24, 80.09, 67.20], [87.73, -86.18, 83.18], [32.30, 79.19, -107.86]]
     assert np.allclose(rgb_to_lab(primaries).squeeze().numpy(), published, atol=0.05)
     assert np.allclose(rgb_to_lab(torch.ones(1, 3, 1, 1)).squeeze().numpy(), [100, 0, 0], atol=0.02)
 
 
-def test_bins_are_the_cells_opencv_finds_colours_in() -> None:
+def test_bins_are_the_cells_of_all_colours_in_opencv() -> None:
     line = torch.linspace(0, 1, 65)
     cube = torch.stack(torch.meshgrid(line, line, line, indexing="ij")).flatten(2)[None]
     found = np.unique(np.round(lab_by_opencv(cube)[..., 1:] / 10).reshape(-1, 2), axis=0) * 10
@@ -143,7 +143,7 @@ def test_colour_targets_are_the_nearest_bins() -> None:
         assert torch.allclose(inputs[:, channel], lightness, atol=1e-4)
 
 
-def test_colour_targets_of_uneven_sizes_are_a_quarter_rounded_up() -> None:
+def test_sizes_of_colour_targets_are_rounded_up() -> None:
     _, targets = Colorization().make_batch(torch.rand(1, 3, 9, 14), rng())
     assert targets.shape == (1, 3, 4)
 
@@ -170,7 +170,7 @@ def test_rebalanced_weights_follow_equation_4() -> None:
 
 
 @pytest.mark.parametrize("grid", [2, 3])
-def test_undoing_the_order_restores_the_tiles(grid: int) -> None:
+def test_inverting_the_permutation_restores_the_tiles(grid: int) -> None:
     images = torch.rand(6, 3, 32, 43, generator=rng())
     inputs, labels = Jigsaw(grid=grid, permutations=16).make_batch(images, rng(2))
     height, width = 32 // grid, 43 // grid
@@ -186,7 +186,7 @@ def test_undoing_the_order_restores_the_tiles(grid: int) -> None:
             assert torch.allclose(seen, expected, atol=2e-3)
 
 
-def test_tiles_join_to_the_image_they_came_from() -> None:
+def test_joined_tiles_keep_their_positions() -> None:
     images = torch.rand(2, 3, 12, 18)
     tiles = normalised_tiles(images, 3)
     assert tiles.shape == (2, 9, 3, 4, 6)
@@ -200,27 +200,27 @@ def test_flat_tiles_stay_finite() -> None:
     assert torch.allclose(inputs, torch.tensor(0.45), atol=1e-4)
 
 
-def test_orders_are_distinct_and_far_apart() -> None:
+def test_permutations_are_distinct_and_far_apart() -> None:
     orders = far_permutations(3, 64)
     assert orders.shape == (64, 9) and (np.sort(orders, 1) == np.arange(9)).all()
     assert orders[0].tolist() == list(range(9))
-    apart = [int((a != b).sum()) for a, b in combinations(orders, 2)]
-    assert min(apart) >= 7 and np.mean(apart) > 8
+    distances = [int((a != b).sum()) for a, b in combinations(orders, 2)]
+    assert min(distances) >= 7 and np.mean(distances) > 8
     nine = far_permutations(3, 9)
     assert min(int((a != b).sum()) for a, b in combinations(nine, 2)) == 9
 
 
-def test_each_order_is_the_greedy_choice() -> None:
+def test_each_permutation_is_the_greedy_choice() -> None:
     everything = np.array(list(permutations(range(4))))
     chosen = [everything[0]]
     for _ in range(11):
-        apart = np.array([[(e != c).sum() for c in chosen] for e in everything])
-        best = max(range(24), key=lambda i: (apart[i].min(), apart[i].sum(), -i))
+        distances = np.array([[(e != c).sum() for c in chosen] for e in everything])
+        best = max(range(24), key=lambda i: (distances[i].min(), distances[i].sum(), -i))
         chosen.append(everything[best])
     assert np.array_equal(far_permutations(2, 12), chosen)
 
 
-def test_a_small_grid_has_24_orders_however_many_are_asked_for() -> None:
+def test_a_2_x_2_grid_has_at_most_24_permutations() -> None:
     task = Jigsaw(grid=2, permutations=100)
     assert task.canonical() == Jigsaw(grid=2, permutations=24)
     assert task.head((4,), (1,))([torch.rand(2, 4, 8, 8)]).shape == (2, 24)
@@ -236,7 +236,7 @@ def test_tile_means_share_border_pixels_by_area(size: tuple[int, int], grid: int
 
 
 @pytest.mark.parametrize("stride", [1, 4])
-def test_the_pixel_head_predicts_at_its_stride(stride: int) -> None:
+def test_the_pixel_head_has_its_stride(stride: int) -> None:
     head = PixelHead((4, 4, 4), (2, 4, 16), out_channels=5, stride=stride)
     features = [torch.rand(1, 4, 64 // r, 32 // r) for r in (2, 4, 16)]
     assert head(features).shape == (1, 5, 64 // stride, 32 // stride)
@@ -254,11 +254,11 @@ def test_the_pixel_head_predicts_at_its_stride(stride: int) -> None:
         (Jigsaw(), 2),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_line(task: Jigsaw, height: int) -> None:
-    with pytest.raises(SpaceError, match=rf"^{type(task).__name__}: .*(must be|use )"):
+def test_an_invalid_setting_gets_a_one_line_error(task: Jigsaw, height: int) -> None:
+    with pytest.raises(SpaceError, match=rf"^{type(task).__name__}(: |\.\w+ is ).*(must be|use )"):
         task.make_batch(torch.rand(1, 3, height, 8), rng())
 
 
-def test_settings_without_effect_are_canonical() -> None:
+def test_canonical_resets_settings_without_effect() -> None:
     assert Colorization(mix=0.1).canonical() == Colorization()
     assert Colorization(rebalance=True, mix=0.1).canonical() == Colorization(rebalance=True, mix=0.1)

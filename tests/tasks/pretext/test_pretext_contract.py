@@ -1,10 +1,10 @@
-"""The shipped pretext tasks hold the contract."""
+"""The shipped pretext tasks pass the contract."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from nas.tasks import Colorization, Denoising, Inpainting, Jigsaw, Rotation
+from nas.tasks.pretext import Colorization, Denoising, Inpainting, Jigsaw, Rotation
 from tests.contracts.task_contract import TaskContract
 
 

@@ -1,4 +1,4 @@
-"""Rotation: what is turned, by how much, and that the turn can be told."""
+"""Rotation: squares, angles, and whether a network can learn the task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from nas.models import Encoder, Plain, Stage, UNet, build_network
 from nas.space import Recipe
-from nas.tasks import Rotation
+from nas.tasks.pretext import Rotation
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -16,7 +16,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 @pytest.mark.parametrize("size", [(12, 20), (21, 13), (16, 16), (1, 5)])
-def test_every_square_is_one_of_the_image_turned_back(size: tuple[int, int]) -> None:
+def test_every_square_rotated_back_is_part_of_the_image(size: tuple[int, int]) -> None:
     images = torch.rand(24, 3, *size, generator=rng(1))
     turned, turns = Rotation().make_batch(images, rng())
     side = min(size)
@@ -28,8 +28,8 @@ def test_every_square_is_one_of_the_image_turned_back(size: tuple[int, int]) -> 
         assert (windows == upright).all((-3, -2, -1)).any()
 
 
-def test_all_four_turns_and_all_offsets_are_drawn() -> None:
-    # Where a pixel is, is what it holds: the mean of a square tells its offset.
+def test_all_turns_and_offsets_are_sampled() -> None:
+    # Each pixel holds its position, so that the mean of a square is its offset.
     images = torch.arange(12.0).expand(400, 3, 8, 12).contiguous()
     turned, turns = Rotation().make_batch(images, rng())
     assert np.bincount(turns.numpy(), minlength=4).min() > 70
@@ -46,7 +46,7 @@ def test_loss_and_metric_by_hand() -> None:
 
 
 def test_a_network_learns_which_way_is_up() -> None:
-    """Images that are bright above: new ones are told right too, so it is not learnt by heart."""
+    """Images are bright at the top. The accuracy on new images shows that the network has not memorized them."""
     torch.manual_seed(0)
 
     def streets(count: int, seed: int) -> torch.Tensor:

@@ -1,1 +1,1 @@
-"""The checks, each a function from what was seen of a set to findings."""
+"""Checks, each a function from an examined data set to findings."""

@@ -1,4 +1,4 @@
-"""Images of more than 8 bits beside others of 8."""
+"""Check for images of more than 8 bits a channel among images of 8 bits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from nas.wording import counted
 __all__ = ["check_depth"]
 
 
-def check_depth(seen: Examined) -> list[Finding]:
-    """A set of mixed depths: each kind is scaled by a rule of its own, so that their brightness may not compare."""
-    deep = [look for look in seen.readable.values() if look.deep]
-    flat = [look for look in seen.readable.values() if not look.deep]
+def check_depth(examined: Examined) -> list[Finding]:
+    """Find a mix of depths: images of more than 8 bits are scaled, so that their brightness may differ."""
+    deep = [facts for facts in examined.readable.values() if facts.deep]
+    flat = [facts for facts in examined.readable.values() if not facts.deep]
     if not deep or not flat:
         return []
     few = min(deep, flat, key=len)
@@ -20,8 +20,8 @@ def check_depth(seen: Examined) -> list[Finding]:
         Finding(
             "warning",
             f"{counted(len(deep), 'image')} of more than 8 bits a channel and {len(flat)} of 8: their brightness may "
-            "not compare",
-            tuple(str(look.path) for look in few),
-            "Export all images alike.",
+            "differ",
+            tuple(str(facts.path) for facts in few),
+            "Export all images with the same depth.",
         )
     ]

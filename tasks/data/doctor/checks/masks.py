@@ -1,4 +1,4 @@
-"""What masks hold: values that are no class, soft edges, colours without a table, compression with loss."""
+"""Check masks for values of no class, soft edges, undeclared colours and compression with loss."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from typing import Any
 
 from nas.tasks.data.doctor.examined import Examined
 from nas.tasks.data.doctor.finding import Finding, Severity
-from nas.tasks.data.mask_counts import MaskCount, naming, tally
+from nas.tasks.data.mask_counts import MaskCount, Tally, count_keys
 from nas.tasks.data.masks import MaskCode
 from nas.tasks.data.palettes import Colour
 from nas.tasks.data.sets import VOID
-from nas.tasks.data.summary import void_told
+from nas.tasks.data.summary import void_warned
 from nas.wording import counted
 
 __all__ = ["check_masks", "histogram"]
 
 SOFT = 8
-"""Values between the outermost two from which a mask has soft edges rather than classes."""
+"""Number of values between two levels from which on a mask has soft edges."""
 
 REGIONS = 0.5
-"""The least share of pixels that the two levels have between which edges are soft."""
+"""Smallest share of pixels with one of the two levels of a mask with soft edges."""
 
-SHARP = "Export the masks without smoothing: nearest neighbour, no anti-aliasing, PNG."
+SAVE_SHARP = "Export the masks without smoothing: nearest neighbour, no anti-aliasing, PNG."
 
 
-def check_masks(seen: Examined) -> list[Finding]:
-    """Masks that are compressed with loss, soft, of unknown colours or values, or whose 255 may be a class."""
-    counts = [look.count for look in seen.masks.values() if look.count is not None]
-    code = seen.members.code
+def check_masks(examined: Examined) -> list[Finding]:
+    """Find masks with loss, soft edges, or colours or values of no class, and masks whose 255 may be a class."""
+    counts = [facts.count for facts in examined.masks.values() if facts.count is not None]
+    code = examined.members.code
     lossy = [count for count in counts if count.lossy]
     soft = [count for count in counts if not count.lossy and _soft(count, code)]
     hard = [count for count in counts if not count.lossy and not _soft(count, code)]
-    untold = [count for count in hard if naming(count, code or MaskCode({}))[1] and not (code and code.colours)]
-    found = [*_smoothed(seen, lossy, soft), *_colours_untold(untold)]
+    undeclared = [count for count in hard if count_keys(count, code or MaskCode({}))[1] and not (code and code.colours)]
+    found = [*_smoothed(examined, lossy, soft), *_undeclared_colours(undeclared)]
     if code is not None:
-        found += _unknown([count for count in hard if count not in untold], code)
-    return [*found, *_hidden_class(seen, hard)]
+        found += _unknown([count for count in hard if count not in undeclared], code)
+    return [*found, *_void_may_be_a_class(examined, hard)]
 
 
 def histogram(counts: Mapping[Any, int], most: int = 6) -> str:
-    """The most frequent values with their shares: `0 71%, 255 28%, 23 others 1.30%`."""
+    """Describe the most frequent values by their shares, such as `0 71%, 255 28%, 23 others 1.30%`."""
     total = max(1, sum(counts.values()))
     common = Counter(counts).most_common()
     shown = sorted(common[:most]) if len(common) <= most else common[:most]
@@ -57,15 +57,15 @@ def _percent(share: float) -> str:
 
 
 def _values(count: MaskCount, code: MaskCode | None) -> Mapping[int, int]:
-    """The values of a mask, of grey colours too."""
-    values, colours = naming(count, code or MaskCode({}))
+    """Pixels of a mask by value, with grey colours as values."""
+    values, colours = count_keys(count, code or MaskCode({}))
     if colours and all(len(set(colour)) == 1 for colour in colours):
         return {colour[0]: pixels for colour, pixels in colours.items()}
     return values
 
 
 def _soft(count: MaskCount, code: MaskCode | None) -> bool:
-    """Whether most pixels are of two levels far apart and there are many values between them."""
+    """Whether most pixels have one of two levels far apart, with many values in between."""
     values = _values(count, code)
     if len(values) < SOFT + 2:
         return False
@@ -78,10 +78,10 @@ def _soft(count: MaskCount, code: MaskCode | None) -> bool:
     return len(between) >= SOFT and n + m >= REGIONS * sum(values.values())
 
 
-def _smoothed(seen: Examined, lossy: Sequence[MaskCount], soft: Sequence[MaskCount]) -> list[Finding]:
-    """Masks with values along their edges that no one drew; an error where a search cannot tell what they mean."""
-    code = seen.members.code
-    severity: Severity = "warning" if code is not None and code.lossy and not seen.members.refused else "error"
+def _smoothed(examined: Examined, lossy: Sequence[MaskCount], soft: Sequence[MaskCount]) -> list[Finding]:
+    """Masks whose edges have values of no class; an error if a search refuses them."""
+    code = examined.members.code
+    severity: Severity = "warning" if code is not None and code.lossy and not examined.members.refusal else "error"
     read_as = ", read as two classes" if severity == "warning" else ""
     found = []
     for counts, what in ((lossy, "compressed with loss (JPEG)"), (soft, "with soft edges")):
@@ -92,37 +92,37 @@ def _smoothed(seen: Examined, lossy: Sequence[MaskCount], soft: Sequence[MaskCou
                     severity,
                     f"{counted(len(counts), 'mask')} {what}, such as {values}{read_as}",
                     tuple(str(count.path) for count in counts),
-                    SHARP,
+                    SAVE_SHARP,
                 )
             )
     return found
 
 
 def _unknown(counts: Sequence[MaskCount], code: MaskCode) -> list[Finding]:
-    """Values or colours that are no class."""
-    strange: Counter[str] = Counter()
+    """Masks with values or colours of no class."""
+    total: Counter[str] = Counter()
     where = []
     for count in counts:
-        values, colours = naming(count, code)
+        values, colours = count_keys(count, code)
         mine: dict[Any, int] = {value: n for value, n in values.items() if value not in code.values}
         mine |= {colour: n for colour, n in colours.items() if colour not in code.colours}
         if mine:
-            strange.update({str(value): n for value, n in mine.items()})
+            total.update({str(value): n for value, n in mine.items()})
             where.append(f"{count.path} ({', '.join(f'{value}: {n} pixels' for value, n in list(mine.items())[:3])})")
     if not where:
         return []
-    listed = ", ".join(value for value, _ in strange.most_common(5)) + (", ..." if len(strange) > 5 else "")
+    listed = ", ".join(value for value, _ in total.most_common(5)) + (", ..." if len(total) > 5 else "")
     return [
         Finding(
             "error",
-            f"{counted(len(where), 'mask')} with values that are no class: {listed}",
+            f"{counted(len(where), 'mask')} with values of no class: {listed}",
             tuple(where),
             "Add them to classes.json, as a class or as void, or correct the masks.",
         )
     ]
 
 
-def _colours_untold(counts: Sequence[MaskCount]) -> list[Finding]:
+def _undeclared_colours(counts: Sequence[MaskCount]) -> list[Finding]:
     if not counts:
         return []
     total: Counter[Colour] = Counter()
@@ -132,24 +132,24 @@ def _colours_untold(counts: Sequence[MaskCount]) -> list[Finding]:
     return [
         Finding(
             "error",
-            f"{counted(len(counts), 'colour mask')}, and nothing says which colour is which class ({histogram(total)})",
+            f"{counted(len(counts), 'colour mask')} without declared classes ({histogram(total)})",
             tuple(str(count.path) for count in counts),
             f"Write classes.json beside the masks folder: [{entries}{', ...' if len(total) > 12 else ''}]",
         )
     ]
 
 
-def _hidden_class(seen: Examined, counts: Sequence[MaskCount]) -> list[Finding]:
-    """255 beside levels that are far apart, in a set without a table: void by custom, but perhaps the brightest class.
+def _void_may_be_a_class(examined: Examined, counts: Sequence[MaskCount]) -> list[Finding]:
+    """Masks without declared classes in which 255 follows levels far apart, so that it may be the brightest class.
 
-    Where it is most of the masks, the reader warns of it.
+    The reader itself warns if 255 is a large share of the pixels.
     """
-    code, source = seen.members.code, seen.members.source
-    if seen.members.table is not None or not seen.members.spec.startswith("folder:"):
+    code, source = examined.members.code, examined.members.source
+    if examined.members.table is not None or not examined.members.spec.startswith("folder:"):
         return []
-    if code is None or code.values.get(VOID) != VOID or (source is not None and void_told(source)):
+    if code is None or code.values.get(VOID) != VOID or (source is not None and void_warned(source)):
         return []
-    values = tally(counts, code).values
+    values = Tally(counts, code).values
     levels = sorted(set(values) - {VOID})
     if VOID not in values or len(levels) < 2 or max(levels) < 4 * len(levels):
         return []
@@ -158,6 +158,6 @@ def _hidden_class(seen: Examined, counts: Sequence[MaskCount]) -> list[Finding]:
         Finding(
             "warning",
             f"255 is read as void (no label), but beside {histogram(values)} it may be a class",
-            mend=f"If it is a class, say so in classes.json: [{names}]",
+            fix=f"If it is a class, declare it in classes.json: [{names}]",
         )
     ]

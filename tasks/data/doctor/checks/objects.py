@@ -1,4 +1,4 @@
-"""Objects that are too small for the working size: they vanish when masks are resized."""
+"""Check for objects that are too small for the working size, so that they vanish when masks are resized."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from nas.tasks.data.parallel import progress_bar, threaded
 
 __all__ = ["check_objects"]
 
-LOOKED_AT = 24
-"""Masks that are looked at, spread over the set."""
+MOST_MASKS = 24
+"""Largest number of masks that are read, spread over the data set."""
 
 SPECK = 9
-"""Pixels under which a region is a slip of the pen and no object."""
+"""Smallest number of pixels of a region that counts as an object."""
 
 LOW = 4
-"""Pixels of height under which an object is hardly to be learnt."""
+"""Smallest height in pixels of an object that can be learnt."""
 
 ENOUGH = 5
-"""Objects of a class that are needed to speak of half of them."""
+"""Smallest number of objects of a class to judge it by."""
 
 
-def check_objects(seen: Examined) -> list[Finding]:
-    """Classes of which half the objects vanish or are under four pixels high at the working size."""
-    size = seen.size or seen.suggested
-    code = seen.members.code
-    paths = [look.path for look in seen.masks.values() if look.fault is None]
+def check_objects(examined: Examined) -> list[Finding]:
+    """Find classes with half of the objects below four pixels high, or gone, at the working size."""
+    size = examined.size or examined.suggested
+    code = examined.members.code
+    paths = [facts.path for facts in examined.masks.values() if facts.error is None]
     if size is None or code is None or not paths:
         return []
 
     def measure(place: float) -> list[tuple[int, float, bool]]:
         try:
             return list(_objects(read_mask(paths[int(place)], code), size))
-        except UserError:  # told by other checks
+        except UserError:  # reported by other checks
             return []
 
-    places = np.linspace(0, len(paths) - 1, min(LOOKED_AT, len(paths))).tolist()
+    places = np.linspace(0, len(paths) - 1, min(MOST_MASKS, len(paths))).tolist()
     with progress_bar(len(places), "objects", False) as bar:
         objects = [each for found in threaded(measure, places, bar) for each in found]
     lost = []
-    for index, name in enumerate(seen.members.classes):
+    for index, name in enumerate(examined.members.classes):
         heights = [height for label, height, _ in objects if label == index]
         gone = sum(vanished for label, _, vanished in objects if label == index)
         if len(heights) < ENOUGH:
@@ -60,15 +60,15 @@ def check_objects(seen: Examined) -> list[Finding]:
     return [
         Finding(
             "note",
-            f"At {size[0]}x{size[1]} half of the objects of some classes are too small to be learnt",
+            f"At {size[0]}x{size[1]} half of the objects of some classes are too small to learn",
             tuple(lost),
-            "Work at a larger --size, or cut the images into tiles; what such classes score says little.",
+            "Give a larger --size, or cut the images into tiles; the scores of such classes mean little.",
         )
     ]
 
 
 def _objects(mask: np.ndarray, size: Size) -> Iterator[tuple[int, float, bool]]:
-    """Of each connected region: its class, its height at the working size, and whether it vanishes there."""
+    """Class of each connected region, its height at the working size, and whether it vanishes there."""
     import cv2
 
     rows, columns = (

@@ -1,4 +1,4 @@
-"""Images and masks that do not belong together: missing, of another size, or the same mask twice."""
+"""Check pairs of images and masks: one is missing, sizes differ, or a mask belongs to several images."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ from nas.wording import counted
 __all__ = ["check_pairs"]
 
 
-def check_pairs(seen: Examined) -> list[Finding]:
-    """Images without masks, masks without images, pairs of two sizes, and one mask for several images."""
-    return [*_bare(seen), *_lone(seen), *_of_two_sizes(seen), *_repeated(seen)]
+def check_pairs(examined: Examined) -> list[Finding]:
+    """Find images without masks, masks without images, pairs of different sizes, and repeated masks."""
+    return [
+        *_without_mask(examined),
+        *_without_image(examined),
+        *_of_different_sizes(examined),
+        *_repeated_masks(examined),
+    ]
 
 
-def _bare(seen: Examined) -> list[Finding]:
-    twins = {path for paths in seen.members.same_stem for path in paths}
+def _without_mask(examined: Examined) -> list[Finding]:
+    twins = {path for paths in examined.members.same_stem for path in paths}
     bare = [
         member
-        for member in seen.members.members
+        for member in examined.members.members
         if member.mask is None and not member.name.startswith("unlabelled/") and member.image not in twins
     ]
     if not bare:
@@ -29,15 +34,15 @@ def _bare(seen: Examined) -> list[Finding]:
     return [
         Finding(
             "note",
-            f"{counted(len(bare), 'image')} without a mask: learnt from without labels",
+            f"{counted(len(bare), 'image')} without a mask: used without labels",
             tuple(str(member.image) for member in bare),
             "If they should have masks, give each mask the name of its image.",
         )
     ]
 
 
-def _lone(seen: Examined) -> list[Finding]:
-    lone = seen.members.lone_masks
+def _without_image(examined: Examined) -> list[Finding]:
+    lone = examined.members.lone_masks
     if not lone:
         return []
     return [
@@ -50,58 +55,58 @@ def _lone(seen: Examined) -> list[Finding]:
     ]
 
 
-def _of_two_sizes(seen: Examined) -> list[Finding]:
-    """Pairs that differ in size, apart where the mask fits the photo as it was before EXIF turned it."""
-    unlike: list[str] = []
-    turned: list[str] = []
-    for name, mask in seen.masks.items():
-        image = seen.images[name]
-        if image.fault is not None or mask.fault is not None or mask.size == image.size:
+def _of_different_sizes(examined: Examined) -> list[Finding]:
+    """Pairs of different sizes; masks with the shape of the stored pixels of their photo are only a note."""
+    different: list[str] = []
+    rotated: list[str] = []
+    for name, mask in examined.masks.items():
+        image = examined.images[name]
+        if image.error is not None or mask.error is not None or mask.size == image.size:
             continue
         where = f"{mask.path} ({_shown(mask.size)}, image {_shown(image.size)})"
-        (turned if mask.size == image.stored else unlike).append(where)
+        (rotated if mask.size == image.stored else different).append(where)
     found = []
-    if turned:
+    if rotated:
         found.append(
             Finding(
                 "note",
-                f"{counted(len(turned), 'mask')} in the order of the photo before EXIF turns it: turned with the photo",
-                tuple(turned),
-                "Look at an overlay (--out), since other tools may not turn them.",
+                f"{counted(len(rotated), 'mask')} with the shape of the stored pixels: rotated with the photo by EXIF",
+                tuple(rotated),
+                "Look at an overlay (--out), since other tools may not rotate them.",
             )
         )
-    if unlike:
+    if different:
         found.append(
             Finding(
                 "error",
-                f"{counted(len(unlike), 'mask')} of another size than the image",
-                tuple(unlike),
+                f"{counted(len(different), 'mask')} of another size than the image",
+                tuple(different),
                 "Export the masks at the size of the images, without interpolation.",
             )
         )
     return found
 
 
-def _repeated(seen: Examined) -> list[Finding]:
+def _repeated_masks(examined: Examined) -> list[Finding]:
     by_counts = defaultdict(list)
-    for mask in {look.path: look for look in seen.masks.values()}.values():
+    for mask in {facts.path: facts for facts in examined.masks.values()}.values():
         count = mask.count
         if count is not None and max(len(count.values), len(count.colours)) > 1:
             by_counts[count.size, tuple(count.values.items()), tuple(count.colours.items())].append(mask.path)
-    # Only masks that hold as many pixels of each value are worth comparing pixel for pixel.
+    # Only masks with equal counts of each value need to be compared pixel by pixel.
     by_content = defaultdict(list)
     for paths in by_counts.values():
         for path in paths if len(paths) > 1 else ():
             by_content[read_stored(path).pixels.tobytes()].append(str(path))
-    twins = [paths for paths in by_content.values() if len(paths) > 1]
-    if not twins:
+    repeated = [paths for paths in by_content.values() if len(paths) > 1]
+    if not repeated:
         return []
     return [
         Finding(
             "warning",
-            f"{counted(len(twins), 'mask')} given to several images, pixel for pixel",
-            tuple(" and ".join(paths) for paths in twins),
-            "Look at them: two different photos seldom have the same mask.",
+            f"{counted(len(repeated), 'mask')} equal for several images, pixel by pixel",
+            tuple(" and ".join(paths) for paths in repeated),
+            "Look at them: different photos rarely have the same mask.",
         )
     ]
 

@@ -1,4 +1,4 @@
-"""Sizes and shapes of images, and the working size that suits them."""
+"""Check sizes and aspect ratios of images."""
 
 from __future__ import annotations
 
@@ -12,40 +12,41 @@ from nas.wording import counted
 __all__ = ["check_shapes"]
 
 TINY = 8
+"""Pixels a side below which an image is tiny."""
 
 
-def check_shapes(seen: Examined) -> list[Finding]:
-    """Images of another shape than most, which resizing squeezes, and images of very different resolution."""
-    sizes = {name: look.size for name, look in seen.readable.items()}
+def check_shapes(examined: Examined) -> list[Finding]:
+    """Find tiny images, images of an unusual aspect ratio, and images of very different sizes."""
+    sizes = {name: facts.size for name, facts in examined.readable.items()}
     if not sizes:
         return []
-    return [*_tiny(seen, sizes), *_odd(seen, sizes), *_mixed(sizes)]
+    return [*_tiny(examined, sizes), *_unusual_ratio(examined, sizes), *_mixed_sizes(sizes)]
 
 
-def _tiny(seen: Examined, sizes: dict[str, Size]) -> list[Finding]:
+def _tiny(examined: Examined, sizes: dict[str, Size]) -> list[Finding]:
     tiny = [name for name, size in sizes.items() if min(size) < TINY]
-    where = tuple(f"{seen.images[name].path} ({_shown(sizes[name])})" for name in tiny)
+    where = tuple(f"{examined.images[name].path} ({_shown(sizes[name])})" for name in tiny)
     what = f"{counted(len(tiny), 'image')} of fewer than {TINY} pixels a side"
     return [Finding("warning", what, where, "Remove them.")] if tiny else []
 
 
-def _odd(seen: Examined, sizes: dict[str, Size]) -> list[Finding]:
+def _unusual_ratio(examined: Examined, sizes: dict[str, Size]) -> list[Finding]:
     ratio, share = usual_shape(list(sizes.values()))
-    odd = [name for name, (height, width) in sizes.items() if not same_shape(width / height, ratio, 1.25)]
-    if not odd:
+    unusual = [name for name, (height, width) in sizes.items() if not same_shape(width / height, ratio, 1.25)]
+    if not unusual:
         return []
     return [
         Finding(
             "warning",
-            f"{counted(len(odd), 'image')} of another shape than most ({share:.0%} have width:height {ratio:.2f}): "
+            f"{counted(len(unusual), 'image')} of another shape than most ({share:.0%} have width:height {ratio:.2f}): "
             "resizing squeezes them",
-            tuple(f"{seen.images[name].path} ({_shown(sizes[name])})" for name in odd),
+            tuple(f"{examined.images[name].path} ({_shown(sizes[name])})" for name in unusual),
             f"Crop them and their masks to about {ratio:.2f} times as wide as high.",
         )
     ]
 
 
-def _mixed(sizes: dict[str, Size]) -> list[Finding]:
+def _mixed_sizes(sizes: dict[str, Size]) -> list[Finding]:
     lengths = sorted((height * width) ** 0.5 for height, width in sizes.values())
     small, large = lengths[len(lengths) // 20], lengths[-1 - len(lengths) // 20]
     if large <= 2 * small:
@@ -55,9 +56,9 @@ def _mixed(sizes: dict[str, Size]) -> list[Finding]:
         Finding(
             "note",
             f"Images of very different sizes, {small:.0f} to {large:.0f} pixels a side: the same object is "
-            f"{large / small:.1f} times as large in some as in others once all are brought to one size; "
+            f"{large / small:.1f} times as large in some as in others after resizing to one size; "
             f"most common are {common}",
-            mend="If the large ones show more rather than finer, cut them into tiles of the size of the small ones.",
+            fix="If the large ones show a larger area, not finer detail, cut them into tiles of the small size.",
         )
     ]
 

@@ -1,9 +1,9 @@
-"""The modules beside a space file: imported for it alone, and listed so that a run can keep copies of them.
+"""Local modules: the modules beside a space file, which it may import and which a run keeps copies of.
 
-A space file and the modules beside it are loaded as a package of their own, named after the file's full path. Their
-import statements look beside the space file first; nobody else's do, and `sys.path` is never touched. So two spaces may
-each have a `helpers.py`, and a neighbour called `tasks.py` changes nothing for the toolkit or for installed packages.
-Names of the standard library, and `nas`, are never looked for beside a space.
+A space file and its local modules are loaded as a package, named after the file's full path. Only import statements
+inside this package look beside the space file; `sys.path` is never touched. So two spaces may each have a
+`helpers.py`, and a local `tasks.py` changes nothing for the toolkit or for installed packages. Names of the standard
+library, and `nas`, are never looked up beside a space file.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from typing import Any
 
 from nas.space.component import SPACE_MODULE, Component
 
-__all__ = ["MODULES", "find_neighbour", "imported_neighbours", "own_line", "run_space_file"]
+__all__ = ["MODULES", "find_local_module", "imported_modules", "run_space_file", "user_line"]
 
 MODULES = "space_modules"
-"""The folder beside a run's space file that holds copies of what was beside the original."""
+"""Folder beside a run's space file that holds the copies of its local modules."""
 
 
 def run_space_file(path: Path) -> ModuleType:
-    """Run a space file, and afresh the modules beside it that it imports.
+    """Run a space file and the local modules that it imports, all read again from disk.
 
     Raises:
-        BaseException: whatever the file raises.
+        BaseException: anything that the file raises.
     """
     name = SPACE_MODULE + hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape")).hexdigest()[:12]
     _forget(name)
@@ -44,7 +44,7 @@ def run_space_file(path: Path) -> ModuleType:
     spec.has_location = True
     spec.submodule_search_locations = [str(_folder(path))]
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up here.
+    # Dataclasses look up their module here.
     sys.modules[name] = module
     try:
         loader.exec_module(module)
@@ -54,8 +54,8 @@ def run_space_file(path: Path) -> ModuleType:
     return module
 
 
-def find_neighbour(folder: Path, name: str) -> Path | None:
-    """The file or the package's folder that `import name` means in a space file of `folder`, None for any other."""
+def find_local_module(folder: Path, name: str) -> Path | None:
+    """The file or package folder that `import name` in a space file of `folder` means; None for any other module."""
     if name == "nas" or name in sys.stdlib_module_names or not name:
         return None
     package, module = folder / name, folder / f"{name}.py"
@@ -63,36 +63,39 @@ def find_neighbour(folder: Path, name: str) -> Path | None:
         return package
     if module.is_file():
         return module
-    # As everywhere in Python, a folder without an __init__.py comes after an installed package.
+    # As in Python's own import, an installed package comes before a folder without an __init__.py.
     if package.is_dir() and any(package.rglob("*.py")) and not _is_installed(name):
         return package
     return None
 
 
-def imported_neighbours(path: Path) -> dict[str, Path]:
-    """Files by their paths below the space file's folder: what it imports beside it, and what that imports in turn.
+def imported_modules(path: Path) -> dict[str, Path]:
+    """Find the local modules that a space file imports, directly or through others.
 
-    Imports inside functions count. A package is taken whole.
+    Imports inside functions count. Of a package, all modules are taken.
+
+    Returns:
+        Files by their paths relative to the space file's folder.
     """
     folder = _folder(path)
     found: dict[str, Path] = {}
-    left = [(path, 0)]
-    while left:
-        file, depth = left.pop()
+    unread = [(path, 0)]
+    while unread:
+        file, depth = unread.pop()
         for name in _imports(file, depth):
-            neighbour = find_neighbour(folder, name)
-            if neighbour is None:
+            module = find_local_module(folder, name)
+            if module is None:
                 continue
-            for part in sorted(neighbour.rglob("*.py")) if neighbour.is_dir() else [neighbour]:
+            for part in sorted(module.rglob("*.py")) if module.is_dir() else [module]:
                 below = part.relative_to(folder)
                 if below.as_posix() not in found:
                     found[below.as_posix()] = part
-                    left.append((part, len(below.parts) - 1))
+                    unread.append((part, len(below.parts) - 1))
     return dict(sorted(found.items()))
 
 
-def own_line(error: BaseException) -> str | None:
-    """The last line of a space's own files that an error passed through, as `FILE:LINE`, or None."""
+def user_line(error: BaseException) -> str | None:
+    """The innermost line of a space file or local module in an error's traceback, as `FILE:LINE`, or None."""
     lines = [
         f"{frame.f_code.co_filename}:{line}"
         for frame, line in traceback.walk_tb(error.__traceback__)
@@ -115,10 +118,10 @@ def _is_installed(name: str) -> bool:
 
 
 def _imports(file: Path, depth: int) -> Iterator[str]:
-    """The first part of each name that a file imports, as seen from the space's folder, `depth` folders above."""
+    """The top-level modules that a file imports, where the space's folder is `depth` folders above it."""
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):  # a module that is never reached may be broken
+    except (SyntaxError, ValueError):  # a broken module is allowed if it is never imported
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -129,7 +132,7 @@ def _imports(file: Path, depth: int) -> Iterator[str]:
 
 
 def _forget(name: str) -> None:
-    """Drop what an earlier load of the same file left, so that all of it is read again."""
+    """Drop the modules and components of an earlier load of the same file."""
     for known in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
         del sys.modules[known]
     for label, kind in list(Component.types.items()):
@@ -138,7 +141,7 @@ def _forget(name: str) -> None:
 
 
 class _Finder:
-    """Finds the modules beside space files; to be put into `sys.meta_path`."""
+    """Finder of local modules, for `sys.meta_path`."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -152,7 +155,7 @@ class _Finder:
 
 
 class _Loader(SourceFileLoader):
-    """Runs a module of a space with an import statement of its own; keeps no bytecode, which may be out of date."""
+    """Loader that runs a module with its own import statement, and writes no bytecode, which may get out of date."""
 
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)
@@ -170,10 +173,10 @@ def _import(
     fromlist: Sequence[str] | None = (),
     level: int = 0,
 ) -> ModuleType:
-    """What an import statement in a space file does."""
+    """`__import__` for space files and local modules, which looks beside the space file first."""
     space = sys.modules.get((globals or {}).get("__name__", "").partition(".")[0])
     top = name.partition(".")[0]
-    if level or space is None or find_neighbour(Path(space.__path__[0]), top) is None:
+    if level or space is None or find_local_module(Path(space.__path__[0]), top) is None:
         return builtins.__import__(name, globals, locals, fromlist or (), level)
     module = builtins.__import__(f"{space.__name__}.{name}", globals, locals, fromlist or (), 0)
     return module if fromlist else sys.modules[f"{space.__name__}.{top}"]

@@ -1,4 +1,4 @@
-"""Modules beside a space file: found by it alone, never mixed up with another space's, listed whole."""
+"""Local modules of a space file: found only by that space, kept apart from those of other spaces, all listed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nas.space import Component, SpaceError, load_space
-from nas.space.neighbours import MODULES, find_neighbour, imported_neighbours
+from nas.space.local_modules import MODULES, find_local_module, imported_modules
 
 HEAD = """
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Part(Component):
 
 
 def write(folder: Path, **files: str) -> Path:
-    """Files by their names without .py; returns mine.py."""
+    """Write files, given by their names without .py; return the path of mine.py."""
     for name, text in files.items():
         path = folder / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,12 +75,12 @@ def test_modules_and_packages_beside_are_imported_and_listed(
     before = list(sys.path)
     assert load_space(path).encoder.width == 7
     assert sys.path == before and not {"part", "width", "a"} & sys.modules.keys()
-    assert imported_neighbours(path).keys() == {f"{name}.py" for name in files}
+    assert imported_modules(path).keys() == {f"{name}.py" for name in files}
     assert not list(tmp_path.rglob("__pycache__"))
-    # From a copy as a run keeps it, anywhere.
+    # From a copy such as a run keeps, in another folder.
     run = tmp_path / "elsewhere"
     (run / MODULES).mkdir(parents=True)
-    for name, file in imported_neighbours(path).items():
+    for name, file in imported_modules(path).items():
         (run / MODULES / name).parent.mkdir(parents=True, exist_ok=True)
         (run / MODULES / name).write_bytes(file.read_bytes())
     (run / "space.py").write_bytes(path.read_bytes())
@@ -90,7 +90,7 @@ def test_modules_and_packages_beside_are_imported_and_listed(
     assert load_space(run / "space.py").encoder.width == 7
 
 
-def test_two_spaces_have_helpers_of_their_own_also_later(tmp_path: Path) -> None:
+def test_two_spaces_have_separate_helpers_also_in_late_imports(tmp_path: Path) -> None:
     lazy = "def width():\n    from width import WIDTH\n    return WIDTH\n"
     spaces = {}
     for width in (3, 5):
@@ -101,13 +101,13 @@ def test_two_spaces_have_helpers_of_their_own_also_later(tmp_path: Path) -> None
             helpers=PART + lazy,
             width=f"WIDTH = {width}",
         )
-        assert imported_neighbours(path).keys() == {"helpers.py", "width.py"}
+        assert imported_modules(path).keys() == {"helpers.py", "width.py"}
         spaces[width] = load_space(path)
     for width, space in spaces.items():
         assert space.encoder.width == width
         late = sys.modules[type(space.encoder).__module__].width
         assert late() == width
-    # The component of the space that was loaded last is the one that recipes are read with.
+    # Recipes are read with the components of the space that was loaded last.
     assert Component.types["Part"] is type(spaces[5].encoder)
 
 
@@ -122,12 +122,12 @@ def test_a_changed_helper_is_read_again(tmp_path: Path) -> None:
     assert load_space(path).encoder.width == 9
 
 
-def test_a_neighbour_never_takes_the_place_of_a_module_of_python_or_the_toolkit(tmp_path: Path) -> None:
+def test_a_local_module_never_replaces_one_of_python_or_the_toolkit(tmp_path: Path) -> None:
     code = "from tasks import TASK\nfrom torch import TORCH\nimport random, nas\nfrom nas import CrossEntropy\n"
     names = {"tasks": "TASK = 1", "torch": "TORCH = 1", "random": "1 / 0", "nas": "1 / 0", "cv2": "1 / 0"}
     path = write(tmp_path, mine=mine(PART + code + "WIDTH = 7"), **names)
     assert load_space(path).encoder.width == 7
-    assert imported_neighbours(path).keys() == {"tasks.py", "torch.py"}
+    assert imported_modules(path).keys() == {"tasks.py", "torch.py"}
     import torch
 
     from nas import tasks
@@ -136,13 +136,13 @@ def test_a_neighbour_never_takes_the_place_of_a_module_of_python_or_the_toolkit(
     assert sys.modules["random"] is random
 
 
-def test_a_folder_of_results_is_no_package(tmp_path: Path) -> None:
+def test_a_folder_without_modules_is_not_a_package(tmp_path: Path) -> None:
     for name in ("torch", "results"):
         (tmp_path / name).mkdir()
     write(tmp_path, **{"torch/tools": ""})
-    assert find_neighbour(tmp_path, "torch") is None and find_neighbour(tmp_path, "results") is None
+    assert find_local_module(tmp_path, "torch") is None and find_local_module(tmp_path, "results") is None
     root = Path(__file__).parents[2]
-    assert [find_neighbour(root, name) for name in ("nas", "random")] == [None] * 2
+    assert [find_local_module(root, name) for name in ("nas", "random")] == [None] * 2
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_folder_of_results_is_no_package(tmp_path: Path) -> None:
         ({"mine": "import part", "part": "\nx = 1 / 0"}, r"part.py:2: ZeroDivisionError"),
         ({"mine": "import part", "part": "\n\nx = ("}, r"part.py:3: SyntaxError"),
         ({"mine": "from part import nothing", "part": ""}, r"mine.py:1: ImportError: .*'nothing' from 'part'"),
-        ({"mine": "from profile import WIDTHS", "profile": ""}, "profile.py beside it is not read, since Python has"),
+        ({"mine": "from profile import WIDTHS", "profile": ""}, "profile.py beside it is not read, because Python has"),
         ({"mine": "import part", "part": "import sys\nsys.exit()"}, r"part.py:2: SystemExit: .*must not call sys.exit"),
         (
             {"mine": "from part import Part\n" + PART, "part": PART},
@@ -168,9 +168,7 @@ def test_a_folder_of_results_is_no_package(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_told_in_a_line_with_its_place(
-    tmp_path: Path, files: dict[str, str], message: str | None
-) -> None:
+def test_errors_take_one_line_and_name_the_place(tmp_path: Path, files: dict[str, str], message: str | None) -> None:
     import nas.models  # noqa: F401
 
     path = write(tmp_path, **files)

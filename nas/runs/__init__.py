@@ -1,0 +1,1 @@
+"""What a run is: its settings, folder and storage, and how they are written and read back."""
