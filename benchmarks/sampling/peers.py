@@ -73,8 +73,8 @@ class NePSEvolution:
     def ask(self) -> tuple[Combination, Any]:
         with self._state.active():
             trial = self._neps.ask()
-        # NePS looks up a parent's genes by paths without the prefix that it stores them with, so without this it finds
-        # none, samples every gene anew, and becomes a random search.
+        # NePS stores genes by paths with a prefix and looks up a parent's genes without it. Unless the prefix is
+        # stripped, it finds none, samples every gene anew, and becomes a random search.
         trial.config = self._stripped(trial.config).predefined_samplings
         indices = {path.split(".", 1)[1].split("::")[0]: int(index) for path, index in trial.config.items()}
         return tuple(indices[name] for name in self._names), trial
