@@ -63,7 +63,7 @@ def train_unet(norm: str, defaults: bool, data: FewLabelData, plan: Plan) -> Tra
 
 
 def peak(norm: str, defaults: bool, data: Data) -> float:
-    """Return the peak MB of a training; run it in a separate process."""
+    """Return the peak memory of a training in MB. Call it in a new process, since the peak is that of the process."""
     torch.set_num_threads(1)
     return train_unet(norm, defaults, data.load(), Plan(STEPS, (STEPS,), device=default_device())).peak_mb
 

@@ -283,7 +283,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _with_groups(settings: Settings) -> Settings:
-    """Replace the file of grouped classes, which may change later, by its content."""
+    """Store the content of the `--group-classes` file in the settings, since the file may change."""
     if settings.group_classes is None:
         return settings
     from nas.tasks.data import read_groups

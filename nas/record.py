@@ -180,7 +180,7 @@ def report(study: optuna.Study, trial: optuna.Trial, rung: int, value: float) ->
 
 
 def enqueue(study: optuna.Study, params: dict[str, Any], **content: Any) -> None:
-    """Queue a trial with fixed parameters and fields of its record."""
+    """Queue a trial with given parameters, and store `content` in its record."""
     study.enqueue_trial(params, user_attrs={_KEYS[name]: value for name, value in content.items()})
 
 
@@ -208,7 +208,7 @@ def by_hash(study: optuna.Study) -> dict[str, TrialRecord]:
 
 
 def used_budget(study: optuna.Study) -> int:
-    """Trials that count toward the budget."""
+    """Number of trials that count toward the budget."""
     return sum(record.costs_budget for record in records(study))
 
 

@@ -106,6 +106,7 @@ def refuse_to_load(settings: Settings, searched: bool = False) -> Any:
     [
         ({"name": "taken"}, "exists already"),
         ({"sampler": "magic"}, "--sampler magic"),
+        ({"sampler": object()}, r"sampler <object .*>: give the name of one"),
         ({"stopping": "magic"}, "--stopping magic"),
         ({"storage": "sqlite:////nowhere/x.db"}, "cannot be opened"),
         ({"warm_start": "runs/none"}, "there is no such run"),

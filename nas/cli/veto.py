@@ -38,7 +38,7 @@ def count_vetoes(checkpoint: Checkpoint, images: ImageSet, device: torch.device)
 def veto_table(classes: Sequence[str], counts: VetoCounts | None) -> str:
     """Format how often each class was vetoed and the pixels that changed, at most 80 columns wide.
 
-    Classes that were never vetoed are left out. Without any, or without a veto (None), the text is one line.
+    Classes that were never vetoed are left out. If no class was vetoed, or there is no veto (None), return one line.
     """
     if counts is None:
         return "no veto: the checkpoint has no trained classification branch (MLMT, Fusion)"

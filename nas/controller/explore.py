@@ -116,7 +116,7 @@ class Exploration:
             self.progress.note(record.outcome or "", record.score if record.outcome == "complete" else None)
 
     def _has_nothing(self) -> bool:
-        """Whether no candidate has been trained in full, and none is being trained."""
+        """Whether there is nothing to export: no complete candidate and none in training."""
         return self.progress.best is None and not self._running
 
     def _wants_more(self) -> bool:
@@ -125,7 +125,7 @@ class Exploration:
         return used_budget(self.study) + new < self.settings.budget and not self._exhausted()
 
     def _exhausted(self) -> bool:
-        """Whether proposals give no new candidate any more; a single recipe is proposed once."""
+        """Whether the sampler gives no new candidates. A closed recipe is exhausted after one fruitless proposal."""
         if self._fruitless >= (MAX_FRUITLESS if is_open(self.space) else 1):
             return is_open(self.space) or not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         return False

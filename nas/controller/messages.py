@@ -84,4 +84,4 @@ def log_refused(study: optuna.Study) -> None:
     refused = [record for record in records(study) if record.outcome == "infeasible" and record.free]
     if refused:
         proposals, last = counted(len(refused), "proposal"), refused[-1].reason
-        log.info("Not trained: %s, the last one because %s.", proposals, last)
+        log.info("Not trained for breaking a constraint: %s. The last one: %s.", proposals, last)

@@ -92,7 +92,7 @@ def winner(table: pd.DataFrame) -> int:
 
 def _ties(first: dict[str, float], other: dict[str, float], noise: float) -> bool:
     differences = [first[seed] - other[seed] for seed in first if seed in other]
-    # One common seed shows neither a tie nor a difference.
+    # With fewer than two common seeds, no tie is claimed.
     if len(differences) < 2:
         return False
     return abs(statistics.fmean(differences)) <= TIE * math.sqrt(2 * noise / len(differences))

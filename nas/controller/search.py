@@ -106,10 +106,11 @@ class Search:
     def log_duration(self) -> None:
         """Log how long the session took, and store it beside the estimate."""
         taken = self.clock.elapsed() - self.planned_at
-        estimated = ""
+        parts = ""
         if self.expected is not None:
-            estimated = f", {duration(taken)} of it after the estimate of {duration(self.expected)}"
-        log.info("Done in %s%s.", duration(self.clock.elapsed()), estimated)
+            parts = f": {duration(self.planned_at)} of preparation, {duration(taken)} of search"
+            parts += f" (estimated {duration(self.expected)})"
+        log.info("Done in %s%s.", duration(self.clock.elapsed()), parts)
         self.run.study().set_user_attr(TIMES, {"taken": taken, "expected": self.expected})
 
     def _begin_log(self) -> None:

@@ -167,7 +167,7 @@ class _Trials:
         return close(self.space, choose).candidate(), options
 
     def _label(self, at: str, labels: tuple[Any, ...], wanted: Option | None, avoided: Set[Option]) -> Any:
-        # An option may work in some stages only, so it is not used in all of them.
+        # Use the wanted option in about half of the stages, since it may fail in the others.
         if wanted is not None and ("*" not in at or self._rng.random() < 0.5):
             for label in labels:
                 if (at, label) == wanted or wanted[0].startswith(f"{at}.{label}."):

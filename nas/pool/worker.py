@@ -125,7 +125,7 @@ def _or_exit() -> Iterator[None]:
 
 
 def _attempt(work: Work, payload: bytes, report: Report) -> tuple[Any, ...]:
-    # Returned and not sent from here, because an exception being handled keeps the job's tensors alive.
+    # Returned, not sent here: while an exception is handled, its traceback keeps the tensors of the job alive.
     try:
         return "done", pickle.dumps(work.run(pickle.loads(payload), report))
     except InfeasibleError as error:

@@ -140,6 +140,9 @@ class Settings:
         self._check_numbers()
         self._check_times()
         checked_objectives(self.objectives)
+        for name in ("sampler", "stopping"):
+            if not isinstance(getattr(self, name), str):
+                raise UserError(f"{name} {getattr(self, name)!r}: give the name of one that nas-search --help lists")
         if self.latency_on not in (None, "cpu", "cuda"):
             raise UserError(f"--latency-on {self.latency_on}: use cpu or cuda")
         if self.latency_on and "latency" not in self.objectives:

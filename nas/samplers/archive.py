@@ -28,9 +28,9 @@ class Archive:
     """Finished trials of a study. A cache only: everything in it can be read from the study again.
 
     Attributes:
-        study: key of the study, see `study_key`.
+        study: key of the study that the trials belong to, see `study_key`.
         trials: finished trials with parameters, in the order in which they were read.
-        columns: encoding by parameter name.
+        columns: encoding of each parameter, by its name.
         varied: names of numeric parameters whose bounds differ between trials.
     """
 

@@ -58,7 +58,7 @@ class ProposingSampler(IndependentSampler):
 
     @abstractmethod
     def propose(self, view: StudyView) -> np.ndarray | None:
-        """Return the P codes of a candidate, or None to sample it uniformly."""
+        """Return a candidate as encoded values of the P parameters, or None to sample it uniformly."""
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

@@ -1,4 +1,4 @@
-"""Choosers: functions `choose(path, domain)` that give `close` a value for each open field."""
+"""Functions `choose(path, domain)` that pick the value of an open field; `close` calls them."""
 
 from __future__ import annotations
 

@@ -106,8 +106,8 @@ def train(
         data: the data set.
         plan: length, rungs, seed and device.
         report: called with step and validation mIoU at each rung; returns whether to continue.
-        paused: file for the state of a training that `report` stops; None to save nothing. If it exists, the training
-            continues from it, with the same result as without the stop on the same kind of device.
+        paused: file for the state of a training that `report` stops; None to save nothing. If the file exists, the
+            training resumes from it. On the same kind of device, the result is that of an uninterrupted training.
         heartbeat: called after every step, and after every batch of an evaluation.
 
     Raises:

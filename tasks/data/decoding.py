@@ -250,7 +250,7 @@ def decoder_errors(data: bytes, path: Path) -> Iterator[None]:
     """Turn any error of a decoder into one that names the file and says what to do.
 
     Raises:
-        BrokenImageError: the block raised an error.
+        BrokenImageError: the code in the `with` block raised an error.
     """
     try:
         yield

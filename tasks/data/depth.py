@@ -36,7 +36,7 @@ class PixelScale:
     def apply(self, pixels: np.ndarray) -> npt.NDArray[np.uint8]:
         """Convert pixels, H x W or H x W x 3 of any type, to RGB, H x W x 3 uint8.
 
-        An image of a type without a range is scaled by its own values.
+        If the set has no range for the type, the minimum and maximum of the image are used.
         """
         if pixels.dtype != np.uint8:
             known = self.real if pixels.dtype.kind == "f" else self.whole

@@ -1,4 +1,4 @@
-"""Depth and orientation of the image files of a data set, decided for the set as a whole."""
+"""Bit depth and EXIF orientation of the image files of a data set, decided for the set as a whole."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def fold(data: FewLabelData, index: int, folds: int, seed: int) -> FewLabelData:
 def assign_folds(data: FewLabelData, folds: int, seed: int) -> np.ndarray:
     """Assign each labelled image to a fold.
 
-    The folds have about the same size, and each fold trains on every class if possible. It cannot train on a class
-    that only one group shows if it holds out this group.
+    The folds have about the same size. The training without a fold still sees every class if possible; a class of a
+    single group is missing where that group is held out.
 
     Returns:
         The fold of each labelled image.

@@ -42,7 +42,7 @@ class ImageSet:
     """Images of one size, in memory or mapped from disk.
 
     Attributes:
-        images: RGB, N x H x W x 3 uint8; `nas.tasks.data.rows.Rows` of such an array if a fold leaves some out.
+        images: RGB, N x H x W x 3 uint8; or a `nas.tasks.data.rows.Rows` view where a fold uses some of them.
         masks: class indices, N x H x W uint8, 255 for void; None without labels.
         names: name of each image, unique within a set.
     """

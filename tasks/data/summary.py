@@ -249,7 +249,7 @@ def _never_labelled(classes: Sequence[str], shown: Mapping[str, np.ndarray]) -> 
 
 
 def _in_one_fold(data: FewLabelData, counts: Mapping[str, np.ndarray]) -> list[str]:
-    """Warn of classes that only one fold shows, so that the training on the other folds lacks them."""
+    """Warn of classes in a single labelled image or group: the fold that holds it out trains without them."""
     labelled = counts["labelled"][: len(data.classes)] > 0
     return [
         f"class {name} is in one labelled image or group only, so it is missing from the training when this is held "

@@ -29,7 +29,7 @@ MASK_ENDS = ("", "_mask", "_L")
 
 @dataclass(frozen=True)
 class Member:
-    """An image and its mask, if it has one, by the name of the image in the splits."""
+    """An image, under its name in the splits, and its mask if it has one."""
 
     name: str
     image: Path

@@ -215,7 +215,7 @@ def _other_files(root: Path) -> str:
 
 
 def _declared(splits: Path, items: Mapping[str, Item]) -> dict[str, tuple[Item, ...]]:
-    """The splits declared by lists or subfolders; everything that is in no other split is pool."""
+    """Return the splits declared by lists or subfolders. All other images form the pool."""
     declared: dict[str, tuple[Item, ...]] = {}
     lists = {file.stem.lower(): file for file in splits.glob("*.txt")}
     for split, names in _SPLITS.items():

@@ -265,7 +265,7 @@ def _person(world: World, x: float, away: float) -> Thing:
 
 
 def _bin(world: World, x: float, away: float) -> Thing:
-    """A bin, which belongs to no class and is void, like odd objects of real data sets."""
+    """Draw a litter bin. It has no class and is void, like unlabelled objects of real data sets."""
     colour, wide, high = world.pick(PAINTS), world.uniform(0.4, 0.8), world.uniform(0.7, 1.2)
 
     def draw(canvas: Canvas, world: World) -> None:
