@@ -1,4 +1,4 @@
-"""Where files of pretrained weights lie: a folder that an environment variable names."""
+"""The folder of pretrained weight files, named by an environment variable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def weights_dir() -> Path | None:
 
 @contextmanager
 def weights_from(folder: str | Path | None) -> Iterator[None]:
-    """Look for weight files in a folder, here and in processes started inside; None changes nothing.
+    """Context manager: use a folder of weight files, also in child processes. None changes nothing.
 
     Raises:
         UserError: there is no such folder.

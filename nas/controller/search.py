@@ -28,7 +28,7 @@ from nas.controller.progress import Progress
 from nas.controller.ranking import rank
 from nas.controller.repeats import Repeats
 from nas.controller.screening import queue_promising
-from nas.controller.starting_weights import tell_weights
+from nas.controller.starting_weights import log_weights
 from nas.controller.timing import FINISHING, Clock
 from nas.controller.work import TrainWork
 from nas.errors import UserError
@@ -117,7 +117,7 @@ class Search:
         log_to_file(self.run.folder / "search.log")
         log_data(self.data, self.run.folder)
         warn_of_findings(self.data)
-        tell_weights(self.space)
+        log_weights(self.space)
         for unfinished in (self.run.folder / "checkpoints").glob(".*.tmp"):  # by a worker that was killed
             unfinished.unlink()
 

@@ -1,4 +1,4 @@
-"""Pretrained weights of a space's encoders: checked before a search starts, and named in its log."""
+"""Check the pretrained weights of a space before the search starts, and log where they come from."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Any
 from nas.space import Choice, Recipe, is_open
 from nas.space.walk import components
 
-__all__ = ["check_weights", "tell_weights"]
+__all__ = ["check_weights", "log_weights"]
 
 log = logging.getLogger("nas")
 
 
 def check_weights(space: Recipe) -> None:
-    """See that all pretrained weights that candidates and baselines may start from can be loaded.
+    """Check that all pretrained weights of candidates and baselines can be loaded.
 
     Raises:
-        UserError: some cannot; the message says why and what to do.
+        UserError: some cannot be loaded.
     """
     for encoder in _encoders(space):
         encoder.check_weights()
 
 
-def tell_weights(space: Recipe) -> None:
-    """Log which files encoders start from, once each; a warning where they start from random weights instead."""
+def log_weights(space: Recipe) -> None:
+    """Log the weights of each encoder once, as a warning where random weights replace missing ones."""
     notes = {note: encoder for encoder in _encoders(space) if (note := encoder.weights_note())}
     for note, encoder in notes.items():
         log.log(logging.INFO if encoder.weights_found() else logging.WARNING, "%s.", note)
 
 
 def _encoders(space: Recipe) -> Iterator[Any]:
-    """The encoders that may start from pretrained weights, once for each name and file that a space holds."""
+    """The encoders with pretrained weights, one for each name and file in the space."""
     from nas.models import Pretrained, Timm
 
     found: dict[Any, None] = {}

@@ -1,4 +1,4 @@
-"""What an encoder that starts from pretrained weights has beside its layers: frozen stages and a rate of its own."""
+"""Encoders with pretrained weights: loading, frozen stages, and a learning rate of their own."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["PretrainedNet", "check_fields", "frozen_names"]
 STATISTICS = ("batch", "frozen")
 
 Weights = Callable[[], Mapping[str, Tensor] | None]
-"""The state of an encoder's layers by name, read from a file; None to keep the random start."""
+"""Reads the state dict of an encoder from a file; None to keep random weights."""
 
 
 class PretrainedNet(EncoderNet):
-    """An encoder's network whose layers, `body`, start from pretrained weights.
+    """An encoder's network, `body`, that may start from pretrained weights.
 
     Args:
-        body: images N x 3 x H x W to a list of features, fine to coarse.
-        weights: reads the state of `body`; None to start from random weights.
-        frozen: names of the parameters of `body` that are not trained. Their norms use running statistics.
+        body: maps images N x 3 x H x W to a list of features, from fine to coarse.
+        weights: reads the state dict of `body`; None for random weights.
+        frozen: names of the parameters of `body` that are not trained. Frozen norms use running statistics.
         rate: learning rate as a share of the optimizer's.
-        statistics: "batch" or "frozen": what the batch norms of `body` normalise by in training.
+        statistics: "batch" or "frozen", the statistics that batch norms use in training.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class PretrainedNet(EncoderNet):
     def load_weights(self) -> None:
         state = self._weights() if self._weights is not None else None
         if state is not None:
-            # Not strict, as the counters of batch norms may be missing; the others are known to fit.
+            # Not strict, since the counters of batch norms may be missing. The rest has been checked.
             self.body.load_state_dict(state, strict=False)
 
     def train(self, mode: bool = True) -> PretrainedNet:
-        """Set the mode, except of what is frozen: it stays in evaluation mode."""
+        """Set the mode. Frozen modules stay in evaluation mode."""
         super().train(mode)
         for name, module in self.body.named_modules():
             if name in self._in_evaluation:
@@ -70,25 +70,25 @@ class PretrainedNet(EncoderNet):
         return self
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """N x 3 x H x W, H and W multiples of the largest reduction r, to N x channels x H/r x W/r each."""
+        """Map images N x 3 x H x W to features; H and W must be multiples of the largest reduction."""
         return list(self.body(x))
 
 
 def _is_frozen(module: nn.Module) -> bool:
-    """Whether a module has parameters of its own, and none of them is trained."""
+    """Whether a module has its own parameters and none of them is trained."""
     own = list(module.parameters(recurse=False))
     return bool(own) and not any(parameter.requires_grad for parameter in own)
 
 
 def frozen_names(where: str, frozen: int | Literal["all"], stages: Sequence[Collection[str]]) -> set[str]:
-    """The parameters that a `frozen` field keeps as they are.
+    """Names of the parameters that a `frozen` field excludes from training.
 
     Args:
         where: the field's name.
         stages: names of the parameters of each stage, fine to coarse.
 
     Raises:
-        UserError: it is neither "all" nor a number of stages below all of them.
+        UserError: the value is neither "all" nor smaller than the number of stages.
     """
     count = len(stages) if frozen == "all" else frozen
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:

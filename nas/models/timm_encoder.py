@@ -38,32 +38,31 @@ HUB_NAMES = {
     "mobilenetv2_100": "mobilenet_v2",
     **{f"tf_efficientnet_lite{i}": f"efficientnet-lite{i}" for i in range(5)},
 }
-"""How torchvision and Torch Hub begin the names of their files, where timm calls the network otherwise."""
+"""Start of the file names of torchvision and Torch Hub where timm's name of the network differs."""
 
 DEPTH = 2
-"""Convolutions of a stage of a decoder that mirrors the encoder."""
+"""Convolutions per stage of a decoder that mirrors the encoder."""
 
 SIDES = (64, 96)
-"""Of the image that an encoder is tried on: two, since some networks take images of one size alone."""
+"""Height and width of the image that an encoder is tried on. They differ to find networks that need square images."""
 
 
 @dataclass(frozen=True)
 class Timm(Component):
     """An encoder of the timm library (Wightman 2019), such as "mobilenetv2_100" or "resnet50.a1_in1k".
 
-    It keeps the norms of its weights: a recipe's `norm` is the decoder's. Images are normalised inside the network, as
-    its weights want them. Any convolutional network that timm gives features of will do.
+    It keeps its own norm layers: the recipe's `norm` applies to the decoder only. Images are normalized inside the
+    network, by the mean and standard deviation of its weights. Any convolutional network with `features_only` works.
 
     Attributes:
-        name: timm's, with or without the tag of its weights.
-        weights: None for random ones; "imagenet" for those of the tag, or of timm's default, from the folder of weights
-            or downloaded by timm; a file (.safetensors, or a state dict saved by torch); or a run, or a checkpoint of
-            one, for its encoder.
-        output_stride: 8, 16 or 32, the largest total stride; dilation replaces what is left out.
-        frozen: stages that are not trained, from the first on: 0 for none, or "all".
-        rate: learning rate as a share of the optimizer's.
-        statistics: "batch": batch norms use each batch's statistics in training, and average them for evaluation;
-            "frozen": they keep the running statistics of the weights.
+        name: name in timm, with or without the tag of its weights.
+        weights: None for random weights; "imagenet" for those of the tag or timm's default, from the weights folder or
+            downloaded by timm; a file (.safetensors, or a state dict saved by torch); a run or its checkpoint, whose
+            encoder is used.
+        output_stride: largest total stride, 8, 16 or 32; dilation replaces the strides left out.
+        frozen: number of first stages that are not trained, or "all".
+        rate: learning rate of the encoder as a share of the optimizer's.
+        statistics: "batch" trains batch norms as usual; "frozen" keeps the running statistics of the weights.
     """
 
     own_norm: ClassVar[bool] = True
@@ -76,10 +75,10 @@ class Timm(Component):
     statistics: Literal["batch", "frozen"] = "batch"
 
     def build(self, norm: MakeNorm) -> TimmNet:
-        """The network, from random weights; `load_weights` loads others.
+        """Build the network with random weights; `load_weights` loads the pretrained ones.
 
         Raises:
-            UserError: a field cannot be built, or timm is not installed.
+            UserError: a field has an unusable value, or timm is not installed.
         """
         check_one_of("Timm.output_stride", self.output_stride, OUTPUT_STRIDES)
         check_fields("Timm", self.rate, self.statistics)
@@ -100,7 +99,7 @@ class Timm(Component):
         return net
 
     def canonical(self) -> Timm:
-        """What is frozen throughout learns at no rate and keeps its statistics."""
+        """Reset `rate` and `statistics`, which have no effect where all stages are frozen."""
         return replace(self, rate=Timm.rate, statistics=Timm.statistics) if self.frozen == "all" else self
 
     def check_weights(self) -> None:
@@ -110,13 +109,13 @@ class Timm(Component):
             _load(self.name, self.weights)
 
     def weights_note(self) -> str | None:
-        """Where the weights come from, in one line; None for random ones."""
+        """Describe in one line where the weights come from; None for random weights."""
         if self.weights is None:
             return None
         return f"{self.name} starts from {_find(self.name, self.weights) or 'weights that timm downloaded'}"
 
     def weights_found(self) -> bool:
-        """Whether the weights are there: a search does not start without them."""
+        """True: a search does not start without the weights."""
         return True
 
 
@@ -131,9 +130,9 @@ class TimmNet(PretrainedNet):
                 module.__class__ = _Conv2dSame
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """N x 3 x H x W, H and W multiples of the largest reduction r, to N x channels x H/r x W/r each."""
+        """Map images N x 3 x H x W to features; H and W must be multiples of the largest reduction."""
         if self.training and len(x) == 1 and max(x.shape[2:]) <= max(self.reductions):
-            # A single value a channel has no variance: torch's batch norm refuses it.
+            # Batch norm refuses a single value per channel, which has no variance.
             self.eval()
             features = super().forward(x)
             self.train()
@@ -142,9 +141,9 @@ class TimmNet(PretrainedNet):
 
 
 class _Conv2dSame(nn.Conv2d):
-    """TensorFlow's "same" padding of maps whose sides are multiples of the stride: always as much.
+    """TensorFlow's "same" padding for inputs whose sides are multiples of the stride, where it is constant.
 
-    timm computes it from the size of each input, which exports with open sizes cannot follow.
+    timm computes the padding from the size of each input, which cannot be exported with open sizes.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -157,12 +156,12 @@ class _Conv2dSame(nn.Conv2d):
 
 @dataclass(frozen=True)
 class _Facts:
-    """What is known of a network before it is built.
+    """Properties of a network, found on the meta device.
 
     Attributes:
-        channels, reductions: of each feature.
-        mean, std: of the images that its weights want.
-        stages: the parameters that each feature depends on, and no finer one.
+        channels, reductions: channels and total stride of each feature.
+        mean, std: normalization of images for the weights.
+        stages: names of the parameters that each feature depends on, without those of finer features.
     """
 
     channels: tuple[int, ...]
@@ -174,13 +173,13 @@ class _Facts:
 
 @lru_cache(maxsize=64)
 def _facts(name: str, output_stride: int) -> _Facts:
-    """Build a network on the meta device and see what it gives.
+    """Build a network on the meta device and read its properties.
 
     Raises:
         UserError: timm has no such network, or it cannot serve as an encoder.
     """
     _check_name(name)
-    with _aside(), torch.device("meta"), torch.enable_grad():
+    with _undisturbed(), torch.device("meta"), torch.enable_grad():
         try:
             net = _create(name, output_stride).eval()
             features = list(net(torch.zeros(1, 3, *SIDES)))
@@ -209,7 +208,7 @@ def _stages(net: nn.Module, features: list[Tensor]) -> tuple[frozenset[str], ...
 
 
 def _load(name: str, weights: str) -> Mapping[str, Tensor]:
-    """The state of a network's layers as `_create` builds them."""
+    """Read the state dict for a network of `_create`."""
     file = _find(name, weights)
     if file is None:
         return _downloaded(name)
@@ -221,24 +220,24 @@ def _from_file(name: str, path: Path, changed: int) -> Mapping[str, Tensor]:
     state = read_weights(path)
     own = {key.removeprefix(f"{ENCODER}body."): t for key, t in state.items() if key.startswith(f"{ENCODER}body.")}
     if own:  # a checkpoint of ours
-        with _aside(), torch.device("meta"):
+        with _undisturbed(), torch.device("meta"):
             wanted = shapes(_create(name, 32).state_dict())
         return fitted(path, own, wanted, f"Timm({name!r})", ())
-    with _aside(), torch.device("meta"):
+    with _undisturbed(), torch.device("meta"):
         whole = _timm().create_model(name)
     classifier = whole.pretrained_cfg.get("classifier") or ()
     heads = (*HEADS, *((classifier,) if isinstance(classifier, str) else classifier))
     all_shapes, below = shapes(whole.state_dict()), tuple(f"{head}." for head in heads)
     wanted = {key: shape for key, shape in all_shapes.items() if not key.startswith(below)}
     given = fitted(path, state, wanted, f"Timm({name!r})", heads)
-    # timm brings the tensors of the whole network under the names of the one that gives features.
-    with _aside():
+    # timm renames the tensors of the whole network for the one with `features_only`.
+    with _undisturbed():
         config = {"state_dict": dict(given), "custom_load": False, "classifier": classifier or "fc"}
         return _create(name, 32, pretrained=True, pretrained_cfg_overlay=config).state_dict()
 
 
 def _find(name: str, weights: str) -> Path | None:
-    """The file of weights, also one that timm has downloaded; None where it is to be downloaded."""
+    """Find the file of weights, also in timm's download cache; None where it must be downloaded."""
     if weights != IMAGENET:
         return find_file("Timm.weights", weights)
     return find_named(_file_names(name)) or _downloaded_before(_config(name).hf_hub_id)
@@ -255,13 +254,13 @@ def _downloaded_before(repository: str | None) -> Path | None:
 
 @lru_cache(maxsize=2)
 def _downloaded(name: str) -> Mapping[str, Tensor]:
-    """The weights that timm downloads, or has in its cache."""
+    """Have timm download the weights, or read them from its cache."""
     config = _config(name)
     if not config.has_weights:
         raise UserError(f'Timm.weights is "imagenet": timm has no weights of {name}: give a file, or None')
     try:
         _check_network()
-        with _aside():
+        with _undisturbed():
             return _create(name, 32, pretrained=True).state_dict()
     except Exception as error:  # of whichever library downloads
         source = f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors"
@@ -281,7 +280,7 @@ def _check_network() -> None:
 
 
 def _file_names(name: str) -> list[str]:
-    """How a file of a network's ImageNet weights may be called, as patterns, the surest first."""
+    """Patterns for the file name of a network's ImageNet weights, the most specific first."""
     config = _config(name)
     architecture, _, tag = name.partition(".")
     names = [f"{architecture}.{config.tag}.safetensors"]
@@ -298,7 +297,7 @@ def _config(name: str) -> Any:
 
 
 def _check_name(name: object) -> None:
-    """Raise UserError unless timm has a network of that name; no name makes it download anything."""
+    """Raise UserError unless timm has a network of that name. Downloads nothing."""
     timm = _timm()
     architecture, _, tag = str(name).partition(".")
     if not timm.is_model(architecture):
@@ -332,8 +331,8 @@ def _timm() -> Any:
 
 
 @contextmanager
-def _aside() -> Iterator[None]:
-    """Inside it no random number of a training is used up, and timm logs nothing."""
+def _undisturbed() -> Iterator[None]:
+    """Context manager: keep torch's random state and timm's log unchanged."""
     logger = logging.getLogger("timm")
     level = logger.level
     logger.setLevel(logging.ERROR)

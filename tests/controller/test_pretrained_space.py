@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from nas.controller.starting_weights import check_weights, tell_weights
+from nas.controller.starting_weights import check_weights, log_weights
 from nas.models import Encoder, Timm
 from nas.space import Recipe, close, draw, load_space
 from nas.training import cost
@@ -37,7 +37,7 @@ def test_its_log_names_the_files(caplog: pytest.LogCaptureFixture) -> None:
     one = replace(space.baselines[0], baselines=(space.baselines[2],))
     with weights_from(file.parent), caplog.at_level("INFO", "nas"):
         check_weights(one)
-        tell_weights(one)
+        log_weights(one)
     assert caplog.messages == [f"mobilenetv2_100 starts from {file}."]
     assert isinstance(one.encoder, Timm)
 
@@ -50,7 +50,7 @@ def test_a_preset_says_that_it_starts_from_random_weights(
         caplog.clear()
         space = load_space(f"presets/{name}.py")
         check_weights(space)
-        tell_weights(space)
+        log_weights(space)
         (record,) = caplog.records
         assert record.levelname == "WARNING"
         assert "starts from random weights, since there is no file resnet101-*.pth" in record.message
