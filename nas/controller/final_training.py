@@ -26,7 +26,16 @@ from nas.pool import Done, Ended, Failed, Infeasible, Job, Lost, Pool, Rung
 from nas.runs.settings import Settings
 from nas.wording import counted, duration
 
-__all__ = ["FINALISTS", "Exported", "FinalTraining", "final_steps", "finalists", "score_on_test", "with_final"]
+__all__ = [
+    "AT_FULL_SIZE",
+    "FINALISTS",
+    "Exported",
+    "FinalTraining",
+    "final_steps",
+    "finalists",
+    "score_on_test",
+    "with_final",
+]
 
 log = logging.getLogger("nas")
 
@@ -44,6 +53,9 @@ FINAL = "final"
 
 ON_ALL = "trained on all labels"
 """Study attribute: hash, steps of the schedule and last step of the training on all labelled images."""
+
+AT_FULL_SIZE = "trained at full size"
+"""Study attribute: by hash, the size and steps of the training at full size, and its validation mIoU or None."""
 
 
 @dataclass(frozen=True)
@@ -275,6 +287,8 @@ def with_final(table: pd.DataFrame, study: optuna.Study, exported: Exported, ste
     """
     curves: dict[str, dict[str, float]] = study.user_attrs.get(FINAL, {})
     last = {digest: max((int(step), miou) for step, miou in curve.items()) for digest, curve in curves.items()}
+    for digest, trained in study.user_attrs.get(AT_FULL_SIZE, {}).items():
+        last[digest] = trained["steps"], math.nan if trained["miou"] is None else trained["miou"]
     if exported.steps != steps:
         last[exported.digest] = exported.steps, math.nan if exported.miou is None else exported.miou
     return table.assign(

@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 
-from nas.controller.final_training import MAX_FACTOR, Exported, final_steps
+from nas.controller.final_training import AT_FULL_SIZE, MAX_FACTOR, Exported, final_steps
 from nas.controller.probe import slowest
 from nas.controller.progress import Progress
 from nas.controller.timing import FINISHING, Clock, Pace
@@ -23,9 +23,6 @@ from nas.wording import counted, duration
 __all__ = ["FullSizeTraining"]
 
 log = logging.getLogger("nas")
-
-AT_FULL_SIZE = "trained at full size"
-"""Study attribute: by hash, the size and steps of the training at full size, and its validation mIoU or None."""
 
 MARGIN = 1.2
 """Factor between the duration expected from a probe and the time that a training must fit into."""

@@ -196,3 +196,13 @@ def test_the_table_survives_a_csv_file(tmp_path: Path, scores: dict[str, list[fl
     again = pd.read_csv(tmp_path / "ranking.csv", index_col="rank", dtype={"hash": str})
     assert again["winner"].dtype == bool
     assert again["name"].tolist() == table["name"].tolist()
+
+
+def test_the_table_has_the_score_of_each_training_at_full_size() -> None:
+    study = optuna.create_study(direction="maximize")
+    at_full_size = {"a": {"size": "32x48", "steps": 30, "miou": 0.6}, "b": {"size": "32x48", "steps": 30, "miou": 0.5}}
+    study.set_user_attr("trained at full size", at_full_size)
+    _, table = table_of(SCORES)
+    found = with_final(table, study, Exported("a", Path("a"), 30, 0.6), STEPS).set_index("hash")
+    assert found["final_miou"].dropna().to_dict() == {"a": 0.6, "b": 0.5}
+    assert found["final_steps"].dropna().to_dict() == {"a": 30, "b": 30}
