@@ -103,7 +103,7 @@ class RandomFunction:
 
     The effect of a choice is normal, that of a number a parabola around a random optimum. Both are multiplied by the
     size of the parameter, from Student's t distribution with two degrees of freedom, so a few parameters matter most.
-    A choice of a hand-made recipe has the better of two effects.
+    The options of the hand-made recipe get the better of two sampled effects.
     """
 
     def __init__(self, seed: int) -> None:

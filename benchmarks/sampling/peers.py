@@ -161,7 +161,7 @@ class SMACSearcher:
 
     def tell(self, handle: Any, score: float | None) -> None:
         if score is None:
-            # Its forest also learns from failures and needs a finite cost.
+            # SMAC's random forest also learns from failures, and needs a finite cost for them.
             value = self._value(cost=max(self._costs, default=0.0), status=self._status.CRASHED)
         else:
             value = self._value(cost=-score)

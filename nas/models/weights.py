@@ -43,10 +43,10 @@ def how_to_give() -> str:
 
 
 def find_file(where: str, given: str) -> Path:
-    """The file of weights, or the checkpoint of a run's folder, at a path as given or below the folder of weights.
+    """Find a weight file or the checkpoint of a run: at the path as given, or in the weights folder.
 
     Args:
-        where: the field that names it, for messages.
+        where: name of the field, for error messages.
 
     Raises:
         UserError: there is none.
@@ -183,7 +183,7 @@ def _differences_in_order(found: Shapes, wanted: Shapes) -> list[str]:
 
 
 def _in_order(state: Mapping[str, Tensor], wanted: Shapes) -> dict[str, Tensor] | None:
-    """The tensors under the network's names, by the order of their modules; None where shapes differ."""
+    """Match tensors to the names of the network by the order of modules; None where shapes differ."""
     theirs, ours = _modules(shapes(state)), _modules(wanted)
     if list(theirs.values()) != list(ours.values()):
         return None

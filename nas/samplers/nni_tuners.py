@@ -75,8 +75,8 @@ class NNISampler(IndependentSampler):
     (tpe). The space is flat: the tuner chooses conditional parameters always, and inactive ones are not used.
 
     A tuner keeps what it has learned in memory only. When a study is resumed, all proposals and results are replayed.
-    A trial with other values than proposed, such as an enqueued one, and one that violates a constraint are reported as
-    failed. The former is also imported if the tuner supports that (tpe).
+    Trials whose values differ from the proposal, such as enqueued ones, and trials that violate a constraint are
+    reported as failed. A tuner that supports it (tpe) also imports the former with their scores.
 
     Args:
         tuner: one of TUNERS.
@@ -235,7 +235,7 @@ class _Session:
         tuner = _tuner_class(self._name)(**options)
         tuner.update_search_space(nni_space(self._space))
         if self._name == "evolution":
-            # It is seeded by the clock, so generate its first population again.
+            # The tuner is seeded by the clock, so generate its first population again.
             tuner.random_state, tuner.population = np.random.RandomState(self._seed), []
             for _ in range(tuner.population_size):
                 tuner._random_generate_individual()

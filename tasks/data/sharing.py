@@ -112,7 +112,7 @@ def shared(data: FewLabelData, cache_gb: float = 4.0, folder: Path | None = None
 
 
 def _metadata(data: FewLabelData, sets: Sequence[ImageSet]) -> bytes:
-    """Everything but the pixels, as JSON; "parts" has the place in `sets` of each part of the data."""
+    """Everything but the pixels as JSON; "parts" maps each part of the data to its index in `sets`."""
     return json.dumps(
         {
             "name": data.name,

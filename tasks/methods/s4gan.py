@@ -101,7 +101,7 @@ class S4GAN(SemiSupervised):
 
 
 def passing(scores: Tensor, threshold: float, kind: str) -> Tensor:
-    """Select the scores, N, above a threshold, or at least as large as that quantile of them, N bool."""
+    """Return a mask of the N scores above an absolute threshold, or not below a quantile of them."""
     if kind == "absolute":
         return scores > threshold
     return scores >= scores.quantile(threshold, interpolation="higher")
