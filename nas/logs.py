@@ -1,14 +1,15 @@
-"""Log handlers of a search: the terminal and a file of the run."""
+"""Log handlers of a search, the terminal and a file of the run; and loggers that are silenced for a while."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["log_to_file", "log_to_terminal"]
+__all__ = ["log_to_file", "log_to_terminal", "only_errors"]
 
 log = logging.getLogger("nas")
 
@@ -44,3 +45,15 @@ def log_to_file(path: Path) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+
+
+@contextmanager
+def only_errors(name: str) -> Iterator[None]:
+    """Context manager: the logger of that name logs errors only."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nas.errors import UserError
+from nas.logs import only_errors
 from nas.runs.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,24 +49,13 @@ def load_full_size(settings: Settings, data: FewLabelData) -> FewLabelData:
     Raises:
         UserError: as `nas.tasks.data.load_data`, or the images are no longer the same.
     """
-    with _without_warnings():
+    # Warnings about the images were given when they were first loaded.
+    with only_errors("nas.tasks.data"):
         full = _load(settings, settings.size, None)
     for part in ("labelled", "unlabelled", "validation", "test"):
         if getattr(full, part).names != getattr(data, part).names:
             raise UserError(f"{data.name}: the {part} images changed during the search: put them back, and resume it")
     return full
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Context manager that silences warnings about the images, which were given when they were first loaded."""
-    logger = logging.getLogger("nas.tasks.data")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _affordable_pixels(settings: Settings) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from nas.errors import UserError
 from nas.export.card import model_card
 from nas.export.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from nas.files import replacing
+from nas.logs import only_errors
 from nas.models import Network
 
 __all__ = ["FORMATS", "Exported", "export"]
@@ -237,12 +238,6 @@ def _one_line_errors(target: Path, kind: str) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Suppress warnings of the exporters about their own versions and internals."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), only_errors("torch"):
         warnings.simplefilter("ignore")
-        logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
+        yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.errors import UserError
+from nas.logs import only_errors
 from nas.models.encoders import OUTPUT_STRIDES
 from nas.models.norms import MakeNorm
 from nas.models.pretrained import PretrainedNet, check_fields, frozen_names
@@ -333,14 +333,8 @@ def _timm() -> Any:
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Context manager: keep torch's random state and timm's log unchanged."""
-    logger = logging.getLogger("timm")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        logger.setLevel(level)
+    with only_errors("timm"), torch.random.fork_rng(devices=[]):
+        yield
 
 
 def _first_line(error: BaseException) -> str:
