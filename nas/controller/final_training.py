@@ -28,7 +28,6 @@ from nas.wording import counted, duration
 
 __all__ = [
     "AT_FULL_SIZE",
-    "FINALISTS",
     "Exported",
     "FinalTraining",
     "final_steps",

@@ -48,6 +48,9 @@ MIN_FOLDS, MIN_STEPS = 2, 60
 SIMULATED = 100
 """Maximum number of candidates in a simulation of a stopping rule."""
 
+EXPECTED_FINALISTS = 2
+"""Contenders in the final training: between one and `FINALISTS`, as many as tie."""
+
 EVALUATIONS = 3
 """Evaluations of a training, one per rung."""
 
@@ -204,14 +207,14 @@ def estimate(
 
 def final_seconds(settings: Settings, training: float, slots: int, folds: int, contenders: int) -> float:
     """Expected seconds of the final training, where a full training of the search takes `training` seconds."""
-    from nas.controller.final_training import FINALISTS, final_steps
+    from nas.controller.final_training import final_steps
 
     factor = final_steps(settings) / settings.full_steps
     parts = max(folds, 1)
     if settings.search_size and settings.size:
         # At full size each contender is trained once, on a worker of its own.
         return (factor or 1.0) * training / parts * math.prod(settings.size) / math.prod(settings.search_size)
-    jobs = [factor * training / parts] * min(contenders, FINALISTS) * parts
+    jobs = [factor * training / parts] * min(contenders, EXPECTED_FINALISTS) * parts
     finalists = _in_parallel(jobs, slots) if factor else 0.0
     # With folds the winner is trained once more, on all labelled images.
     return finalists + (max(factor, 1.0) * training / folds if folds else 0.0)
