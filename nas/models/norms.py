@@ -32,6 +32,7 @@ MakeNorm = Callable[[int], nn.Module]
 """norm(channels) makes a normalization layer for N x channels x H x W tensors, of the kind that the recipe chose."""
 
 MAX_GROUPS = 8
+"""Groups of a group norm. With a single channel per group, it would be an instance norm."""
 
 
 @dataclass(frozen=True)
@@ -200,4 +201,5 @@ class _Moments(torch.autograd.Function):
 
 
 def _groups(channels: int) -> int:
-    return max(g for g in range(1, MAX_GROUPS + 1) if channels % g == 0)
+    """The largest number of equal groups, up to MAX_GROUPS, with at least two channels each."""
+    return max(g for g in range(1, MAX_GROUPS + 1) if channels % g == 0 and (channels >= 2 * g or g == 1))

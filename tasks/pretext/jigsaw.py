@@ -17,7 +17,11 @@ from nas.space.checks import check_one_of, check_range
 from nas.space.component import Component, SpaceError
 from nas.tasks.pretext.heads import TileHead
 
-__all__ = ["Jigsaw", "far_permutations", "join_tiles", "normalised_tiles"]
+__all__ = ["Jigsaw", "cut_tiles", "far_permutations", "join_tiles", "normalised"]
+
+TILE_SHARE = 64 / 75
+"""Height and width of a tile as a share of its cell (Noroozi & Favaro 2016). Without gaps between tiles, edges that
+continue across a border would reveal adjacent tiles."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Jigsaw(Component):
         return TileHead(channels, self.grid, self._classes())
 
     def make_batch(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return shuffled images, cropped to a multiple of the grid, and indices of permutations, N int64.
+        """Return images of shuffled tiles, smaller than the given ones, and indices of permutations, N int64.
 
         Raises:
             SpaceError: the images have fewer pixels per side than the grid has tiles.
@@ -56,7 +60,7 @@ class Jigsaw(Component):
         orders = torch.from_numpy(far_permutations(self.grid, self._classes()))
         labels = torch.randint(len(orders), (images.shape[0],), generator=generator)
         chosen = orders[labels].to(images.device, non_blocking=True)
-        tiles = normalised_tiles(images, self.grid)
+        tiles = normalised(cut_tiles(images, self.grid, generator))
         each = torch.arange(images.shape[0], device=images.device).unsqueeze(1)
         return join_tiles(tiles[each, chosen], self.grid), labels.to(images.device, non_blocking=True)
 
@@ -99,18 +103,30 @@ def far_permutations(grid: int, count: int) -> np.ndarray:
     return orders[chosen].astype(np.int64)
 
 
-def normalised_tiles(images: Tensor, grid: int) -> Tensor:
-    """Cut images into normalized tiles, row by row, N x grid^2 x 3 x h x w.
+def cut_tiles(images: Tensor, grid: int, generator: torch.Generator) -> Tensor:
+    """Cut a tile at a random position from each cell of a grid, row by row, N x grid^2 x 3 x h x w."""
+    cells = [length // grid for length in images.shape[-2:]]
+    height, width = (max(int(TILE_SHARE * cell), 1) for cell in cells)
+    count = len(images)
+    shape = (count, grid * grid, 1)
+    place = torch.arange(grid * grid).view(1, -1, 1)
+    top = torch.randint(cells[0] - height + 1, shape, generator=generator) + place // grid * cells[0]
+    left = torch.randint(cells[1] - width + 1, shape, generator=generator) + place % grid * cells[1]
+    rows = (top + torch.arange(height)).to(images.device, non_blocking=True)
+    columns = (left + torch.arange(width)).to(images.device, non_blocking=True)
+    each = torch.arange(count, device=images.device).view(-1, 1, 1, 1)
+    # Indexed dimensions come first: N x grid^2 x h x w x 3.
+    return images.permute(0, 2, 3, 1)[each, rows.unsqueeze(3), columns.unsqueeze(2)].permute(0, 1, 4, 2, 3)
+
+
+def normalised(tiles: Tensor) -> Tensor:
+    """Normalize tiles ... x 3 x h x w.
 
     Each channel of each tile gets the same mean and standard deviation, because colour and brightness would reveal
     adjacent tiles. The values are those of natural images in [0, 1], so that the network normalizes tiles to about
     mean 0 and standard deviation 1.
     """
-    count, channels, height, width = images.shape
-    h, w = height // grid, width // grid
-    cut = images[..., : h * grid, : w * grid].reshape(count, channels, grid, h, grid, w)
-    tiles = cut.permute(0, 2, 4, 1, 3, 5).reshape(count, grid * grid, channels, h, w)
-    variance, mean = torch.var_mean(tiles.float(), (3, 4), correction=0, keepdim=True)
+    variance, mean = torch.var_mean(tiles.float(), (-2, -1), correction=0, keepdim=True)
     return 0.45 + 0.225 * (tiles - mean) * (variance + 1e-4).rsqrt()
 
 

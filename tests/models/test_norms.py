@@ -67,8 +67,10 @@ def test_training_output_is_the_formula(kind: str) -> None:
     torch.testing.assert_close(norm(x), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(1, 1), (5, 5), (7, 7), (8, 8), (11, 1), (12, 6), (18, 6), (64, 8)])
-def test_group_norm_takes_the_largest_divisor_up_to_eight(channels: int, groups: int) -> None:
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(1, 1), (5, 1), (6, 3), (8, 4), (11, 1), (12, 6), (16, 8), (18, 6), (64, 8)]
+)
+def test_group_norm_has_up_to_eight_groups_of_two_or_more_channels(channels: int, groups: int) -> None:
     assert make_norm("group", channels).num_groups == groups
 
 
@@ -160,9 +162,8 @@ def test_hard_inputs_stay_finite(kind: str, shape: tuple[int, ...], training: bo
 
 @pytest.mark.parametrize("kind", NORMS)
 def test_small_spread_beside_a_large_mean_is_still_standardised(kind: str) -> None:
-    x = 300 + 0.01 * torch.randn(4, 8, 16, 16)
-    expected = by_hand(kind, x.double()) if kind != "group" else standardised(x.double(), (2, 3))
-    torch.testing.assert_close(make_norm(kind, 8)(x).double(), expected, rtol=0, atol=0.02)
+    x = 300 + 0.01 * torch.randn(4, 12, 16, 16)
+    torch.testing.assert_close(make_norm(kind, 12)(x).double(), by_hand(kind, x.double()), rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize("kind", NORMS)

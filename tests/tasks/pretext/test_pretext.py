@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import combinations, permutations
 
 import cv2
@@ -15,7 +16,7 @@ from nas.space import SpaceError
 from nas.tasks.pretext import Colorization, Denoising, Inpainting, Jigsaw
 from nas.tasks.pretext.colorization import color_bins, rgb_to_lab
 from nas.tasks.pretext.heads import PixelHead, tile_means
-from nas.tasks.pretext.jigsaw import far_permutations, join_tiles, normalised_tiles
+from nas.tasks.pretext.jigsaw import cut_tiles, far_permutations, join_tiles, normalised
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -171,25 +172,48 @@ def test_rebalanced_weights_follow_equation_4() -> None:
 
 @pytest.mark.parametrize("grid", [2, 3])
 def test_inverting_the_permutation_restores_the_tiles(grid: int) -> None:
-    images = torch.rand(6, 3, 32, 43, generator=rng())
+    images = torch.rand(6, 3, 33, 45, generator=rng())
     inputs, labels = Jigsaw(grid=grid, permutations=16).make_batch(images, rng(2))
-    height, width = 32 // grid, 43 // grid
+    cells, size = (33 // grid, 45 // grid), (inputs.shape[2] // grid, inputs.shape[3] // grid)
     orders = far_permutations(grid, 16)
     for image, shuffled, label in zip(images, inputs, labels, strict=True):
         for place, source in enumerate(orders[int(label)]):
-            top, left = (int(source) // grid) * height, (int(source) % grid) * width
-            tile = image[:, top : top + height, left : left + width].double()
+            cell = tile_of(image, int(source), grid, cells)
+            seen = tile_of(shuffled, place, grid, size)
+            assert any(torch.allclose(seen, tile, atol=2e-3) for tile in normalised_windows(cell, size))
+
+
+def tile_of(image: torch.Tensor, place: int, grid: int, size: tuple[int, int]) -> torch.Tensor:
+    top, left = place // grid * size[0], place % grid * size[1]
+    return image[:, top : top + size[0], left : left + size[1]]
+
+
+def normalised_windows(cell: torch.Tensor, size: tuple[int, int]) -> Iterator[torch.Tensor]:
+    for top in range(cell.shape[1] - size[0] + 1):
+        for left in range(cell.shape[2] - size[1] + 1):
+            tile = cell[:, top : top + size[0], left : left + size[1]]
             spread = tile.std((1, 2), correction=0, keepdim=True)
-            expected = 0.45 + 0.225 * (tile - tile.mean((1, 2), keepdim=True)) / spread
-            down, right = (place // grid) * height, (place % grid) * width
-            seen = shuffled[:, down : down + height, right : right + width].double()
-            assert torch.allclose(seen, expected, atol=2e-3)
+            yield 0.45 + 0.225 * (tile - tile.mean((1, 2), keepdim=True)) / spread
+
+
+def test_tiles_lie_anywhere_in_their_cells_with_the_published_share() -> None:
+    """Noroozi & Favaro (2016): tiles of 64 x 64 pixels, each from a cell of 75 x 75."""
+    rows, columns = torch.meshgrid(torch.arange(225.0), torch.arange(225.0), indexing="ij")
+    images = torch.stack([rows, columns, rows]).expand(40, 3, 225, 225)
+    tiles = cut_tiles(images, 3, rng())
+    assert tiles.shape == (40, 9, 3, 64, 64)
+    assert torch.equal(tiles.diff(dim=3)[:, :, 0], torch.ones(40, 9, 63, 64))
+    corners = tiles[:, :, :2, 0, 0]
+    cells = torch.stack([torch.arange(9) // 3, torch.arange(9) % 3], 1) * 75
+    offsets = corners - cells
+    assert sorted(set(offsets.flatten().int().tolist())) == list(range(12))
+    # Between neighbours in a row lie 11 pixels on average, as in the paper.
+    gaps = corners[:, 1, 1] - corners[:, 0, 1] - 64
+    assert gaps.mean().item() == pytest.approx(11, abs=1.5)
 
 
 def test_joined_tiles_keep_their_positions() -> None:
-    images = torch.rand(2, 3, 12, 18)
-    tiles = normalised_tiles(images, 3)
-    assert tiles.shape == (2, 9, 3, 4, 6)
+    tiles = normalised(torch.rand(2, 9, 3, 4, 6))
     joined = join_tiles(tiles, 3)
     assert torch.equal(joined[:, :, 4:8, 6:12], tiles[:, 4])
     assert torch.allclose(tiles.mean((3, 4)), torch.tensor(0.45), atol=1e-4)
