@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what editors complete a call by
     from nas.api import resume as resume
     from nas.api import search as search
+    from nas.pretraining import pretrain as pretrain
 
 __version__ = "0.1.0"
 
@@ -67,6 +68,7 @@ _HOMES = {
         "cost",
     ),
     "nas.api": ("resume", "search"),
+    "nas.pretraining": ("pretrain",),
     "nas.runs.run": ("Run",),
     "nas.export": ("load", "predictor"),
     "nas.errors": ("UserError",),

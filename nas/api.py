@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.controller.images import load_images, with_sizes
+from nas.controller.images import load_images, with_groups, with_sizes
 from nas.controller.timing import Clock
 from nas.errors import UserError
 from nas.files import lock
@@ -142,7 +142,7 @@ def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Ru
     check_warm_start(chosen)
     studies = study_names(chosen)
     check_name(name, studies=studies)
-    chosen = _with_groups(chosen)
+    chosen = with_groups(chosen)
     data = load_images(chosen, searched=is_open(loaded))
     check_weights(loaded)
     check_builds(loaded, data)
@@ -280,12 +280,3 @@ def _locked(folder: Path) -> Iterator[None]:
         if not lock(file):
             raise UserError(f"{folder} is being searched by another process: wait for it to end, or stop it")
         yield
-
-
-def _with_groups(settings: Settings) -> Settings:
-    """Store the content of the `--group-classes` file in the settings, since the file may change."""
-    if settings.group_classes is None:
-        return settings
-    from nas.tasks.data import read_groups
-
-    return replace(settings, group_classes=read_groups(settings.group_classes))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from nas.errors import UserError
+from nas.pool.devices import pick_device
 from nas.sizes import parse_size
 from nas.times import parse_seconds
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["CONTEXT", "ImageSize", "Names", "Seconds", "device_option", "pick_device", "space_option"]
 
@@ -51,23 +48,3 @@ device_option = click.option("--device", help="cpu or cuda; by default cuda wher
 space_option = click.option(
     "--space", type=click.Path(path_type=Path), help="The space file, if it defines components of its own."
 )
-
-
-def pick_device(name: str | None) -> torch.device:
-    """Return the device of that name; for None, the GPU if there is one.
-
-    Raises:
-        UserError: there is no such device.
-    """
-    import torch
-
-    gpu = torch.cuda.is_available()
-    try:
-        device = torch.device(name or ("cuda" if gpu else "cpu"))
-    except RuntimeError:
-        raise UserError(f"device {name!r} is unknown: use cpu or cuda") from None
-    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not gpu):
-        raise UserError(f"device {name}: there is no such device here: use cpu or cuda")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"device {name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
-    return device

@@ -12,7 +12,7 @@ from nas.runs.settings import Settings
 if TYPE_CHECKING:
     from nas.tasks.data import FewLabelData
 
-__all__ = ["load_full_size", "load_images", "with_sizes"]
+__all__ = ["load_full_size", "load_images", "with_groups", "with_sizes"]
 
 
 def load_images(settings: Settings, searched: bool = False) -> FewLabelData:
@@ -28,6 +28,19 @@ def load_images(settings: Settings, searched: bool = False) -> FewLabelData:
     search_pixels, export_pixels = _affordable_pixels(settings)
     small = searched and settings.holdout and settings.unlabelled is None
     return _load(settings, settings.search_size or settings.size, search_pixels if small else export_pixels)
+
+
+def with_groups(settings: Settings) -> Settings:
+    """Store the content of the `--group-classes` file in the settings, since the file may change.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if settings.group_classes is None:
+        return settings
+    from nas.tasks.data import read_groups
+
+    return replace(settings, group_classes=read_groups(settings.group_classes))
 
 
 def with_sizes(settings: Settings, data: FewLabelData) -> Settings:

@@ -1,4 +1,4 @@
-"""The progress of a search: a live bar on a terminal, or a line in the log every half minute."""
+"""The progress of a search or a training: a live bar on a terminal, or a line in the log every half minute."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "StepProgress"]
 
 log = logging.getLogger("nas")
 
 LOG_EVERY = 30.0
 """Seconds."""
+
+BAR = "{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
 
 OBSERVED_WEIGHT = 3.0
 """The weight of the observed pace is this many times the share that is done, and 1 at most. The expected pace has the
@@ -50,9 +52,8 @@ class Progress:
         self._started = self._moved = self._logged = time.monotonic()
         self._first: int | None = None
         self._reached = 0.0
-        bar_format = "{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
         live = sys.stderr.isatty()
-        self._bar: Any = tqdm(total=total, desc=what, bar_format=bar_format, ncols=80, leave=False) if live else None
+        self._bar: Any = tqdm(total=total, desc=what, bar_format=BAR, ncols=80, leave=False) if live else None
 
     def note(self, outcome: str, value: float | None) -> None:
         """Count a trial that ended; `value` is its score, None where it has none to compare."""
@@ -122,3 +123,51 @@ class Progress:
         if observed is None:
             return float("inf")
         return max(observed - (time.monotonic() - self._moved), 0.0) + self._after
+
+
+class StepProgress:
+    """Shows the steps of a training and the time left on standard error, or in the log every half minute."""
+
+    def __init__(self, total: int, done: int, what: str) -> None:
+        """Start the clock.
+
+        Args:
+            total: number of steps.
+            done: steps that an earlier session has trained.
+            what: first word of the line.
+        """
+        from tqdm import tqdm
+
+        self._total, self._first, self._what = total, done, what
+        self._started = self._logged = time.monotonic()
+        live = sys.stderr.isatty()
+        self._bar: Any = tqdm(total=total, desc=what, bar_format=BAR, ncols=80, leave=False) if live else None
+
+    def show(self, done: int, note: str = "") -> None:
+        """Update the line.
+
+        Args:
+            done: steps that are trained.
+            note: text to append.
+        """
+        note = f", {note}" if note else ""
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{self._left(done)} left{note}", refresh=False)
+            self._bar.update(done - self._bar.n)
+        elif time.monotonic() - self._logged >= LOG_EVERY:
+            self._logged = time.monotonic()
+            log.info("%s %d/%d, %s left%s", self._what, done, self._total, self._left(done), note)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _left(self, done: int) -> str:
+        """The time left at the mean pace of this session, scores included."""
+        from tqdm import tqdm
+
+        if done <= self._first:
+            return "?"
+        pace = (time.monotonic() - self._started) / (done - self._first)
+        return tqdm.format_interval(pace * (self._total - done))

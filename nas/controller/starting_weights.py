@@ -21,8 +21,13 @@ def check_weights(space: Recipe) -> None:
     Raises:
         UserError: some cannot be loaded.
     """
-    for encoder in _encoders(space):
-        encoder.check_weights()
+    from nas.models import Pretrained
+
+    for encoder, norms in _encoders(space).items():
+        if isinstance(encoder, Pretrained):
+            encoder.check_weights(tuple(norms))
+        else:
+            encoder.check_weights()
 
 
 def log_weights(space: Recipe) -> None:
@@ -32,21 +37,29 @@ def log_weights(space: Recipe) -> None:
         log.log(logging.INFO if encoder.weights_found() else logging.WARNING, "%s.", note)
 
 
-def _encoders(space: Recipe) -> Iterator[Any]:
-    """The encoders with pretrained weights, one for each name and file in the space."""
+def _encoders(space: Recipe) -> dict[Any, dict[str, None]]:
+    """The encoders with pretrained weights, one for each name and file in the space, and the norms they may have."""
     from nas.models import Pretrained, Timm
 
-    found: dict[Any, None] = {}
+    found: dict[Any, dict[str, None]] = {}
     for recipe in (space, *space.baselines):
+        norms = dict.fromkeys(_encoder_norms(recipe.norm))
         for part in components(recipe.encoder):
             if isinstance(part, Timm):
                 for name in _options(part.name):
                     for weights in _options(part.weights):
-                        found[Timm(name, weights)] = None
+                        found.setdefault(Timm(name, weights), {}).update(norms)
             elif isinstance(part, Pretrained) and not is_open(part.encoder):
                 for weights in _options(part.weights):
-                    found[replace(part, weights=weights, frozen=0, rate=1.0, statistics="batch")] = None
-    yield from found
+                    closed = replace(part, weights=weights, frozen=0, rate=1.0, statistics="batch")
+                    found.setdefault(closed, {}).update(norms)
+    return found
+
+
+def _encoder_norms(norm: Any) -> Iterator[str]:
+    """The norms that an encoder may have, from the `norm` field of a space."""
+    for option in _options(norm):
+        yield from _options(getattr(option, "encoder", option))
 
 
 def _options(value: Any) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from nas.export.checkpoint import (
     save_checkpoint,
 )
 from nas.export.convert import FORMATS, Exported, export
+from nas.export.encoder_file import save_encoder
 from nas.export.legend import legend, with_legend
 from nas.export.overlays import background_classes, colour_map, overlay
 from nas.export.predict import Predictor, predictor
@@ -35,5 +36,6 @@ __all__ = [
     "overlay",
     "predictor",
     "save_checkpoint",
+    "save_encoder",
     "with_legend",
 ]

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from nas import __version__
 from nas.components import know_components
 from nas.errors import UserError
+from nas.export.encoder_file import ENCODER_MARK
 from nas.export.preprocessing import Preprocessing
 from nas.files import replacing
 from nas.models import Network, build_network
@@ -201,6 +202,10 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
+            if ENCODER_MARK in metadata:
+                raise UserError(
+                    f"{path} holds a pretrained encoder, not a whole network: search with it, as weights= of an encoder"
+                )
             if MARK not in metadata:
                 raise UserError(f"{path} is a safetensors file, but not a checkpoint of this toolkit: it has no recipe")
             if metadata[MARK] != LAYOUT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -79,11 +79,21 @@ class Pretrained(Component):
             return self
         return replace(self, rate=Pretrained.rate, statistics=Pretrained.statistics)
 
-    def check_weights(self) -> None:
-        """Raise UserError unless the weights can be found, read and loaded into a network with batch norm."""
+    def check_weights(self, norms: Sequence[str] = ("batch",)) -> None:
+        """Raise UserError unless the weights can be found, read and loaded with one of these norms."""
+        errors = [error for norm in norms if (error := self._misfit(norm)) is not None]
+        if len(errors) == len(norms):
+            raise errors[0]
+
+    def _misfit(self, norm: str) -> UserError | None:
+        """Why the weights cannot be loaded into a network with a norm, None if they can."""
         with torch.device("meta"):
-            wanted = tuple(shapes(self.encoder.build(partial(make_norm, "batch")).state_dict()).items())
-        _load(self, wanted)
+            wanted = tuple(shapes(self.encoder.build(partial(make_norm, norm)).state_dict()).items())
+        try:
+            _load(self, wanted)
+        except UserError as error:
+            return error
+        return None
 
     def weights_note(self) -> str:
         """Where the weights come from, in one line."""

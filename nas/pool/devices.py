@@ -6,8 +6,14 @@ import os
 import re
 import shutil
 import subprocess
+from typing import TYPE_CHECKING
 
-__all__ = ["cpu_count", "visible_gpus"]
+from nas.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["cpu_count", "pick_device", "visible_gpus"]
 
 _DEVICE = re.compile(r"\d+|(GPU|MIG)-.+")
 
@@ -59,3 +65,23 @@ def cpu_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def pick_device(name: str | None) -> torch.device:
+    """Return the device of that name; for None, the GPU if there is one.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    import torch
+
+    gpu = torch.cuda.is_available()
+    try:
+        device = torch.device(name or ("cuda" if gpu else "cpu"))
+    except RuntimeError:
+        raise UserError(f"device {name!r} is unknown: use cpu or cuda") from None
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not gpu):
+        raise UserError(f"device {name}: there is no such device here: use cpu or cuda")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device {name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
+    return device

@@ -57,11 +57,19 @@ def check_name(name: str | None, root: Path = Path("runs"), studies: Collection[
 
 
 def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), studies: Collection[str] = ()) -> Path:
-    """Make the folder of a new run: `runs/NAME`, or `runs/SPACE-1`, `-2` and so on.
+    """Make the folder of a new run: `runs/NAME`, or `runs/SPACE-1`, `-2` and so on; arguments as `unused_folder`."""
+    folder = unused_folder(Path(space).stem, name, root, studies)
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "artifacts").mkdir()
+    return folder
+
+
+def unused_folder(stem: str, name: str | None = None, root: Path = Path("runs"), studies: Collection[str] = ()) -> Path:
+    """Return a folder that does not exist: `runs/NAME`, or `runs/STEM-1`, `-2` and so on.
 
     Args:
-        space: the space file.
-        name: name of the run; None for a generated one.
+        stem: start of a generated name.
+        name: the name; None for a generated one.
         root: folder of all runs.
         studies: names of the studies in the storage, which a generated name avoids.
 
@@ -70,16 +78,12 @@ def new_folder(space: str, name: str | None = None, root: Path = Path("runs"), s
     """
     check_name(name, root, studies)
     if name is not None:
-        folder = root / name
-    else:
-        stem = re.sub(r"\W+", "_", Path(space).stem)
-        number = 1
-        while (root / f"{stem}-{number}").exists() or f"{stem}-{number}" in studies:
-            number += 1
-        folder = root / f"{stem}-{number}"
-    (folder / "checkpoints").mkdir(parents=True)
-    (folder / "artifacts").mkdir()
-    return folder
+        return root / name
+    stem = re.sub(r"\W+", "_", stem)
+    number = 1
+    while (root / f"{stem}-{number}").exists() or f"{stem}-{number}" in studies:
+        number += 1
+    return root / f"{stem}-{number}"
 
 
 def _check_path(folder: Path) -> None:

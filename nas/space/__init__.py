@@ -8,6 +8,7 @@ from nas.space.choosers import (
     from_genes,
     from_trial,
     genes_of,
+    middle,
     mutate,
 )
 from nas.space.component import Component, SpaceError, field_values
@@ -52,6 +53,7 @@ __all__ = [
     "label_of",
     "load_space",
     "locate",
+    "middle",
     "mutate",
     "parameters",
     "priors",

@@ -15,7 +15,7 @@ from nas.space.walk import Choose, close
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["crossover", "draw", "enumerate_candidates", "from_genes", "from_trial", "genes_of", "mutate"]
+__all__ = ["crossover", "draw", "enumerate_candidates", "from_genes", "from_trial", "genes_of", "middle", "mutate"]
 
 Genes = dict[str, Any]
 """The values that close a space: a label or a number for each path."""
@@ -41,6 +41,21 @@ def draw(rng: random.Random) -> Choose:
 
 def _clip(value: float, domain: Int | Float) -> float:
     return min(max(value, domain.lo), domain.hi)
+
+
+def middle(path: str, domain: Any) -> Any:
+    """Choose the prior of a domain; without one, the first label, or the middle of a range on its scale and grid."""
+    if domain.prior is not None:
+        return domain.prior
+    if isinstance(domain, Choice):
+        return domain.labels[0]
+    if domain.log:
+        value = math.sqrt(domain.lo * domain.hi)
+        return _clip(round(value) if isinstance(domain, Int) else value, domain)
+    if isinstance(domain, Int) or domain.step:
+        values = domain.values()
+        return values[len(values) // 2]
+    return (domain.lo + domain.hi) / 2
 
 
 def from_genes(genes: Mapping[str, Any]) -> Choose:

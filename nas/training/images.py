@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["Epochs", "Images"]
+__all__ = ["Epochs", "Images", "JoinedImages"]
 
 DEVICE_BYTES = 4 << 30
 
@@ -57,6 +59,32 @@ class Images:
         if isinstance(array, torch.Tensor):
             return array[torch.from_numpy(indices).to(self.device, non_blocking=True)]
         return torch.from_numpy(array[indices]).to(self.device, non_blocking=True)
+
+
+class JoinedImages:
+    """The images of several splits, numbered one after another."""
+
+    def __init__(self, parts: Sequence[Images]) -> None:
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of an image."""
+        return self.parts[0].pixels
+
+    def images(self, indices: np.ndarray) -> torch.Tensor:
+        """Return the uint8 images n x 3 x H x W at some indices, those of the first split first."""
+        ends = list(accumulate(map(len, self.parts)))
+        starts = [0, *ends[:-1]]
+        return torch.cat(
+            [
+                part.images(indices[(indices >= start) & (indices < end)] - start)
+                for part, start, end in zip(self.parts, starts, ends, strict=True)
+            ]
+        )
 
 
 class Epochs:

@@ -12,7 +12,7 @@ from torch import nn
 from nas.models import EncoderNet
 from nas.space.component import Component
 
-__all__ = ["SGD", "Adam", "AdamW"]
+__all__ = ["SGD", "Adam", "AdamW", "clip_gradients", "set_rates"]
 
 
 def _groups(network: nn.Module, lr: float, weight_decay: float, classifier_factor: float = 1.0) -> list[dict[str, Any]]:
@@ -93,3 +93,15 @@ class AdamW(Component):
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """Build the optimizer for all parameters of a network that require gradients."""
         return torch.optim.AdamW(_groups(network, self.lr, self.weight_decay), lr=self.lr)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, base_rates: Sequence[float], factor: float) -> None:
+    """Set the learning rate of each parameter group to `factor` times its base rate."""
+    for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
+        group["lr"] = rate * factor
+
+
+def clip_gradients(optimizer: torch.optim.Optimizer, norm: float | None) -> None:
+    """Scale the gradients of all parameters to a joint norm of at most `norm`; None changes nothing."""
+    if norm:
+        nn.utils.clip_grad_norm_((p for group in optimizer.param_groups for p in group["params"]), norm)

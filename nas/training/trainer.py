@@ -8,7 +8,6 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nas.models import Network, build_network, running_statistics_frozen
+from nas.models import Network, build_network
 from nas.space import PretrainThenFinetune, Recipe
 from nas.training.augment import colour_jitter
 from nas.training.batch import VOID, Batch, Logs
@@ -26,7 +25,9 @@ from nas.training.evaluate import confusion
 from nas.training.images import Epochs, Images
 from nas.training.memory import peak_megabytes, reset_peak
 from nas.training.metrics import Confusion, Scores
-from nas.training.protocols import Data, Split
+from nas.training.optimizers import clip_gradients, set_rates
+from nas.training.pretext import add_heads, pretext_backward
+from nas.training.protocols import Data, Optimizer, Split
 from nas.training.state import TrainingState
 
 __all__ = ["Plan", "Trained", "Training", "TrainingError", "class_pixels", "train"]
@@ -126,7 +127,7 @@ class Training:
         candidate = replace(candidate, pretext=tuple(task for task in candidate.pretext if task.weight > 0))
         self.candidate, self.plan, self.paused = candidate, plan, paused
         self.device = torch.device(plan.device)
-        _make_deterministic(self.device, plan.seed)
+        make_deterministic(self.device, plan.seed)
         self.classes = len(data.classes)
         self.generator = torch.Generator().manual_seed(plan.seed)
         self.labelled = Images(data.labelled, self.device)
@@ -135,9 +136,7 @@ class Training:
         self.shifted = data.shifted
         self.network = build_network(candidate, self.classes)
         self.network.encoder.load_weights()
-        for task in candidate.pretext:
-            name = type(task).__name__
-            self.network.heads[name] = task.head(self.network.encoder.channels, self.network.encoder.reductions)
+        add_heads(self.network, candidate.pretext)
         self.layout = memory_layout(self.network, self.device)
         self.network.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.own = candidate.method.build(self.network, self.classes)
@@ -185,7 +184,7 @@ class Training:
             _, segmentation = self._phases(self.step - 1)
             if self.step == self.plan.end or (self.step in self.plan.rungs and segmentation):
                 started = time.perf_counter()
-                self._check_finite(self.step)
+                check_finite(self.logs, self.step, self.candidate.optimizer)
                 self.confusion = confusion(self._predictor(), self.validation, self.classes, self.device, heartbeat)
                 self.evaluation_seconds += time.perf_counter() - started
                 yield self.confusion
@@ -242,8 +241,7 @@ class Training:
     def _step(self, batch: Batch, step: int) -> None:
         """Take an optimizer step. Each loss runs backward at once, so that memory holds one graph at a time."""
         factor = self.candidate.schedule.factor(step, self.plan.steps)
-        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-            group["lr"] = rate * factor
+        set_rates(self.optimizer, self.base_rates, factor)
         self.optimizer.zero_grad(set_to_none=True)
         pretext, segmentation = self._phases(step)
         if segmentation:
@@ -251,10 +249,8 @@ class Training:
         if pretext:
             self._pretext(batch)
         if (step + 1) % LOSS_CHECK_EVERY == 0:
-            self._check_finite(step + 1)
-        if self.candidate.clip:
-            trained = (p for group in self.optimizer.param_groups for p in group["params"])
-            nn.utils.clip_grad_norm_(trained, self.candidate.clip)
+            check_finite(self.logs, step + 1, self.candidate.optimizer)
+        clip_gradients(self.optimizer, self.candidate.clip)
         self.optimizer.step()
         if segmentation:
             self.candidate.method.update(self.own, self.network, batch, step)
@@ -284,33 +280,20 @@ class Training:
         The sample is as large as the labelled batch, so that the cost is one more pass for any number of tasks.
         """
         images = batch.images if batch.unlabelled is None else torch.cat([batch.images, batch.unlabelled])
-        tasks = self.candidate.pretext
-        order = torch.randperm(len(images), generator=batch.generator)
-        wanted = max(len(batch.images), len(tasks))
-        for i, task in enumerate(tasks):
-            # The modulo reuses images if there are fewer than tasks.
-            chosen = order[torch.arange(i, wanted, len(tasks)) % len(order)]
-            share = images[chosen.to(images.device, non_blocking=True)]
-            with autocast(self.device), self._statistics():
-                inputs, targets = task.make_batch(share, batch.generator)
-                name = type(task).__name__
-                prediction = self.network.heads[name](self.network.features(inputs))
-                loss = task.loss(prediction, targets)
-            (task.weight * loss).backward()
-            self.logs[f"loss.{name.lower()}"] = loss.detach()
-
-    def _statistics(self) -> AbstractContextManager[object]:
         clean = self.candidate.pretext_statistics == "clean"
-        return running_statistics_frozen(self.network) if clean else nullcontext()
+        self.logs |= pretext_backward(
+            self.network, self.candidate.pretext, images, len(batch.images), batch.generator, clean
+        )
 
-    def _check_finite(self, step: int) -> None:
-        for name, value in self.logs.items():
-            if name.startswith("loss") and not np.isfinite(float(value)):
-                optimizer = self.candidate.optimizer
-                raise TrainingError(
-                    f"{name} is {float(value)} at step {step} ({type(optimizer).__name__}, lr {optimizer.lr:g}): "
-                    "a lower learning rate or gradient clipping may help"
-                )
+
+def check_finite(logs: Logs, step: int, optimizer: Optimizer) -> None:
+    """Raise TrainingError if a logged loss is not finite."""
+    for name, value in logs.items():
+        if name.startswith("loss") and not np.isfinite(float(value)):
+            raise TrainingError(
+                f"{name} is {float(value)} at step {step} ({type(optimizer).__name__}, lr {optimizer.lr:g}): "
+                "a lower learning rate or gradient clipping may help"
+            )
 
 
 def class_pixels(split: Split, classes: int) -> list[int]:
@@ -321,7 +304,8 @@ def class_pixels(split: Split, classes: int) -> list[int]:
     return [int(n) for n in counts[:classes]]
 
 
-def _make_deterministic(device: torch.device, seed: int) -> None:
+def make_deterministic(device: torch.device, seed: int) -> None:
+    """Seed torch, and make computations on a device repeatable."""
     torch.manual_seed(seed)
     if device.type == "cuda":
         # cuBLAS needs this for deterministic results, and reads it when its first handle is created.
