@@ -32,6 +32,7 @@ def test_every_network_has_a_price() -> None:
     assert isinstance(found["own"].encoder, Encoder)
 
 
+@pytest.mark.mobilenet
 def test_its_log_names_the_files(caplog: pytest.LogCaptureFixture) -> None:
     space = load_space("pretrained.py")
     file = real_weights(MOBILENET)
