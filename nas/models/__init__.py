@@ -15,7 +15,7 @@ from nas.models.encoders import (
     StagedNet,
 )
 from nas.models.layers import ACTIVATIONS, UPSAMPLING, Conv2d, conv_norm_act, make_activation
-from nas.models.network import MEAN, STD, Architecture, Network, build_network
+from nas.models.network import MEAN, STD, Architecture, Network, build_network, fused
 from nas.models.norms import (
     NORMS,
     BatchNorm2d,
@@ -75,6 +75,7 @@ __all__ = [
     "conv_norm_act",
     "deeplabv2_resnet101",
     "deeplabv3plus",
+    "fused",
     "linknet_resnet18",
     "make_activation",
     "make_norm",

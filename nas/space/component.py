@@ -45,10 +45,15 @@ class Component:
 
 
 def field_values(component: Any) -> list[tuple[str, Any]]:
-    """List names and values of a component's fields, without those whose metadata says `excluded`."""
+    """List names and values of a component's fields, by their metadata without some of them.
+
+    Left out are fields that are `excluded`, and at their default those of `omit_default`, which a component got later:
+    hashes and descriptions of components without them stay the same.
+    """
     if not is_dataclass(component):
         return []
-    return [(f.name, getattr(component, f.name)) for f in fields(component) if not f.metadata.get("excluded")]
+    values = [(f, getattr(component, f.name)) for f in fields(component) if not f.metadata.get("excluded")]
+    return [(f.name, value) for f, value in values if not (f.metadata.get("omit_default") and value == f.default)]
 
 
 def _replaces(new: type, old: type) -> bool:

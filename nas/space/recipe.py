@@ -44,6 +44,9 @@ class Recipe(Component):
         unlabelled_batch: unlabelled images per step.
         clip: maximum gradient norm, or None.
         ema: decay of an exponential moving average of the weights, which is evaluated in their place; or None.
+        scales: sizes at which the network sees an image, as shares of its height and width, in training and afterwards.
+            The output is the maximum of the logits of all scales, at each position and class; the loss is summed over
+            this maximum and each scale. (0.5, 0.75, 1.0) are the multi-scale inputs of DeepLabv2.
         baselines: closed recipes tried first, so that a search never ends below them; not part of a candidate.
         baseline_names: variables of the baselines in the space file, in order; set by `load_space`.
         constraints: predicates that a candidate must meet to be trained; not part of a candidate.
@@ -64,6 +67,7 @@ class Recipe(Component):
     unlabelled_batch: int = 8
     clip: float | None = None
     ema: float | None = None
+    scales: tuple[float, ...] = field(default=(1.0,), metadata={"omit_default": True})
     baselines: tuple[Recipe, ...] = field(default=(), metadata={"excluded": True})
     baseline_names: tuple[str, ...] = field(default=(), metadata={"excluded": True})
     constraints: tuple[Callable[[Recipe], bool], ...] = field(default=(), metadata={"excluded": True})
@@ -90,6 +94,7 @@ class Recipe(Component):
     def canonical(self) -> Recipe:
         pretext = tuple(sorted((t for t in self.pretext if t.weight > 0), key=repr))
         unused: dict[str, Any] = {} if pretext else {"curriculum": Joint(), "pretext_statistics": "clean"}
+        unused["scales"] = tuple(sorted(self.scales))
         if not pretext and not getattr(self.method, "needs_unlabelled", True):
             unused["unlabelled_batch"] = 0
         if getattr(self.method, "averages", False):

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nas.models import Network, build_network
+from nas.models import Network, build_network, fused
 from nas.space import PretrainThenFinetune, Recipe
 from nas.training.augment import colour_jitter
 from nas.training.batch import VOID, Batch, Logs
@@ -267,8 +267,13 @@ class Training:
         # Warm-up and ramp-up of a method start with segmentation, not with pretraining.
         progress = (step - self.pretrain) / (self.plan.steps - self.pretrain)
         with autocast(self.device):
-            logits = self.network(batch.images)
+            scores = self.network.scores(batch.images)
+            logits = fused(scores)
             supervised = self.criterion(logits, batch.masks)
+            if len(scores) > 1:
+                # As in the training that the authors of DeepLabv2 released: without it, a scale learns only where its
+                # logit is the largest.
+                supervised = supervised + sum(self.criterion(score, batch.masks) for score in scores)
             added, logged = self.candidate.method.loss(self.own, self.network, batch, logits, progress)
         total = supervised + added
         total.backward()

@@ -9,7 +9,8 @@ With the training of the supervised baseline of Mittal et al. (2019) on Cityscap
 372 is 1/8 of all 2975 training images, as in the paper (1/4 is 744). `--labels FILE.txt` takes a published list. The
 encoder starts from torchvision's ImageNet weights where resnet101-63fe2227.pth (https://download.pytorch.org/models/)
 is in the folder of `--weights-dir` or NAS_WEIGHTS, else from random weights, and the log says so. The paper starts from
-ImageNet or COCO weights and freezes batch norm; here it is trained.
+ImageNet or COCO weights and freezes batch norm; here it is trained. The paper's multi-scale inputs are in
+presets/deeplabv2_multiscale.py; `scales=(0.5, 0.75, 1.0)` adds them to any recipe.
 """
 
 from nas import SGD, Augment, CrossEntropy, Poly, Pretrained, Recipe, Supervised

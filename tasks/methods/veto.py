@@ -55,7 +55,7 @@ class Vetoed(Network):
 
     def __init__(self, network: Network, classifier: Classifier, threshold: float) -> None:
         parts = network.encoder, network.decoder, network.classifier
-        super().__init__(*parts, network.classes, network.mean, network.std)
+        super().__init__(*parts, network.classes, network.mean, network.std, network.scales)
         self.image_classifier = classifier
         self.register_buffer("threshold", torch.tensor(float(threshold), device=network.mean.device))
         self.train(network.training)

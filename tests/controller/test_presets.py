@@ -10,19 +10,21 @@ import numpy as np
 import pytest
 import torch
 
+from nas import load
 from nas.models import Encoder, Plain, Stage, build_network
 from nas.space import Recipe, candidate_hash, find_shipped, from_json, load_space, to_json
 from nas.space.walk import is_open
 from nas.tasks.data.palettes import CITYSCAPES
 from nas.tasks.data.sets import FewLabelData, ImageSet
 from nas.training import Plan, train
-from tests.shell import Shell
+from tests.shell import ALONE, Shell
 
 # Millions of parameters for 19 classes.
 PRESETS = {
     "unet": 31.04,
     "segnet": 29.46,
     "deeplabv2": 43.9,
+    "deeplabv2_multiscale": 43.9,
     "s4gan": 43.9,
     "mlmt": 43.9,
     "multitask_switchnorm": 31.04,
@@ -87,6 +89,7 @@ def test_published_settings() -> None:
     assert deeplab.augment.crop == (256, 512)
     assert (s4gan.method.threshold, s4gan.method.lr, s4gan.labelled_batch, s4gan.unlabelled_batch) == (0.7, 1e-5, 8, 8)
     assert replace(s4gan, method=deeplab.method) == deeplab
+    assert replace(deeplab, scales=(0.5, 0.75, 1.0)) == preset("deeplabv2_multiscale")
     assert replace(preset("mlmt"), method=s4gan.method) == s4gan
     assert preset("unet").labelled_batch == 5
     assert (multitask.norm, len(multitask.pretext)) == ("switch", 4)
@@ -98,6 +101,43 @@ def test_the_cityscapes_grouping_covers_its_classes() -> None:
     groups = json.loads(path.read_text())
     assert len(groups) == 4
     assert sorted(name for members in groups.values() for name in members) == sorted(CITYSCAPES)
+
+
+MULTISCALE = """
+from dataclasses import replace
+from nas import *
+from nas.search_spaces.presets.deeplabv2_multiscale import space as deeplab
+
+small = Encoder((Stage(Plain(convs=1), 4), Stage(Plain(convs=1), 6)))
+space = replace(deeplab, encoder=small, decoder=DeepLabv2(rates=(1, 2)), labelled_batch=2)
+"""
+
+
+def test_a_search_of_multiscale_inputs(shell: Shell) -> None:
+    """As typed; the checkpoint sees the scales too."""
+    shell.space.write_text(MULTISCALE)
+    ended = shell.run("search", "--space", "small.py", "--budget", "1", "--name", "one", *ALONE)
+    assert ended.returncode == 0, ended.stderr
+    scored = shell.run("evaluate", "runs/one")
+    assert scored.returncode == 0, scored.stderr
+    assert f"mIoU {scored.stdout.split('mIoU ')[-1].strip()}" in " ".join(scored.stdout.split("stored")[0].split())
+    assert load(shell.folder / "runs/one").scales == (0.5, 0.75, 1)
+
+
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [
+        ("0.5", "scales (Recipe.scales) is 0.5: give a tuple of numbers"),
+        ("(0.5, 0.75)", "scales is (0.5, 0.75): give a tuple of different numbers from 0.1 to 2, one of them 1"),
+        ("Choice((1.0,), (1.0, 3.0))", "scales = (1.0, 3.0) does not work: scales is (1.0, 3.0): give a tuple"),
+    ],
+)
+def test_unusable_scales_are_refused_before_anything_is_written(shell: Shell, scales: str, message: str) -> None:
+    shell.space.write_text(MULTISCALE + f"space = replace(space, scales={scales})\n")
+    ended = shell.run("search", "--space", "small.py", "--budget", "1", *ALONE)
+    assert ended.returncode == 2
+    assert message in ended.stderr.splitlines()[-1] and "Traceback" not in ended.stderr
+    assert not (shell.folder / "runs").exists()
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,7 @@ def test_every_network_has_a_price() -> None:
     assert isinstance(found["own"].encoder, Encoder)
 
 
+@pytest.mark.mobilenet
 def test_its_log_names_the_files(caplog: pytest.LogCaptureFixture) -> None:
     space = load_space("pretrained.py")
     file = real_weights(MOBILENET)
@@ -42,15 +44,19 @@ def test_its_log_names_the_files(caplog: pytest.LogCaptureFixture) -> None:
     assert isinstance(one.encoder, Timm)
 
 
-def test_a_preset_says_that_it_starts_from_random_weights(
-    tmp_path: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("name", ["deeplabv2", "deeplabv2_multiscale", "s4gan", "mlmt"])
+def test_a_preset_says_what_it_starts_from(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for name in ("deeplabv2", "s4gan", "mlmt"):
-        caplog.clear()
-        space = load_space(f"presets/{name}.py")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    space = load_space(f"presets/{name}.py")
+    with weights_from(tmp_path), caplog.at_level("INFO", "nas"):
         check_weights(space)
         log_weights(space)
-        (record,) = caplog.records
-        assert record.levelname == "WARNING"
-        assert "starts from random weights, since there is no file resnet101-*.pth" in record.message
+        (tmp_path / "resnet101-63fe2227.pth").touch()
+        log_weights(space)
+    without, with_file = caplog.records
+    assert without.levelname == "WARNING"
+    assert "starts from random weights, since there is no file resnet101-*.pth" in without.message
+    assert with_file.levelname == "INFO"
+    assert with_file.message == f"The encoder starts from {tmp_path / 'resnet101-63fe2227.pth'}."

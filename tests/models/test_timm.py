@@ -30,6 +30,7 @@ def images(*shape: int) -> torch.Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.mobilenet
 def test_torchvisions_file_gives_torchvisions_features() -> None:
     """Under its own file name, found in the folder of weights, with its own normalisation of images."""
     torchvision = import_or_skip("torchvision")
