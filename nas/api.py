@@ -128,7 +128,7 @@ def search(
 def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Run:
     from nas.controller.checks import check_builds, check_holdout, check_sampler, check_warm_start, study_names
     from nas.controller.search import Search
-    from nas.controller.starting_weights import check_weights
+    from nas.controller.starting_weights import check_weights, without
     from nas.controller.tryout import check_constraints
 
     clock = Clock()
@@ -144,11 +144,12 @@ def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Ru
     check_name(name, studies=studies)
     chosen = with_groups(chosen)
     data = load_images(chosen, searched=is_open(loaded))
-    check_weights(loaded)
-    check_builds(loaded, data)
+    missing = check_weights(loaded)
+    usable = without(loaded, missing)
+    check_builds(usable, data)
     if chosen.warm_start is None:
         # Random candidates may all break a constraint that those of an earlier run meet.
-        check_constraints(loaded)
+        check_constraints(usable)
     open_steps = chosen.steps is None
     chosen = with_sizes(chosen, data).with_steps(len(data.labelled.images))
     folder = new_folder(str(space), name, studies=studies)
@@ -157,7 +158,7 @@ def _search(space: str | Path, name: str | None, settings: dict[str, Any]) -> Ru
     with _locked(folder):
         keep_space(run, path)
         try:
-            return _execute(Search(run, data, clock, open_steps))
+            return _execute(Search(run, data, clock, open_steps, missing=missing))
         except UnguardedError:
             shutil.rmtree(folder)
             raise
@@ -236,9 +237,9 @@ def _resume(folder: str | Path, changes: dict[str, Any], fixed: dict[str, Any]) 
             with run.fast_writes():
                 check_images(run.study(), data)
         with weights_from(run.settings.weights_dir):
-            check_weights(run.space())
+            missing = check_weights(run.space())
             run.settings.write(run.folder)
-            return _execute(Search(run, data, clock))
+            return _execute(Search(run, data, clock, missing=missing))
 
 
 def _execute(search: Search) -> Run:

@@ -2,8 +2,8 @@
 
     nas-search --space pretrained.py --budget 40 --data folder:PATH --weights-dir DIR
 
-It needs timm (pip install 'fewlabel-nas[timm]'). Weights lie in DIR or are downloaded; a search does not start without
-those of each network below. Leave out what you do not have.
+It needs timm (pip install 'fewlabel-nas[timm]'). Weights lie in DIR or are downloaded. Networks and baselines whose
+weights are missing are left out.
 """
 
 from dataclasses import replace

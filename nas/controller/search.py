@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from nas.controller.progress import Progress
 from nas.controller.ranking import rank
 from nas.controller.repeats import Repeats
 from nas.controller.screening import queue_promising
-from nas.controller.starting_weights import log_weights
+from nas.controller.starting_weights import log_weights, warn_of_missing, without
 from nas.controller.timing import FINISHING, Clock
 from nas.controller.work import TrainWork
 from nas.errors import UserError
@@ -56,6 +56,11 @@ log = logging.getLogger("nas")
 TIMES = "times"
 """Study attribute: seconds that the last session took, and the seconds expected before its first candidate."""
 
+LEFT_OUT = "left out"
+"""Study attribute: networks whose ImageNet weights were missing when the run was started."""
+
+HAS_COME = "the ImageNet weights of {} are there now: start a new run to include it"
+
 
 @dataclass
 class Search:
@@ -68,6 +73,7 @@ class Search:
         folds: folds that candidates are compared on, 0 for one validation split.
         expected: seconds that were expected when the search was planned, None without an estimate.
         planned_at: elapsed seconds at that moment.
+        missing: networks whose ImageNet weights are missing, with the reasons. They are left out.
     """
 
     run: Run
@@ -77,6 +83,7 @@ class Search:
     folds: int = 0
     expected: float | None = None
     planned_at: float = 0.0
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folds = self.data.folds
@@ -87,6 +94,7 @@ class Search:
         self._begin_log()
         with self.run.fast_writes():
             self.study = self._open_study()
+            self.space = self._with_weights()
             with self._pool(self.data) as pool:
                 log.info("%s", headline(self.run, self.data, pool.slots))
                 plan = self._plan(pool)
@@ -117,7 +125,7 @@ class Search:
         log_to_file(self.run.folder / "search.log")
         log_data(self.data, self.run.folder)
         warn_of_findings(self.data)
-        log_weights(self.space)
+        log_weights(self.space, self.missing)
         for unfinished in (self.run.folder / "checkpoints").glob(".*.tmp"):  # by a worker that was killed
             unfinished.unlink()
 
@@ -140,6 +148,20 @@ class Search:
         if returned:
             log.info("Queued again: %s that had not ended.", counted(returned, "candidate"))
         return study
+
+    def _with_weights(self) -> Recipe:
+        """The space without the networks whose ImageNet weights were missing when the run was started.
+
+        Raises:
+            UserError: weights that were there have gone.
+        """
+        left_out = self.study.user_attrs.get(LEFT_OUT, list(self.missing))
+        for name in self.missing:
+            if name not in left_out:
+                raise UserError(self.missing[name])
+        self.study.set_user_attr(LEFT_OUT, left_out)
+        warn_of_missing(self.space, {name: self.missing.get(name, HAS_COME.format(name)) for name in left_out})
+        return without(self.space, left_out)
 
     def _plan(self, pool: Pool) -> SearchPlan:
         """Plan the search, and store the settings and folds that a time limit has changed."""

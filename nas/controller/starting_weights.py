@@ -3,38 +3,95 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from nas.errors import MissingWeightsError, UserError
 from nas.space import Choice, Recipe, is_open
 from nas.space.walk import components
 
-__all__ = ["check_weights", "log_weights"]
+__all__ = ["check_weights", "log_weights", "warn_of_missing", "without"]
 
 log = logging.getLogger("nas")
 
 
-def check_weights(space: Recipe) -> None:
-    """Check that all pretrained weights of candidates and baselines can be loaded.
+def check_weights(space: Recipe) -> dict[str, str]:
+    """Check that the pretrained weights of candidates and baselines can be loaded.
+
+    Returns:
+        The networks of timm whose ImageNet weights are neither on disk nor can be downloaded, with the reason of each.
+        A search leaves them out.
 
     Raises:
-        UserError: some cannot be loaded.
+        UserError: a file cannot be loaded, or none of the space's networks has its ImageNet weights.
     """
-    from nas.models import Pretrained
+    found = {encoder: _reason(encoder, tuple(norms)) for encoder, norms in _encoders(space).items()}
+    missing = {encoder.name: reason for encoder, reason in found.items() if reason is not None}
+    wanted = {encoder.name for encoder in _encoders(replace(space, baselines=())) if _wants_imagenet(encoder)}
+    if missing and wanted <= missing.keys():
+        raise UserError(next(iter(missing.values())))
+    return missing
 
-    for encoder, norms in _encoders(space).items():
-        if isinstance(encoder, Pretrained):
-            encoder.check_weights(tuple(norms))
-        else:
-            encoder.check_weights()
+
+def without(space: Recipe, missing: Collection[str]) -> Recipe:
+    """The space without candidates and baselines whose networks lack their ImageNet weights.
+
+    Args:
+        missing: names of the networks.
+    """
+
+    def has_weights(candidate: Recipe) -> bool:
+        return not (_wants_imagenet(candidate.encoder) and candidate.encoder.name in missing)
+
+    if not missing:
+        return space
+    kept = [i for i, baseline in enumerate(space.baselines) if has_weights(baseline)]
+    return replace(
+        space.where(has_weights),
+        baselines=tuple(space.baselines[i] for i in kept),
+        baseline_names=tuple(space.baseline_name(i) for i in kept),
+    )
 
 
-def log_weights(space: Recipe) -> None:
+def warn_of_missing(space: Recipe, missing: Mapping[str, str]) -> None:
+    """Log which networks and baselines of a space are left out, and how to include them."""
+    if not missing:
+        return
+    kept = without(space, missing).baseline_names
+    names = [name for i in range(len(space.baselines)) if (name := space.baseline_name(i)) not in kept]
+    baselines = f" and the baseline{'s' * (len(names) > 1)} {', '.join(names)}" if names else ""
+    log.warning("Left out for lack of ImageNet weights: %s%s.", ", ".join(missing), baselines)
+    for reason in missing.values():
+        log.warning("%s.", reason[:1].upper() + reason[1:])
+
+
+def log_weights(space: Recipe, missing: Collection[str] = ()) -> None:
     """Log the weights of each encoder once, as a warning where random weights replace missing ones."""
-    notes = {note: encoder for encoder in _encoders(space) if (note := encoder.weights_note())}
+    encoders = [e for e in _encoders(space) if not (_wants_imagenet(e) and e.name in missing)]
+    notes = {note: encoder for encoder in encoders if (note := encoder.weights_note())}
     for note, encoder in notes.items():
         log.log(logging.INFO if encoder.weights_found() else logging.WARNING, "%s.", note)
+
+
+def _reason(encoder: Any, norms: tuple[str, ...]) -> str | None:
+    """Why an encoder's ImageNet weights are missing; None if its weights can be loaded."""
+    from nas.models import Pretrained
+
+    try:
+        if isinstance(encoder, Pretrained):
+            encoder.check_weights(norms)
+        else:
+            encoder.check_weights()
+    except MissingWeightsError as error:
+        return str(error)
+    return None
+
+
+def _wants_imagenet(encoder: Any) -> bool:
+    from nas.models import Timm
+
+    return isinstance(encoder, Timm) and encoder.wants_imagenet()
 
 
 def _encoders(space: Recipe) -> dict[Any, dict[str, None]]:

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas.errors import UserError
+from nas.errors import MissingWeightsError, UserError
 from nas.logs import only_errors
 from nas.models.encoders import OUTPUT_STRIDES
 from nas.models.norms import MakeNorm
@@ -107,6 +107,10 @@ class Timm(Component):
         _facts(self.name, 32)
         if self.weights is not None:
             _load(self.name, self.weights)
+
+    def wants_imagenet(self) -> bool:
+        """Whether the encoder starts from ImageNet weights that are looked for by the network's name."""
+        return self.weights == IMAGENET
 
     def weights_note(self) -> str | None:
         """Describe in one line where the weights come from; None for random weights."""
@@ -264,7 +268,7 @@ def _downloaded(name: str) -> Mapping[str, Tensor]:
             return _create(name, 32, pretrained=True).state_dict()
     except Exception as error:  # of whichever library downloads
         source = f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors"
-        raise UserError(
+        raise MissingWeightsError(
             f"the ImageNet weights of {name} cannot be downloaded ({_first_line(error)}): get "
             f"{source if config.hf_hub_id else config.url}, call it {_file_names(name)[0]} and {how_to_give()}"
         ) from None

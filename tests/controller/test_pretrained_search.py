@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import nas
+from nas.record import records
 from nas.weights_folder import NAS_WEIGHTS
 from tests.pretrained import OPERATORS, TINY, import_or_skip
 from tests.shell import Shell
@@ -120,3 +121,39 @@ def test_unusable_encoders_are_refused_before_anything_is_written(
 def test_a_weights_dir_that_is_not_there(shell: Shell) -> None:
     ended = shell.run("search", "--space", str(shell.space), *ALONE, "--weights-dir", "nowhere")
     assert ended.returncode == 2 and "--weights-dir nowhere: there is no such folder" in ended.stderr
+
+
+def test_networks_without_their_imagenet_weights_are_left_out(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    folder = shell.folder / "weights"
+    folder.mkdir()
+    torch.save(timm.create_model(TINY).state_dict(), folder / f"{TINY}.pth")
+    encoder = f"Choice(Timm({TINY!r}, 'imagenet', rate=Float(0.1, 1.0)), Timm('test_resnet', 'imagenet'))"
+    baselines = f"""
+from dataclasses import replace
+here = replace(space, encoder=Timm({TINY!r}, 'imagenet'))
+gone = replace(space, encoder=Timm('test_resnet', 'imagenet'))
+space = replace(space, baselines=(gone, here))
+"""
+    (shell.folder / "space.py").write_text(SPACE.format(encoder=encoder) + baselines)
+    options = ("--space", "space.py", *SET, "--folds", "0", "--workers", "1", "--name", "a")
+    refused = shell.run("search", *options, "--budget", "3")
+    assert refused.returncode == 2 and "cannot be downloaded" in refused.stderr
+    assert not (shell.folder / "runs").exists()
+
+    ended = shell.run("search", *options, "--budget", "3", "--weights-dir", "weights")
+    assert ended.returncode == 0, ended.stderr
+    log = (shell.folder / "runs/a/search.log").read_text()
+    assert "Left out for lack of ImageNet weights: test_resnet and the baseline gone." in log
+    assert "test_resnet.r160_in1k.safetensors and put it into" in log
+    trained = [record for record in records(nas.Run(shell.folder / "runs/a").study()) if record.costs_budget]
+    assert len(trained) == 3 and trained[0].name == "here"
+    assert all(TINY in record.candidate and "test_resnet" not in record.candidate for record in trained)
+
+    torch.save(timm.create_model("test_resnet").state_dict(), folder / "test_resnet.pth")
+    resumed = shell.run("search", "--resume", "runs/a", "--budget", "4")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "The ImageNet weights of test_resnet are there now: start a new run" in resumed.stdout
+    (folder / f"{TINY}.pth").unlink()
+    resumed = shell.run("search", "--resume", "runs/a", "--budget", "5")
+    assert resumed.returncode == 2 and f"the ImageNet weights of {TINY} cannot be downloaded" in resumed.stderr
