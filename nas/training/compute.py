@@ -53,7 +53,7 @@ def depthwise_in_float32(network: nn.Module) -> None:
         if isinstance(module, nn.Conv2d) and 1 < module.in_channels == module.groups == module.out_channels:
             # The layer keeps its state and its own forward, of which other libraries have several.
             kind = type(module)
-            module.__class__ = type(kind.__name__, (_InFloat32, kind), {})  # type: ignore[assignment]
+            module.__class__ = type(kind.__name__, (_InFloat32, kind), {})
 
 
 def predicted_classes(scores: torch.Tensor) -> torch.Tensor:
