@@ -22,9 +22,9 @@ RATE_SEED = 3
 ABOUT = """\
 # Pretrained encoders on CamVid
 
-mIoU in %, mean over seeds, and differences over paired seeds with 95 % intervals: the variance is pooled over the recipes
-of a setting, and the intervals hold for all differences of a setting together (Bonferroni). Seconds per step are those
-of a machine that also did other work.
+mIoU in %, mean over seeds, and differences over paired seeds with 95 % intervals: the variance is pooled over the
+recipes of a setting, and the intervals hold for all differences of a setting together (Bonferroni). Seconds per step
+are those of a machine that also did other work.
 """
 
 SCORES = ["| recipe | seeds | search-val | test | s per step |", "|---|---|---|---|---|"]
@@ -57,7 +57,9 @@ def differences(block: pd.DataFrame, split: str) -> dict[tuple[str, str], tuple[
     freedom = (recipes - 1) * (seeds - 1)
     interval = math.nan
     if freedom > 0 and pairs:
-        variance = pooled_variance([dict(row) for row in scores.to_dict("index").values()])
+        variance = pooled_variance(
+            [{str(seed): float(row[seed]) for seed in row.index} for _, row in scores.iterrows()]
+        )
         interval = float(stdtrit(freedom, 1 - 0.025 / len(pairs))) * math.sqrt(2 * variance / seeds)
     means = scores.mean(axis="columns")
     return {pair: (means[pair[0]] - means[pair[1]], interval) for pair in pairs}
