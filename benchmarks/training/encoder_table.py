@@ -94,10 +94,14 @@ def _settings(rows: pd.DataFrame) -> list[str]:
             lines.append(f"| {recipe} | {len(cells)} | {scores} | {cells['step_s'].median():.2f} |")
         lines += ["", *DIFFERENCES]
         for one, other in found["test"]:
-            gains = " | ".join("{:+.1f} ± {:.1f}".format(*found[split][one, other]) for split in SPLITS)
+            gains = " | ".join(_gain(*found[split][one, other]) for split in SPLITS)
             lines.append(f"| {one} above {other} | {gains} |")
         lines.append("")
     return lines
+
+
+def _gain(mean: float, half: float) -> str:
+    return f"{mean:+.1f}" if math.isnan(half) else f"{mean:+.1f} ± {half:.1f}"
 
 
 def _rates(rows: pd.DataFrame) -> list[str]:
