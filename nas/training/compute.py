@@ -9,7 +9,7 @@ from torch import nn
 
 from nas.models import Network
 
-__all__ = ["autocast", "memory_layout", "predicted_classes"]
+__all__ = ["autocast", "depthwise_in_float32", "memory_layout", "predicted_classes"]
 
 
 def memory_layout(network: Network, device: torch.device) -> torch.memory_format:
@@ -34,6 +34,26 @@ def _has_bfloat16(device: torch.device) -> bool:
     # torch has only private functions for this, and older versions have fewer of them.
     known = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in ("avx512_bf16", "amx_tile"))
     return device.type == "cpu" and any(supported is not None and supported() for supported in known)
+
+
+class _InFloat32(nn.Module):
+    """Mixin for a layer that computes in float32, also under autocast."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+def depthwise_in_float32(network: nn.Module) -> None:
+    """Exclude the depthwise convolutions of a network on a CPU from autocast.
+
+    They are limited by memory and not by multiplications: bfloat16 makes their gradients several times slower there.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and 1 < module.in_channels == module.groups == module.out_channels:
+            # The layer keeps its state and its own forward, of which other libraries have several.
+            kind = type(module)
+            module.__class__ = type(kind.__name__, (_InFloat32, kind), {})
 
 
 def predicted_classes(scores: torch.Tensor) -> torch.Tensor:

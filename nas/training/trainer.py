@@ -19,7 +19,7 @@ from nas.models import Network, build_network, fused
 from nas.space import PretrainThenFinetune, Recipe
 from nas.training.augment import colour_jitter
 from nas.training.batch import VOID, Batch, Logs
-from nas.training.compute import autocast, memory_layout
+from nas.training.compute import autocast, depthwise_in_float32, memory_layout
 from nas.training.ema import decay_with_warmup, ema_update
 from nas.training.evaluate import confusion
 from nas.training.images import Epochs, Images
@@ -139,6 +139,8 @@ class Training:
         add_heads(self.network, candidate.pretext)
         self.layout = memory_layout(self.network, self.device)
         self.network.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
+        if self.device.type == "cpu":
+            depthwise_in_float32(self.network)
         self.own = candidate.method.build(self.network, self.classes)
         if self.own is not None:
             self.own.to(self.device)

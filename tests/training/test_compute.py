@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nas import ASPP, Encoder, Norms, Recipe, Stage, UNet
+from nas import ASPP, Encoder, Norms, Recipe, Separable, Stage, UNet
 from nas.models import NORMS, build_network
-from nas.training.compute import autocast, memory_layout, predicted_classes
+from nas.training.compute import autocast, depthwise_in_float32, memory_layout, predicted_classes
 
 CPU = torch.device("cpu")
 
@@ -70,3 +70,22 @@ def test_full_precision_if_torch_does_not_know(monkeypatch: pytest.MonkeyPatch) 
 def test_predicted_classes_are_the_argmax() -> None:
     scores = torch.rand(3, 7, 5, 6, generator=torch.Generator().manual_seed(2))
     assert torch.equal(predicted_classes(scores), scores.argmax(1))
+
+
+def test_depthwise_convolutions_keep_float32_under_autocast() -> None:
+    torch.manual_seed(0)
+    stages = (Stage(block=Separable(), width=8), Stage(block=Separable(), width=16))
+    net = build_network(Recipe(encoder=Encoder(stages=stages), decoder=UNet(), norm="batch"), 5).eval()
+    images = torch.rand(2, 3, 24, 32, generator=torch.Generator().manual_seed(1))
+    weights = net.state_dict()
+    exact = net(images)
+    depthwise_in_float32(net)
+    types = {}
+    for name, module in net.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda m, _, y, name=name: types.update({name: (m.groups > 1, y.dtype)}))
+    assert torch.equal(net(images), exact)  # without autocast nothing changes
+    with torch.autocast("cpu", torch.bfloat16):
+        net(images)
+    assert set(types.values()) == {(True, torch.float32), (False, torch.bfloat16)}
+    assert net.state_dict().keys() == weights.keys()
