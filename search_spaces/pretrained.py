@@ -78,8 +78,8 @@ space = replace(
     ),
     decoder=Choice(
         UNet(up=Choice("bilinear", "transposed")),
-        FPN(width=Choice(64, 128)),
-        ASPP(width=Choice(64, 128)),
+        FPN(width=Choice(32, 64)),
+        ASPP(width=Choice(32, 64)),
     ),
     norm=Choice("batch", "group"),
     method=Choice(
