@@ -19,7 +19,7 @@ from nas.interrupt import deferred, exit_message
 from nas.pool import UnguardedError, check_guard
 from nas.runs.inputs import check_images, check_space, keep_space
 from nas.runs.run import Run, check_name, new_folder
-from nas.runs.settings import Settings, settings_of, with_seconds
+from nas.runs.settings import settings_of, with_seconds
 from nas.space import find_space_file, is_open, load_space
 from nas.weights_folder import weights_from
 
