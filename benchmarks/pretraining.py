@@ -80,7 +80,8 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
     """Subtract the scores from random weights from those of the same encoder, steps and seed.
 
     Returns:
-        For each pretraining, rate and split: mean difference, standard deviation over seeds and number of seeds.
+        For each pretraining and rate: number of seeds, and for each split the mean difference in points of mIoU and its
+        standard deviation over seeds.
     """
     same = ["encoder", "data", "labels", "size", "steps", "seed"]
     plain = rows[rows["pretext"] == RANDOM["pretext"]]
@@ -88,9 +89,10 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
         plain[[*same, *SCORES]], on=same, suffixes=("", "_random")
     )
     for name in SCORES:
-        paired[name] -= paired.pop(f"{name}_random")
-    groups = paired.groupby([name for name in KEY if name != "seed"])[SCORES]
-    return groups.agg(["mean", "std", "count"])
+        paired[name] = 100 * (paired[name] - paired[f"{name}_random"])
+    groups = paired.groupby([name for name in KEY if name != "seed"])
+    spread = {f"{name} {how}": (name, how) for name in SCORES for how in ("mean", "std")}
+    return groups.agg(seeds=("seed", "count"), **spread).round(2).reset_index()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -133,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 f"test {row['test']:.3f}  {row['seconds']:.0f} s",
                 flush=True,
             )
-    print((100 * differences(read_rows(options.out))).round(2).to_string())
+    print(differences(read_rows(options.out)).to_string(index=False))
 
 
 if __name__ == "__main__":
