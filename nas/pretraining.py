@@ -212,7 +212,7 @@ def _execute(session: PretrainSession, folder: Path) -> PretrainedWeights:
     for line in session.headline():
         log.info("%s", line)
     log_weights(session.chosen.recipe)
-    stopped = f"Stopped; nothing is lost. Resume with: nas-pretrain --resume {shlex.quote(str(folder))}"
+    stopped = f"Stopped. Resume with: nas-pretrain --resume {shlex.quote(str(folder))}"
     try:
         with exit_message(stopped):
             learnt = session.execute(folder)

@@ -40,7 +40,7 @@ def test_the_signature_names_every_setting_with_its_default() -> None:
     assert list(shown.parameters)[:2] == ["space", "name"]
 
 
-@pytest.mark.parametrize("function", [api.search, api.resume])
+@pytest.mark.parametrize("function", [api.search, api.resume, nas.pretrain])
 def test_every_argument_is_documented_in_the_order_of_the_signature(function: Callable[..., Any]) -> None:
     text = inspect.getdoc(function) or ""
     arguments = text.partition("Args:\n")[2].partition("\nRaises:")[0]

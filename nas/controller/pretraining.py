@@ -33,7 +33,7 @@ SCORES = 10
 """Times that the held-out images are scored, beside the start."""
 
 STATE_EVERY = 60.0
-"""Seconds between two savings of the state."""
+"""Seconds after which the state is saved again."""
 
 HARDLY = 0.03
 """Share by which the loss of a task must fall for it to have learnt something."""
@@ -174,11 +174,10 @@ class PretrainSession:
                 _advance(training)
                 if training.step in scored:
                     self.scores[training.step] = training.scores(interrupt.check)
-                    write_curve(folder, self.scores)
-                progress.show(training.step)
-                if time.monotonic() - saved >= STATE_EVERY:
+                if training.step in scored or time.monotonic() - saved >= STATE_EVERY:
                     self._save_state(folder)
                     saved = time.monotonic()
+                progress.show(training.step)
         finally:
             progress.close()
 

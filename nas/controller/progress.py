@@ -143,20 +143,14 @@ class StepProgress:
         live = sys.stderr.isatty()
         self._bar: Any = tqdm(total=total, desc=what, bar_format=BAR, ncols=80, leave=False) if live else None
 
-    def show(self, done: int, note: str = "") -> None:
-        """Update the line.
-
-        Args:
-            done: steps that are trained.
-            note: text to append.
-        """
-        note = f", {note}" if note else ""
+    def show(self, done: int) -> None:
+        """Update the line after a number of steps."""
         if self._bar is not None:
-            self._bar.set_postfix_str(f"{self._left(done)} left{note}", refresh=False)
+            self._bar.set_postfix_str(f"{self._left(done)} left", refresh=False)
             self._bar.update(done - self._bar.n)
         elif time.monotonic() - self._logged >= LOG_EVERY:
             self._logged = time.monotonic()
-            log.info("%s %d/%d, %s left%s", self._what, done, self._total, self._left(done), note)
+            log.info("%s %d/%d, %s left", self._what, done, self._total, self._left(done))
 
     def close(self) -> None:
         """Remove the bar."""
@@ -164,7 +158,7 @@ class StepProgress:
             self._bar.close()
 
     def _left(self, done: int) -> str:
-        """The time left at the mean pace of this session, scores included."""
+        """The time left at the mean pace of this session, with all that is done between steps."""
         from tqdm import tqdm
 
         if done <= self._first:

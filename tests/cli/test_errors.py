@@ -112,7 +112,7 @@ def test_a_reader_that_leaves_early_causes_no_traceback() -> None:
     assert ended.stderr == b""
 
 
-@pytest.mark.parametrize("name", ["search", "export", "evaluate", "predict", "report"])
+@pytest.mark.parametrize("name", ["search", "export", "evaluate", "predict", "report", "pretrain"])
 def test_every_command_has_a_version(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     main = importlib.import_module(f"nas.cli.{name}").main
     for _ in range(2):
@@ -121,7 +121,7 @@ def test_every_command_has_a_version(name: str, capsys: pytest.CaptureFixture[st
         assert (ended.value.code, capsys.readouterr().out) == (0, f"nas-{name} {nas.__version__}\n")
 
 
-@pytest.mark.parametrize("name", ["export", "evaluate", "predict"])
+@pytest.mark.parametrize("name", ["export", "evaluate", "predict", "pretrain"])
 def test_help_loads_nothing_heavy(name: str) -> None:
     code = (
         "import sys\n"

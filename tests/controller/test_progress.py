@@ -14,7 +14,7 @@ import termios
 
 import pytest
 
-from nas.controller.progress import Progress
+from nas.controller.progress import Progress, StepProgress
 from tests.shell import SHORT, Shell
 
 
@@ -96,6 +96,17 @@ def test_the_bar_of_a_terminal_has_80_columns(clock: Clock, monkeypatch: pytest.
     progress.close()
     assert "Ranking over seeds 1/4" in line and "01:30 left, best 0.500, tau .30 of 4" in line
     assert len(line) <= 80
+
+
+def test_steps_of_a_training_have_the_pace_of_this_session(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    progress = StepProgress(100, 40, "Pretraining")
+    with caplog.at_level(logging.INFO, logger="nas"):
+        clock.now += 29
+        progress.show(41)
+        assert not caplog.messages  # a line every half minute
+        clock.now += 31
+        progress.show(60)
+    assert caplog.messages == ["Pretraining 60/100, 02:00 left"]
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
 ]
-COMMANDS = ("search", "doctor", "predict", "evaluate", "export", "report")
+COMMANDS = ("search", "pretrain", "doctor", "predict", "evaluate", "export", "report")
 
 
 def anchors(page: Path) -> set[str]:
