@@ -182,13 +182,14 @@ class TrainWork:
         from nas.training.memory import peak_megabytes
 
         data = self._data.fold(0, task.folds, task.seed) if task.folds else self._data
+        # The first interval includes the setup, such as filling a cache of features.
         moments = [time.perf_counter()]
 
         def note() -> None:
             moments.append(time.perf_counter())
             report.heartbeat()
             steps = min(len(moments) - 1, PROBE_STEPS)
-            if steps > PROBE_WARMUP and moments[-1] - moments[0] > PROBE_SECONDS:
+            if steps > PROBE_WARMUP and moments[-1] - moments[1] > PROBE_SECONDS:
                 raise _ProbeEnded
 
         candidate = from_json(task.candidate)

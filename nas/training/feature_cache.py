@@ -21,6 +21,9 @@ __all__ = ["FeatureCache", "Stored"]
 FREE_SHARE = 0.5
 """Share of the disk space that is free without the cache, which the cache takes at most."""
 
+MEMORY_BYTES = 4 << 30
+"""Largest size of a cache in memory."""
+
 WAITING = 0.2
 """Seconds between two looks at a lock."""
 
@@ -60,9 +63,9 @@ class FeatureCache:
 
     @property
     def limit(self) -> float:
-        """Largest size of the cache in bytes; infinity in memory."""
+        """Largest size of the cache in bytes."""
         if self.folder is None:
-            return float("inf")
+            return MEMORY_BYTES
         return FREE_SHARE * (shutil.disk_usage(self.folder).free + self.used)
 
     @property

@@ -31,12 +31,19 @@ __all__ = ["VIEWS", "CachedImages", "CachedViews", "training_inputs"]
 log = logging.getLogger(__name__)
 
 VIEWS = 16
-"""Views of each labelled image."""
+"""Views of each labelled image. Against new views in every step, a U-Net on MobileNetV2 loses 1.2 and 1.6 points of
+mIoU (validation and test) with 4 of them, 0.0 and 0.4 with 16, 0.1 and 0.0 with 64 (CamVid, 46 labels, 345 steps, means
+of two seeds, which differ by up to two points)."""
 
 VIEW_SEED = 0
 """Seed of the views, the same for all trainings."""
 
 LARGEST = float(np.finfo(np.float16).max)
+
+NO_ROOM = (
+    "the features of a frozen encoder need %.1f GB, more than the %.1f GB that their cache may take in %s: with "
+    'frozen="cached" they are computed in every step, as with "all"; free some space, or use a smaller size'
+)
 
 
 def training_inputs(
@@ -59,11 +66,11 @@ def training_inputs(
         cache: cache of the run.
     """
     if candidate.caches_features:
-        encoded = _Encoded(candidate, network, layout, cache)
-        missing = encoded.missing_room(labelled, validation)
-        if not missing:
-            return encoded.views(labelled), encoded.images(validation)
-        log.warning("%s", missing)
+        encoder = _CachedEncoder(candidate, network, layout, cache)
+        size = encoder.bytes(labelled, validation)
+        if size <= cache.limit:
+            return encoder.views(labelled), encoder.images(validation)
+        log.warning(NO_ROOM, size / 1e9, cache.limit / 1e9, cache.folder or "memory")
     return ImageViews(labelled, candidate.augment, layout), validation
 
 
@@ -137,8 +144,8 @@ class CachedImages:
         return network.decode(self._rows.read(indices)[0], self._rows.size)
 
 
-class _Encoded:
-    """Cached images and views of a candidate's frozen encoder.
+class _CachedEncoder:
+    """A candidate's frozen encoder, whose features are read from a cache or computed for it.
 
     The encoder is channels last whatever the decoder's layout: which candidate fills the cache must not matter.
     """
@@ -148,26 +155,20 @@ class _Encoded:
         self.device = network.mean.device
         network.encoder.eval()
 
-    def missing_room(self, labelled: Images, validation: Images) -> str:
-        """Describe how much room the cache lacks; empty if all features fit."""
+    def bytes(self, labelled: Images, validation: Images) -> int:
+        """Bytes of all features."""
         views = VIEWS * len(labelled) * self._row_length(self._view_size(labelled), masked=True)
-        plain = len(validation) * self._row_length(validation.size)
-        needed, limit = 2 * (views + plain), self.cache.limit
-        if needed <= limit:
-            return ""
-        return (
-            f"the features of a frozen encoder need {needed / 1e9:.1f} GB, more than {limit / 1e9:.1f} GB, half of the "
-            f'free disk of {self.cache.folder}: frozen="cached" computes them in every step, as "all" does; free some '
-            "space, or use a smaller size"
-        )
+        return 2 * (views + len(validation) * self._row_length(validation.size))
 
     def views(self, labelled: Images) -> CachedViews:
+        """The views of the labelled images."""
         size = self._view_size(labelled)
         shape = VIEWS * len(labelled), self._row_length(size, masked=True)
         key = self._key([labelled.all_images, labelled.all_masks], self.candidate.augment)
         return CachedViews(self._rows(self.cache.get(key, shape, lambda: self._view_blocks(labelled)), size))
 
     def images(self, validation: Images) -> CachedImages:
+        """The validation images."""
         shape = len(validation), self._row_length(validation.size)
         key = self._key([validation.all_images], None)
         stored = self.cache.get(key, shape, lambda: self._image_blocks(validation))

@@ -151,7 +151,7 @@ class Training:
             self.network.heads[name] = task.head(self.network.encoder.channels, self.network.encoder.reductions)
         self.layout = memory_layout(self.network, self.device)
         self.network.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
-        self.labelled, self.validation = training_inputs(
+        self.views, self.validation = training_inputs(
             candidate, self.network, labelled, validation, self.layout, cache or FeatureCache()
         )
         self.own = candidate.method.build(self.network, self.classes)
@@ -225,7 +225,7 @@ class Training:
             step_seconds=self.training_seconds / (self.step - self.first_step),
             peak_mb=peak_megabytes(self.device),
             logs={name: float(value) for name, value in self.logs.items()},
-            cached=isinstance(self.labelled, CachedViews),
+            cached=isinstance(self.views, CachedViews),
         )
 
     def _state(self) -> TrainingState:
@@ -239,7 +239,7 @@ class Training:
     def _batches(self) -> Iterator[Batch]:
         candidate, rng = self.candidate, self.generator
         while True:
-            batch = self.labelled.draw(next(self.epochs), rng)
+            batch = self.views.draw(next(self.epochs), rng)
             others = None
             if self.unlabelled_epochs.batch:
                 others, _ = candidate.augment.view(self.unlabelled.images(next(self.unlabelled_epochs)), None, rng)
