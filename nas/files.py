@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from nas import interrupt
 
-__all__ = ["lock", "replacing"]
+__all__ = ["lock", "replacing", "reserve"]
 
 
 @contextmanager
@@ -39,14 +39,30 @@ def replacing(path: Path) -> Iterator[Path]:
         interrupt.temporary_files.discard(temporary)
 
 
-def lock(file: IO[Any]) -> bool:
-    """Lock a file until it is closed or this process dies, and return whether it was free."""
+def reserve(file: IO[bytes], size: int) -> None:
+    """Allocate the disk space of a file, since a process that writes to a mapped file on a full disk is killed.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.truncate(size)
+
+
+def lock(file: IO[Any], shared: bool = False) -> bool:
+    """Lock a file until it is closed or this process dies, and return whether it was free.
+
+    Args:
+        shared: whether other processes may hold a shared lock on it at the same time.
+    """
     try:
         import fcntl
     except ImportError:  # Windows, where an open file cannot be removed anyway
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

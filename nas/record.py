@@ -64,6 +64,7 @@ class TrialRecord:
         peak_mb: peak memory in megabytes.
         latency_ms: latency of one image, None where it was not measured.
         logs: curves of the training.
+        cached: whether it was trained on cached features of a frozen encoder.
         warnings: warnings of the training.
     """
 
@@ -89,6 +90,7 @@ class TrialRecord:
     peak_mb: float | None = None
     latency_ms: float | None = None
     logs: dict[str, Any] = field(default_factory=dict)
+    cached: bool = False
     warnings: Sequence[str] = ()
 
     @classmethod

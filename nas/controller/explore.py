@@ -31,7 +31,7 @@ __all__ = ["MAX_FRUITLESS", "Exploration", "return_unfinished"]
 
 log = logging.getLogger("nas")
 
-MEASURED = ("steps", "seconds", "step_seconds", "peak_mb", "latency_ms", "logs")
+MEASURED = ("steps", "seconds", "step_seconds", "peak_mb", "latency_ms", "logs", "cached")
 """Results of a training that are stored in the trial's record."""
 
 MAX_FRUITLESS = 100
@@ -113,7 +113,8 @@ class Exploration:
         for record in by_hash(self.study).values():
             for rung, value in record.rungs.items():
                 self.stopping.record(record.first_number, rung, value)
-            self.progress.note(record.outcome or "", record.score if record.outcome == "complete" else None)
+            score = record.score if record.outcome == "complete" else None
+            self.progress.note(record.outcome or "", score, record.cached)
 
     def _has_nothing(self) -> bool:
         """Whether there is nothing to export: no complete candidate and none in training."""
@@ -208,7 +209,7 @@ class Exploration:
         record = promotable(self.study, self.stopping, self._state_file, self._running_hashes())
         if record is not None:
             requeue(self.study, record, continues=record.first_number)
-            self.progress.resumed()
+            self.progress.resumed(record.cached)
 
     def _running_hashes(self) -> set[str]:
         return {TrialRecord.of(trial).hash for trial in self._running.values()}
@@ -320,7 +321,7 @@ class Exploration:
             if template not in self.warned:
                 self.warned.add(template)
                 log.warning("%s: %s", _log_name(trial), text)
-        self.progress.note(outcome, result["miou"] if outcome == "complete" else None)
+        self.progress.note(outcome, result["miou"] if outcome == "complete" else None, result["cached"])
         self._remove_checkpoints()
 
     def _fail(self, trial: optuna.Trial, reason: str, trace: str) -> None:

@@ -48,6 +48,7 @@ class Progress:
         self.total, self.what = total, what
         self._expected, self._after, self._limit = expected, after, limit
         self.ended: Counter[str] = Counter()
+        self.cached = 0
         self.best: float | None = None
         self._started = self._moved = self._logged = time.monotonic()
         self._first: int | None = None
@@ -55,15 +56,22 @@ class Progress:
         live = sys.stderr.isatty()
         self._bar: Any = tqdm(total=total, desc=what, bar_format=BAR, ncols=80, leave=False) if live else None
 
-    def note(self, outcome: str, value: float | None) -> None:
-        """Count a trial that ended; `value` is its score, None where it has none to compare."""
+    def note(self, outcome: str, value: float | None, cached: bool = False) -> None:
+        """Count a trial that ended.
+
+        Args:
+            value: its score, None where it has none to compare.
+            cached: whether it was trained on cached features.
+        """
         self.ended[outcome] += 1
+        self.cached += cached
         if value is not None and (self.best is None or value > self.best):
             self.best = value
 
-    def resumed(self) -> None:
-        """Take back the count of a pruned trial that continues."""
+    def resumed(self, cached: bool = False) -> None:
+        """Take back the count of a pruned trial that continues; `cached` as for `note`."""
         self.ended["pruned"] -= 1
+        self.cached -= cached
 
     def show(self, done: int, running: int, note: str = "", underway: float = 0.0) -> None:
         """Update the line.
@@ -74,7 +82,8 @@ class Progress:
             note: text to append.
             underway: how much of the running trials is done, each counting from 0 to 1.
         """
-        note = f", {note}" if note else ""
+        cached = f"{self.cached} cached" if self.cached else ""
+        note = "".join(f", {text}" for text in (cached, note) if text)
         self.total = max(self.total, done)
         if self._first is None:
             self._first = done
@@ -95,8 +104,9 @@ class Progress:
             self._bar.close()
 
     def summary(self) -> str:
-        """Numbers of trials by outcome."""
-        return ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.ended.items()) if count)
+        """Numbers of trials by outcome, and of those trained on cached features."""
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.ended.items()) if count)
+        return outcomes + (f"; {self.cached} trained on cached features" if self.cached else "")
 
     def _best(self) -> str:
         return "no score yet" if self.best is None else f"best {self.best:.3f}"

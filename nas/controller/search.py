@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 import pandas as pd
 
+from nas.controller.cached_features import log_cached_features, log_size
 from nas.controller.constraints import broken_constraint, warnings_of_baselines
 from nas.controller.contenders import Contender, affordable, contenders
 from nas.controller.enqueue import queue_baselines, queue_best_of
@@ -126,6 +127,7 @@ class Search:
         log_data(self.data, self.run.folder)
         warn_of_findings(self.data)
         log_weights(self.space, self.missing)
+        log_cached_features(self.space, self._features)
         for unfinished in (self.run.folder / "checkpoints").glob(".*.tmp"):  # by a worker that was killed
             unfinished.unlink()
 
@@ -136,9 +138,14 @@ class Search:
 
         settings, folder = self.run.settings, self.run.folder
         with shared(data, settings.cache_gb, folder / "cache") as handle:
-            work = TrainWork(handle, str(folder / "space.py"))
+            work = TrainWork(handle, str(folder / "space.py"), features=str(self._features))
             with LocalPool(work, settings.workers, settings.workers_per_gpu, settings.hang_after) as pool:
                 yield pool
+
+    @property
+    def _features(self) -> Path:
+        """Folder of the cached features."""
+        return self.run.folder / "cache" / "features"
 
     def _open_study(self) -> optuna.Study:
         settings = self.run.settings
@@ -274,6 +281,7 @@ class Search:
         finally:
             progress.close()
         log.info("Candidates: %s.", progress.summary())
+        log_size(self._features)
         log_refused(study)
 
     def _rank(self, pool: Pool, plan: SearchPlan) -> tuple[list[Contender], pd.DataFrame]:

@@ -11,11 +11,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nas.components import COMPONENTS, know_components
 from nas.errors import UserError
 from nas.pool import Report
+
+if TYPE_CHECKING:
+    from nas.training.feature_cache import FeatureCache
 
 __all__ = ["DataHandle", "FinalTest", "Probe", "Task", "TrainWork"]
 
@@ -92,11 +95,19 @@ class FinalTest:
 
 @dataclass
 class TrainWork:
-    """Runs tasks in a worker process. `components` are imported first, so that recipes can be decoded."""
+    """Runs tasks in a worker process.
+
+    Attributes:
+        data: handle of the data set.
+        space_file: the space file, which may define components.
+        components: modules that are imported first, so that recipes can be decoded.
+        features: folder in which all workers cache features of frozen encoders; None to keep them in memory.
+    """
 
     data: DataHandle
     space_file: str | None = None
     components: tuple[str, ...] = COMPONENTS
+    features: str | None = None
 
     def setup(self, device: str) -> None:
         """Prepare a worker process; called once."""
@@ -125,18 +136,19 @@ class TrainWork:
         from nas.training.compute import memory_layout
 
         candidate = from_json(task.candidate)
+        cache = self._cache(report)
         plan = Plan(task.steps, task.rungs, task.seed, self._device, task.stop)
         with _warnings() as warnings:
             paused = Path(task.paused) if task.paused else None
             counts: dict[int, list[int]] = {}
             if task.fold is not None:
                 view = self._data.fold(task.fold, task.folds, task.seed)
-                trained, counts = train_fold(candidate, view, plan, report, report.heartbeat)
+                trained, counts = train_fold(candidate, view, plan, report, report.heartbeat, cache)
             elif task.folds:
                 views = [self._data.fold(i, task.folds, task.seed) for i in range(task.folds)]
-                trained = train_folds(candidate, views, plan, report, paused, report.heartbeat)
+                trained = train_folds(candidate, views, plan, report, paused, report.heartbeat, cache)
             else:
-                trained = train(candidate, self._data, plan, report, paused, report.heartbeat)
+                trained = train(candidate, self._data, plan, report, paused, report.heartbeat, cache)
         latency = None
         if task.timed:
             device = torch.device(self._device if task.timed == "training" else task.timed)
@@ -158,6 +170,7 @@ class TrainWork:
             "peak_mb": trained.peak_mb,
             "latency_ms": latency,
             "logs": trained.logs,
+            "cached": trained.cached,
             "warnings": warnings,
         }
 
@@ -169,19 +182,21 @@ class TrainWork:
         from nas.training.memory import peak_megabytes
 
         data = self._data.fold(0, task.folds, task.seed) if task.folds else self._data
+        # The first interval includes the setup, such as filling a cache of features.
         moments = [time.perf_counter()]
 
         def note() -> None:
             moments.append(time.perf_counter())
             report.heartbeat()
             steps = min(len(moments) - 1, PROBE_STEPS)
-            if steps > PROBE_WARMUP and moments[-1] - moments[0] > PROBE_SECONDS:
+            if steps > PROBE_WARMUP and moments[-1] - moments[1] > PROBE_SECONDS:
                 raise _ProbeEnded
 
         candidate = from_json(task.candidate)
         peak = 0.0
         with _warnings(), suppress(_ProbeEnded):
-            peak = train(candidate, data, Plan(PROBE_STEPS, (), task.seed, self._device), heartbeat=note).peak_mb
+            plan = Plan(PROBE_STEPS, (), task.seed, self._device)
+            peak = train(candidate, data, plan, heartbeat=note, cache=self._cache(report)).peak_mb
         steps = [after - before for before, after in pairwise(moments[: PROBE_STEPS + 1])]
         step = statistics.median(steps[PROBE_WARMUP:])
         images = len(data.validation.images)
@@ -189,6 +204,11 @@ class TrainWork:
         if peak:  # the training reached its end, so its validation was timed
             validation = moments[-1] - moments[PROBE_STEPS]
         return {"step": step, "validation": validation, "peak_mb": peak or peak_megabytes(torch.device(self._device))}
+
+    def _cache(self, report: Report) -> FeatureCache:
+        from nas.training.feature_cache import FeatureCache
+
+        return FeatureCache(Path(self.features) if self.features else None, report.heartbeat)
 
     def _test(self, task: FinalTest, report: Report) -> dict[str, Any]:
         import torch

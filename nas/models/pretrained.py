@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -12,7 +12,7 @@ from nas.errors import UserError
 from nas.models.encoders import EncoderNet
 from nas.space.checks import check_one_of
 
-__all__ = ["PretrainedNet", "check_fields", "frozen_names"]
+__all__ = ["PretrainedNet", "check_fields", "freezes_all", "frozen_names"]
 
 STATISTICS = ("batch", "frozen")
 
@@ -26,7 +26,8 @@ class PretrainedNet(EncoderNet):
     Args:
         body: maps images N x 3 x H x W to a list of features, from fine to coarse.
         weights: reads the state dict of `body`; None for random weights.
-        frozen: names of the parameters of `body` that are not trained. Frozen norms use running statistics.
+        frozen: names of the parameters of `body` that are not trained. Frozen norms use running statistics. If none is
+            trained, the whole of `body` stays in evaluation mode.
         rate: learning rate as a share of the optimizer's.
         statistics: "batch" or "frozen", the statistics that batch norms use in training.
     """
@@ -49,10 +50,11 @@ class PretrainedNet(EncoderNet):
         self._weights = weights
         for name, parameter in body.named_parameters():
             parameter.requires_grad_(name not in frozen)
+        whole = not any(parameter.requires_grad for parameter in body.parameters())
         self._in_evaluation = {
             name
             for name, module in body.named_modules()
-            if _is_frozen(module) or (statistics == "frozen" and isinstance(module, _BatchNorm))
+            if whole or _is_frozen(module) or (statistics == "frozen" and isinstance(module, _BatchNorm))
         }
 
     def load_weights(self) -> None:
@@ -80,7 +82,12 @@ def _is_frozen(module: nn.Module) -> bool:
     return bool(own) and not any(parameter.requires_grad for parameter in own)
 
 
-def frozen_names(where: str, frozen: int | Literal["all"], stages: Sequence[Collection[str]]) -> set[str]:
+def freezes_all(frozen: Any) -> bool:
+    """Whether a `frozen` field excludes all stages from training."""
+    return frozen in ("all", "cached")
+
+
+def frozen_names(where: str, frozen: int | Literal["all", "cached"], stages: Sequence[Collection[str]]) -> set[str]:
     """Names of the parameters that a `frozen` field excludes from training.
 
     Args:
@@ -88,12 +95,12 @@ def frozen_names(where: str, frozen: int | Literal["all"], stages: Sequence[Coll
         stages: names of the parameters of each stage, fine to coarse.
 
     Raises:
-        UserError: the value is neither "all" nor smaller than the number of stages.
+        UserError: the value is neither "all", "cached" nor smaller than the number of stages.
     """
-    count = len(stages) if frozen == "all" else frozen
+    count = len(stages) if freezes_all(frozen) else frozen
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        raise UserError(f'{where} is {frozen!r}: use 0, a number of stages, or "all"')
-    if frozen != "all" and count >= len(stages):
+        raise UserError(f'{where} is {frozen!r}: use 0, a number of stages, "all" or "cached"')
+    if not freezes_all(frozen) and count >= len(stages):
         raise UserError(f'{where} is {frozen}: the encoder has {len(stages)} stages; use less, or "all"')
     return {name for stage in stages[:count] for name in stage}
 

@@ -15,7 +15,7 @@ from nas.errors import UserError
 from nas.models.blocks import Bottleneck, Residual
 from nas.models.encoders import Encoder, StagedNet
 from nas.models.norms import MakeNorm, make_norm
-from nas.models.pretrained import PretrainedNet, check_fields, frozen_names
+from nas.models.pretrained import PretrainedNet, check_fields, freezes_all, frozen_names
 from nas.models.weights import ENCODER, Shapes, find_file, find_named, fitted, how_to_give, read_weights, shapes
 from nas.space.component import Component
 
@@ -45,7 +45,7 @@ class Pretrained(Component):
         weights: "imagenet" for torchvision's file in the folder of weights, such as resnet101-63fe2227.pth; a file; or
             a run, or a checkpoint of one.
         optional: whether to start from random weights where the file is not there, with a line in the log.
-        frozen: stages that are not trained, from the first on: 0 for none, or "all".
+        frozen: number of first stages that are not trained; "all" of them; or "cached", as for `Timm`.
         rate: learning rate as a share of the optimizer's.
         statistics: "batch": batch norms use each batch's statistics in training, and average them for evaluation;
             "frozen": they keep the running statistics of the weights.
@@ -54,7 +54,7 @@ class Pretrained(Component):
     encoder: Encoder
     weights: str = IMAGENET
     optional: bool = False
-    frozen: int | Literal["all"] = 0
+    frozen: int | Literal["all", "cached"] = 0
     rate: float = 1.0
     statistics: Literal["batch", "frozen"] = "batch"
 
@@ -74,8 +74,8 @@ class Pretrained(Component):
         )
 
     def canonical(self) -> Pretrained:
-        """What is frozen throughout learns at no rate and keeps its statistics."""
-        if self.frozen != "all":
+        """Reset `rate` and `statistics`, which have no effect where all stages are frozen."""
+        if not freezes_all(self.frozen):
             return self
         return replace(self, rate=Pretrained.rate, statistics=Pretrained.statistics)
 

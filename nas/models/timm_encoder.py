@@ -22,7 +22,7 @@ from nas.errors import MissingWeightsError, UserError
 from nas.logs import only_errors
 from nas.models.encoders import OUTPUT_STRIDES
 from nas.models.norms import MakeNorm
-from nas.models.pretrained import PretrainedNet, check_fields, frozen_names
+from nas.models.pretrained import PretrainedNet, check_fields, freezes_all, frozen_names
 from nas.models.weights import ENCODER, find_file, find_named, fitted, how_to_give, read_weights, shapes
 from nas.space.checks import check_one_of
 from nas.space.component import Component
@@ -60,7 +60,8 @@ class Timm(Component):
             downloaded by timm; a file (.safetensors, or a state dict saved by torch); a run or its checkpoint, whose
             encoder is used.
         output_stride: largest total stride, 8, 16 or 32; dilation replaces the strides left out.
-        frozen: number of first stages that are not trained, or "all".
+        frozen: number of first stages that are not trained; "all" of them; or "cached": all, and their features are
+            computed once a run, for a fixed set of views, where the recipe allows it (see `Recipe.caches_features`).
         rate: learning rate of the encoder as a share of the optimizer's.
         statistics: "batch" trains batch norms as usual; "frozen" keeps the running statistics of the weights.
     """
@@ -70,7 +71,7 @@ class Timm(Component):
     name: str = "resnet18"
     weights: str | None = None
     output_stride: int = 32
-    frozen: int | Literal["all"] = 0
+    frozen: int | Literal["all", "cached"] = 0
     rate: float = 1.0
     statistics: Literal["batch", "frozen"] = "batch"
 
@@ -100,7 +101,7 @@ class Timm(Component):
 
     def canonical(self) -> Timm:
         """Reset `rate` and `statistics`, which have no effect where all stages are frozen."""
-        return replace(self, rate=Timm.rate, statistics=Timm.statistics) if self.frozen == "all" else self
+        return replace(self, rate=Timm.rate, statistics=Timm.statistics) if freezes_all(self.frozen) else self
 
     def check_weights(self) -> None:
         """Raise UserError unless the weights can be found, read and loaded."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nas.space.cached import cached_notes
 from nas.space.candidate import candidate_hash
 from nas.space.component import Component, field_values
 from nas.space.domains import Choice, Domain, Float, Int, Mix, Repeat, label_of
@@ -27,6 +28,7 @@ def describe(space: Recipe) -> str:
     lines.append(
         f"Size: {size(space)}, {counted(len(found), 'parameter')}, {counted(len(space.constraints), 'constraint')}"
     )
+    lines += [f"Cached features: {note}" for note in cached_notes(space)]
     kinds = sorted({type(part).__name__ for part in components(space) if getattr(part, "own_norm", False)})
     if kinds:
         lines.append(f"Norm: {' and '.join(kinds)} encoders keep their own; norm is the decoder's, and candidates that")

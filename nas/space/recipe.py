@@ -91,6 +91,17 @@ class Recipe(Component):
         name = self.baseline_names[number] if number < len(self.baseline_names) else ""
         return name or f"baseline {number}"
 
+    @property
+    def caches_features(self) -> bool:
+        """Whether a training reads the features of its encoder from a cache, for a fixed set of views of each image.
+
+        It does with an encoder that is `frozen="cached"`, if there is no pretext task and no second scale, and the
+        method itself reads no images. Elsewhere "cached" is the same as "all".
+        """
+        wanted = getattr(self.encoder, "frozen", None) == "cached"
+        reads_images = any(task.weight > 0 for task in self.pretext) or getattr(self.method, "needs_images", True)
+        return wanted and not reads_images and self.scales == Recipe.scales
+
     def canonical(self) -> Recipe:
         pretext = tuple(sorted((t for t in self.pretext if t.weight > 0), key=repr))
         unused: dict[str, Any] = {} if pretext else {"curriculum": Joint(), "pretext_statistics": "clean"}
@@ -103,4 +114,6 @@ class Recipe(Component):
             # The recipe's norm applies to the decoder only where the encoder has its own.
             has_norm = getattr(self.decoder, "has_norm", True)
             unused["norm"] = getattr(self.norm, "decoder", self.norm) if has_norm else "batch"
+        if getattr(self.encoder, "frozen", None) == "cached" and not self.caches_features:
+            unused["encoder"] = replace(self.encoder, frozen="all")
         return replace(self, pretext=pretext, **unused)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nas.void import VOID
+
+if TYPE_CHECKING:
+    from nas.models import Network
 
 __all__ = ["VOID", "Batch", "Criterion", "Logs", "cross_entropy"]
 
@@ -39,6 +43,8 @@ class Batch:
         plain: the labelled images without colour jitter; None if they have none. Unlabelled images never have any.
         shifted: whether the unlabelled images are from the domain of evaluation, and the labelled ones from another
             (domain adaptation).
+        features: cached features of the labelled images, for a method that needs no images; `images` and `plain` are
+            then empty. None without a cache.
     """
 
     images: torch.Tensor
@@ -48,3 +54,10 @@ class Batch:
     criterion: Criterion = cross_entropy
     plain: torch.Tensor | None = None
     shifted: bool = False
+    features: Sequence[Tensor] | None = None
+
+    def scores(self, network: Network) -> list[Tensor]:
+        """Compute the network's logits of the labelled images at each of its scales."""
+        if self.features is None:
+            return network.scores(self.images)
+        return [network.decode(self.features, (self.masks.shape[1], self.masks.shape[2]))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 
 from nas.models import Network
@@ -12,16 +11,14 @@ from nas.training.compute import memory_layout, predicted_classes
 from nas.training.images import Images
 from nas.training.metrics import Confusion, Scores
 from nas.training.protocols import Split
+from nas.training.views import Scored, index_batches
 
 __all__ = ["confusion", "evaluate", "in_batches"]
-
-BATCH, PIXELS = 16, 1 << 21
-"""Maximum images and pixels in a batch. Large images in full precision must not take more memory than training."""
 
 
 def evaluate(
     network: Network,
-    split: Split | Images,
+    split: Split,
     classes: int,
     device: torch.device,
     heartbeat: Callable[[], None] = lambda: None,
@@ -35,26 +32,25 @@ def evaluate(
         device: the network's device.
         heartbeat: called after every batch.
     """
-    return confusion(network, split, classes, device, heartbeat).scores()
+    return confusion(network, Images(split, device), classes, device, heartbeat).scores()
 
 
 @torch.no_grad()
 def confusion(
     network: Network,
-    split: Split | Images,
+    images: Scored,
     classes: int,
     device: torch.device,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> Confusion:
-    """Compute the confusion matrix of a network on a split; arguments as for `evaluate`."""
-    images = split if isinstance(split, Images) else Images(split, device)
+    """Compute the confusion matrix of a network on images or cached features; other arguments as for `evaluate`."""
     counted = Confusion(classes, device)
     was_training = network.training
     # The layout of training, so that convolutions round as they did there.
     layout = memory_layout(network, device)
     network.eval().to(memory_format=layout)  # type: ignore[call-overload]
-    for pixels, masks in in_batches(images):
-        counted.add(predicted_classes(network(pixels.contiguous(memory_format=layout))), masks)
+    for indices in index_batches(len(images), images.pixels):
+        counted.add(predicted_classes(images.logits(network, indices, layout)), images.masks(indices))
         heartbeat()
     network.train(was_training)
     return counted
@@ -62,7 +58,5 @@ def confusion(
 
 def in_batches(images: Images) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield images n x 3 x H x W, float32 in [0, 1], and masks n x H x W, uint8, of a split in order."""
-    at_once = min(max(PIXELS // images.pixels, 1), BATCH)
-    for start in range(0, len(images), at_once):
-        indices = np.arange(start, min(start + at_once, len(images)))
-        yield images.images(indices).float().div_(255), images.masks(indices)
+    for indices in index_batches(len(images), images.pixels):
+        yield images.floats(indices), images.masks(indices)

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from nas.space import Recipe
+from nas.training.feature_cache import FeatureCache
 from nas.training.memory import peak_megabytes, reset_peak
 from nas.training.metrics import Confusion
 from nas.training.protocols import Data
@@ -28,6 +29,7 @@ def train_folds(
     report: Report = lambda step, miou: True,
     paused: Path | None = None,
     heartbeat: Callable[[], None] = lambda: None,
+    cache: FeatureCache | None = None,
 ) -> Trained:
     """Train a closed recipe on every fold and score it by one confusion matrix over their validation images.
 
@@ -41,14 +43,14 @@ def train_folds(
         plan: as for `train`.
         report: as for `train`, with the pooled mIoU.
         paused: as for `train`; the states of further folds are stored beside it.
-        heartbeat: as for `train`.
+        heartbeat, cache: as for `train`.
 
     Returns:
         The network of the first fold, pooled scores, and the seconds of all folds.
     """
     device = torch.device(plan.device)
     reset_peak(device)
-    trainings = [Training(candidate, data, plan, _state_path(paused, i)) for i, data in enumerate(folds)]
+    trainings = [Training(candidate, data, plan, _state_path(paused, i), cache) for i, data in enumerate(folds)]
     pooled: Confusion | None = None
     with ExitStack() as stack:
         rungs = [stack.enter_context(closing(training.rungs(heartbeat))) for training in trainings]
@@ -68,15 +70,21 @@ def train_folds(
         step_seconds=statistics.fmean(trained.step_seconds for trained in ended),
         peak_mb=peak_megabytes(device),
         logs={name: statistics.fmean(t.logs[name] for t in ended) for name in ended[0].logs},
+        cached=all(trained.cached for trained in ended),
     )
 
 
 def train_fold(
-    candidate: Recipe, data: Data, plan: Plan, report: Report, heartbeat: Callable[[], None]
+    candidate: Recipe,
+    data: Data,
+    plan: Plan,
+    report: Report,
+    heartbeat: Callable[[], None],
+    cache: FeatureCache | None = None,
 ) -> tuple[Trained, dict[int, list[int]]]:
     """Train a closed recipe on one fold. Also return the confusion counts by rung, for `pooled_miou`."""
     reset_peak(torch.device(plan.device))
-    training = Training(candidate, data, plan)
+    training = Training(candidate, data, plan, cache=cache)
     counts: dict[int, list[int]] = {}
     for counted in training.rungs(heartbeat):
         counts[training.step] = counted.counts.tolist()

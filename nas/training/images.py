@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-__all__ = ["Epochs", "Images", "JoinedImages"]
+if TYPE_CHECKING:
+    from nas.models import Network
+
+__all__ = ["Epochs", "Images", "JoinedImages", "on_device", "take"]
 
 DEVICE_BYTES = 4 << 30
 
@@ -29,36 +32,63 @@ class Images:
         return len(self._split.images)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        height, width = self._split.images.shape[1:3]
+        return int(height), int(width)
+
+    @property
     def pixels(self) -> int:
         """Number of pixels of an image."""
-        height, width = self._split.images.shape[1:3]
-        return int(height * width)
+        return self.size[0] * self.size[1]
+
+    @property
+    def all_images(self) -> np.ndarray:
+        """The split's images N x H x W x 3."""
+        return self._split.images
+
+    @property
+    def all_masks(self) -> np.ndarray:
+        """The split's masks N x H x W."""
+        return self._split.masks
 
     @cached_property
     def _images(self) -> Any:
-        return self._on_device(self._split.images)
+        return on_device(self.all_images, self.device)
 
     @cached_property
     def _masks(self) -> Any:
-        return self._on_device(self._split.masks)
-
-    def _on_device(self, array: np.ndarray) -> Any:
-        if self.device.type == "cuda" and self._split.images.nbytes < DEVICE_BYTES:
-            return torch.from_numpy(np.array(array)).to(self.device)
-        return array
+        return on_device(self.all_masks, self.device)
 
     def images(self, indices: np.ndarray) -> torch.Tensor:
         """Return the uint8 images n x 3 x H x W at some indices."""
-        return self._take(self._images, indices).permute(0, 3, 1, 2)
+        return take(self._images, indices, self.device).permute(0, 3, 1, 2)
+
+    def floats(self, indices: np.ndarray) -> torch.Tensor:
+        """Return the images n x 3 x H x W at some indices as float32 in [0, 1]."""
+        return self.images(indices).float().div_(255)
 
     def masks(self, indices: np.ndarray) -> torch.Tensor:
         """Return the uint8 masks n x H x W at some indices."""
-        return self._take(self._masks, indices)
+        return take(self._masks, indices, self.device)
 
-    def _take(self, array: Any, indices: np.ndarray) -> torch.Tensor:
-        if isinstance(array, torch.Tensor):
-            return array[torch.from_numpy(indices).to(self.device, non_blocking=True)]
-        return torch.from_numpy(array[indices]).to(self.device, non_blocking=True)
+    def logits(self, network: Network, indices: np.ndarray, layout: torch.memory_format) -> torch.Tensor:
+        """Compute the logits of the images at some indices; `layout` is the memory layout of the network."""
+        return network(self.floats(indices).contiguous(memory_format=layout))
+
+
+def on_device(array: np.ndarray, device: torch.device) -> Any:
+    """Upload an array under 4 GB to a GPU; return any other as it is."""
+    if device.type == "cuda" and array.nbytes < DEVICE_BYTES:
+        return torch.from_numpy(np.array(array)).to(device)
+    return array
+
+
+def take(array: Any, indices: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Take rows of an array of `on_device` as a tensor on the device."""
+    if isinstance(array, torch.Tensor):
+        return array[torch.from_numpy(indices).to(device, non_blocking=True)]
+    return torch.from_numpy(array[indices]).to(device, non_blocking=True)
 
 
 class JoinedImages:

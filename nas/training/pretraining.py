@@ -12,12 +12,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from nas.models import build_network
 from nas.space import Recipe
 from nas.training.compute import autocast, memory_layout
-from nas.training.evaluate import BATCH, PIXELS
 from nas.training.images import Epochs, JoinedImages
 from nas.training.optimizers import clip_gradients, set_rates
 from nas.training.pretext import PretextScore, add_heads, pretext_backward, pretext_scores
 from nas.training.state import TrainingState
 from nas.training.trainer import LOSS_CHECK_EVERY, Plan, check_finite, make_deterministic
+from nas.training.views import index_batches
 
 __all__ = ["Pretraining"]
 
@@ -94,11 +94,10 @@ class Pretraining:
         """
 
         def batches() -> Iterator[torch.Tensor]:
-            at_once = min(max(PIXELS // self.images.pixels, 1), BATCH)
             for _ in range(-(-SCORED // len(self.held_out))):
-                for start in range(0, len(self.held_out), at_once):
+                for indices in index_batches(len(self.held_out), self.images.pixels):
                     heartbeat()
-                    images = self.images.images(self.held_out[start : start + at_once]).float().div_(255)
+                    images = self.images.images(self.held_out[indices]).float().div_(255)
                     yield images.contiguous(memory_format=self.layout)
 
         return pretext_scores(self.network, self.recipe.pretext, batches(), self.plan.seed)

@@ -96,6 +96,9 @@ class Method(Protocol):
 
     needs_unlabelled: bool
     """Whether the method uses unlabelled images. If not, batches have none."""
+    needs_images: bool
+    """Whether the method itself reads images, such as those of the batch. If not, batches may hold the features of a
+    frozen encoder in place of images (`nas.training.features`). True for a method without this attribute."""
     averages: bool
     """Whether the method evaluates its own average of the weights, so that a recipe's `ema` has no effect."""
 

@@ -17,11 +17,12 @@ from torch import nn
 
 from nas.models import Network, build_network, fused
 from nas.space import PretrainThenFinetune, Recipe
-from nas.training.augment import colour_jitter
 from nas.training.batch import VOID, Batch, Logs
 from nas.training.compute import autocast, depthwise_in_float32, memory_layout
 from nas.training.ema import decay_with_warmup, ema_update
 from nas.training.evaluate import confusion
+from nas.training.feature_cache import FeatureCache
+from nas.training.features import CachedViews, training_inputs
 from nas.training.images import Epochs, Images
 from nas.training.memory import peak_megabytes, reset_peak
 from nas.training.metrics import Confusion, Scores
@@ -81,6 +82,7 @@ class Trained:
         step_seconds: mean seconds per training step.
         peak_mb: peak memory in MB.
         logs: numbers logged in the last step, by name.
+        cached: whether the features of the encoder came from a cache.
     """
 
     network: Network
@@ -90,6 +92,7 @@ class Trained:
     step_seconds: float
     peak_mb: float
     logs: dict[str, float] = field(default_factory=dict)
+    cached: bool = False
 
 
 def train(
@@ -99,6 +102,7 @@ def train(
     report: Report = lambda step, miou: True,
     paused: Path | None = None,
     heartbeat: Callable[[], None] = lambda: None,
+    cache: FeatureCache | None = None,
 ) -> Trained:
     """Train a closed recipe on few labelled and many unlabelled images.
 
@@ -110,19 +114,27 @@ def train(
         paused: file for the state of a training that `report` stops; None to save nothing. If the file exists, the
             training resumes from it. On the same kind of device, the result is that of an uninterrupted training.
         heartbeat: called after every step, and after every batch of an evaluation.
+        cache: cache of features for a candidate that uses one; None to keep them in memory for this training.
 
     Raises:
         TrainingError: a loss is not finite.
         torch.OutOfMemoryError: the device has too little memory.
     """
     reset_peak(torch.device(plan.device))
-    return Training(candidate, data, plan, paused).run(report, heartbeat)
+    return Training(candidate, data, plan, paused, cache).run(report, heartbeat)
 
 
 class Training:
     """A training in progress."""
 
-    def __init__(self, candidate: Recipe, data: Data, plan: Plan, paused: Path | None = None) -> None:
+    def __init__(
+        self,
+        candidate: Recipe,
+        data: Data,
+        plan: Plan,
+        paused: Path | None = None,
+        cache: FeatureCache | None = None,
+    ) -> None:
         # Drop tasks with weight 0, as `Recipe.canonical` does.
         candidate = replace(candidate, pretext=tuple(task for task in candidate.pretext if task.weight > 0))
         self.candidate, self.plan, self.paused = candidate, plan, paused
@@ -130,9 +142,8 @@ class Training:
         make_deterministic(self.device, plan.seed)
         self.classes = len(data.classes)
         self.generator = torch.Generator().manual_seed(plan.seed)
-        self.labelled = Images(data.labelled, self.device)
+        labelled, validation = Images(data.labelled, self.device), Images(data.validation, self.device)
         self.unlabelled = Images(data.unlabelled, self.device)
-        self.validation = Images(data.validation, self.device)
         self.shifted = data.shifted
         self.network = build_network(candidate, self.classes)
         self.network.encoder.load_weights()
@@ -141,12 +152,15 @@ class Training:
         self.network.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         if self.device.type == "cpu":
             depthwise_in_float32(self.network)
+        self.views, self.validation = training_inputs(
+            candidate, self.network, labelled, validation, self.layout, cache or FeatureCache()
+        )
         self.own = candidate.method.build(self.network, self.classes)
         if self.own is not None:
             self.own.to(self.device)
         self.average = copy.deepcopy(self.network) if candidate.ema and not candidate.method.averages else None
         available = len(self.unlabelled) if candidate.unlabelled_batch else 0
-        advice = candidate.method.advice(len(self.labelled), available)
+        advice = candidate.method.advice(len(labelled), available)
         if advice:
             log.warning(advice)
         self.criterion = candidate.loss.build(class_pixels(data.labelled, self.classes)).to(self.device)
@@ -156,7 +170,7 @@ class Training:
         self.step = self.first_step = 0
         self.training_seconds = self.evaluation_seconds = 0.0
         self.confusion: Confusion | None = None
-        self.epochs = Epochs(len(self.labelled), candidate.labelled_batch, self.generator)
+        self.epochs = Epochs(len(labelled), candidate.labelled_batch, self.generator)
         # Number of steps at the start that train only the pretext tasks.
         self.pretrain = 0
         if candidate.pretext and isinstance(candidate.curriculum, PretrainThenFinetune):
@@ -212,6 +226,7 @@ class Training:
             step_seconds=self.training_seconds / (self.step - self.first_step),
             peak_mb=peak_megabytes(self.device),
             logs={name: float(value) for name, value in self.logs.items()},
+            cached=isinstance(self.views, CachedViews),
         )
 
     def _state(self) -> TrainingState:
@@ -225,16 +240,12 @@ class Training:
     def _batches(self) -> Iterator[Batch]:
         candidate, rng = self.candidate, self.generator
         while True:
-            chosen = next(self.epochs)
-            images, masks = candidate.augment.view(self.labelled.images(chosen), self.labelled.masks(chosen), rng)
-            coloured = colour_jitter(images, candidate.augment.colour, rng)
-            plain = None if coloured is images else images
+            batch = self.views.draw(next(self.epochs), rng)
             others = None
             if self.unlabelled_epochs.batch:
                 others, _ = candidate.augment.view(self.unlabelled.images(next(self.unlabelled_epochs)), None, rng)
                 others = others.contiguous(memory_format=self.layout)
-            coloured = coloured.contiguous(memory_format=self.layout)
-            yield Batch(coloured, masks, others, rng, self.criterion, plain, self.shifted)
+            yield replace(batch, unlabelled=others, criterion=self.criterion, shifted=self.shifted)
 
     def _uses_unlabelled(self) -> bool:
         wanted = bool(self.candidate.pretext) or self.candidate.method.needs_unlabelled
@@ -269,7 +280,7 @@ class Training:
         # Warm-up and ramp-up of a method start with segmentation, not with pretraining.
         progress = (step - self.pretrain) / (self.plan.steps - self.pretrain)
         with autocast(self.device):
-            scores = self.network.scores(batch.images)
+            scores = batch.scores(self.network)
             logits = fused(scores)
             supervised = self.criterion(logits, batch.masks)
             if len(scores) > 1:

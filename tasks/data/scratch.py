@@ -13,7 +13,7 @@ import numpy as np
 
 from nas import interrupt
 from nas.errors import UserError
-from nas.files import lock
+from nas.files import lock, reserve
 
 __all__ = ["map_pixels", "scratch_array", "scratch_file", "scratch_folder"]
 
@@ -51,21 +51,13 @@ def scratch_file(folder: Path, size: int) -> IO[bytes]:
     file = Path(name).open("r+b")  # noqa: SIM115 - open as long as the lock is held
     lock(file)
     try:
-        _reserve(file, max(1, size))
+        reserve(file, max(1, size))
     except OSError as error:
         discard(file)
         raise UserError(
             f"{folder}: no room for {size / 1e9:.1f} GB of pixels ({error.strerror}): free some, or use a smaller size"
         ) from error
     return file
-
-
-def _reserve(file: IO[bytes], size: int) -> None:
-    """Allocate the disk space of a file, since a process that writes to a mapped file on a full disk is killed."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-    else:
-        file.truncate(size)
 
 
 def discard(file: IO[bytes]) -> None:

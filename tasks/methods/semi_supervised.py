@@ -24,6 +24,7 @@ class SemiSupervised(Component):
     """
 
     needs_unlabelled: ClassVar[bool] = True
+    needs_images: ClassVar[bool] = True
     averages: ClassVar[bool] = False
 
     def advice(self, labelled: int, unlabelled: int) -> str | None:

@@ -22,6 +22,7 @@ class Supervised(SemiSupervised):
     """Supervised training, the baseline of the other methods."""
 
     needs_unlabelled: ClassVar[bool] = False
+    needs_images: ClassVar[bool] = False
 
     def unlabelled_loss(
         self, own: nn.Module | None, network: Network, images: Tensor, batch: Batch, logits: Tensor, progress: float

@@ -87,6 +87,16 @@ class MethodContract:
                 _step(method, network, own, optimizer, batch, step)
             assert _same(plain.state_dict(), network.state_dict())
 
+    def test_a_method_that_needs_no_images_reads_none(self) -> None:
+        """Batches of cached features hold no images."""
+        method, network, own, _ = self.start()
+        if getattr(method, "needs_images", True):
+            return
+        assert not method.needs_unlabelled
+        batch = make_batch(2, None)
+        added, _ = method.loss(own, network, replace(batch, images=batch.images[:0]), network(batch.images), 0.5)
+        assert torch.isfinite(added)
+
     def test_batches_without_any_label_stay_finite(self) -> None:
         method, network, own, optimizer = self.start()
         for step in range(0, 10, 3):

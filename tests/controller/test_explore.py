@@ -23,7 +23,15 @@ from nas.search_spaces.unet import space as unet
 from nas.space import Recipe
 from nas.stopping import make_stopping
 
-RESULT = {"steps": 1, "seconds": 1.0, "step_seconds": 1.0, "peak_mb": 1.0, "latency_ms": None, "logs": {}}
+RESULT = {
+    "steps": 1,
+    "seconds": 1.0,
+    "step_seconds": 1.0,
+    "peak_mb": 1.0,
+    "latency_ms": None,
+    "logs": {},
+    "cached": False,
+}
 
 
 class Instant:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import nas
+from nas.export import load_checkpoint
 from nas.record import records
 from nas.weights_folder import NAS_WEIGHTS
 from tests.pretrained import OPERATORS, TINY, import_or_skip
@@ -27,7 +28,7 @@ space = Recipe(
     encoder={encoder},
     decoder=FPN(width=8),
     loss=CrossEntropy(),
-    method=Supervised(),
+    method={method},
     optimizer=Adam(lr=1e-9),
     schedule=Poly(),
     augment=Augment(),
@@ -44,8 +45,8 @@ def workers_import_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(NAS_WEIGHTS, raising=False)
 
 
-def write(shell: Shell, name: str, encoder: str) -> str:
-    (shell.folder / name).write_text(SPACE.format(encoder=encoder))
+def write(shell: Shell, name: str, encoder: str, method: str = "Supervised()") -> str:
+    (shell.folder / name).write_text(SPACE.format(encoder=encoder, method=method))
     return name
 
 
@@ -79,6 +80,50 @@ def test_a_search_from_weights_to_an_export(shell: Shell, monkeypatch: pytest.Mo
     assert ended.returncode == 0, ended.stderr
     resumed = shell.run("search", "--resume", "runs/a", "--budget", "3")
     assert resumed.returncode == 2 and "there is no such file" in resumed.stderr
+
+
+def tiny_weights(folder: Path) -> None:
+    torch.manual_seed(5)
+    torch.save(timm.create_model(TINY).state_dict(), folder / "tiny.pth")
+
+
+CACHED = f"Timm({TINY!r}, 'tiny.pth', frozen=Choice('all', 'cached'))"
+
+
+def test_a_search_on_cached_features(shell: Shell) -> None:
+    """Two workers share the features; other methods train without them, and equal candidates are recognised."""
+    tiny_weights(shell.folder)
+    write(shell, "space.py", CACHED, method="Choice(Supervised(), CutMix())")
+    options = ("--space", "space.py", *SET, "--workers", "2", "--budget", "4", "--folds", "0", "--name", "a")
+    described = shell.run("search", "--space", "space.py", "--describe")
+    assert 'with Supervised; elsewhere frozen="cached" is the same as "all"' in " ".join(described.stdout.split())
+    ended = shell.run("search", *options)
+    assert ended.returncode == 0, ended.stderr
+    log = (shell.folder / "runs/a/search.log").read_text()
+    assert 'frozen="cached": the features of images, and of 16 views of each labelled one' in log
+    assert "Cached features take 0.0" in log
+    run = nas.Run(shell.folder / "runs/a")
+    trained = [record for record in records(run.study()) if record.costs_budget]
+    # "cached" with CutMix is "all" with CutMix.
+    assert len(trained) == 3 and "3 of 4 candidates were tried" in log
+    cached = [r for r in trained if '"cached"' in r.candidate and '"Supervised"' in r.candidate]
+    assert [r.number for r in trained if r.cached] == [r.number for r in cached] and len(cached) == 1
+    assert "; 1 trained on cached features." in log
+    assert not (shell.folder / "runs/a/cache").exists()
+
+
+def test_a_final_training_at_full_size_on_cached_features(shell: Shell) -> None:
+    tiny_weights(shell.folder)
+    write(shell, "space.py", f"Timm({TINY!r}, 'tiny.pth', frozen='cached')")
+    options = ("--data", "scenes", "--size", "48x64", "--search-size", "32x48", "--steps", "6", "--repeats", "1")
+    ended = shell.run("search", "--space", "space.py", *options, "--workers", "1", "--budget", "1", "--name", "a")
+    assert ended.returncode == 0, ended.stderr
+    checkpoint = load_checkpoint(shell.folder / "runs/a")
+    assert checkpoint.size == (48, 64) and checkpoint.metrics["test_miou"] > 0
+    state = timm.create_model(TINY, features_only=True).state_dict()
+    given = torch.load(shell.folder / "tiny.pth")
+    for name in state.keys() & given.keys():
+        assert torch.equal(checkpoint.network.encoder.body.state_dict()[name], given[name]), name
 
 
 def damaged(folder: Path) -> None:

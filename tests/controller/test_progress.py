@@ -52,6 +52,18 @@ def test_the_time_left_follows_the_ended_trials(clock: Clock, caplog: pytest.Log
     assert line_of(progress, caplog, 1) == "Searching 1/10, 2 running, best 0.250, 15:00 left"
 
 
+def test_trials_on_cached_features_are_counted(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    progress = Progress(10, "Searching")
+    for cached in (True, False, True):
+        progress.note("complete", 0.25, cached)
+    progress.note("pruned", None, True)
+    clock.now += 40
+    assert line_of(progress, caplog, 4).endswith("best 0.250, ? left, 3 cached")
+    assert progress.summary() == "3 complete, 1 pruned; 3 trained on cached features"
+    progress.resumed(cached=True)
+    assert progress.summary() == "3 complete; 2 trained on cached features"
+
+
 def test_running_trials_count_by_their_share(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     progress = Progress(2, "Searching")
     progress.show(0, 1)

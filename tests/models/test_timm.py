@@ -118,6 +118,7 @@ def test_stages_are_what_features_depend_on(name: str) -> None:
 def test_frozen_parts_keep_their_running_statistics() -> None:
     for encoder, still in (
         (Timm(TINY, frozen="all"), True),
+        (Timm(TINY, frozen="cached"), True),
         (Timm(TINY, statistics="frozen"), True),
         (Timm(TINY), False),
     ):
@@ -125,7 +126,8 @@ def test_frozen_parts_keep_their_running_statistics() -> None:
         before = {name: b.clone() for name, b in net.encoder.named_buffers()}
         net(images(2, 3, 64, 64))
         assert all(torch.equal(before[name], b) for name, b in net.encoder.named_buffers()) == still
-        assert any(p.requires_grad for p in net.encoder.parameters()) == (encoder.frozen != "all")
+        assert any(p.requires_grad for p in net.encoder.parameters()) == (encoder.frozen == 0)
+        assert any(module.training for module in net.encoder.body.modules()) == (encoder.frozen == 0)
         assert all(p.requires_grad for p in net.decoder.parameters()) and net.decoder.training
 
 

@@ -190,7 +190,7 @@ def test_large_images_are_evaluated_in_small_batches(data: Any, monkeypatch: pyt
     network = short(RECIPE, data).network
     heartbeats: list[int] = []
     together = evaluate(network, data.validation, 3, torch.device("cpu"))
-    monkeypatch.setattr(sys.modules["nas.training.evaluate"], "PIXELS", 2 * 24 * 32 + 1)
+    monkeypatch.setattr(sys.modules["nas.training.views"], "PIXELS", 2 * 24 * 32 + 1)
     separate = evaluate(network, data.validation, 3, torch.device("cpu"), lambda: heartbeats.append(1))
     assert separate.miou == pytest.approx(together.miou, abs=1e-3)
     assert len(heartbeats) == 3  # 6 images
