@@ -9,16 +9,20 @@ from pathlib import Path
 
 from nas.errors import UserError
 
-__all__ = ["NAS_WEIGHTS", "weights_dir", "weights_from"]
+__all__ = ["NAS_WEIGHTS", "expanded", "weights_dir", "weights_from"]
 
 NAS_WEIGHTS = "NAS_WEIGHTS"
 """The environment variable; worker processes inherit it."""
 
 
 def weights_dir() -> Path | None:
-    """The folder that NAS_WEIGHTS names, or None."""
+    """The folder that NAS_WEIGHTS names, or None.
+
+    Raises:
+        UserError: there is no such folder.
+    """
     folder = os.environ.get(NAS_WEIGHTS)
-    return Path(folder).expanduser() if folder else None
+    return _folder(f"{NAS_WEIGHTS} is {folder}", folder) if folder else None
 
 
 @contextmanager
@@ -31,9 +35,7 @@ def weights_from(folder: str | Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
-    path = Path(folder).expanduser().resolve()
-    if not path.is_dir():
-        raise UserError(f"--weights-dir {folder}: there is no such folder")
+    path = _folder(f"--weights-dir {folder}", folder).resolve()
     before = os.environ.get(NAS_WEIGHTS)
     os.environ[NAS_WEIGHTS] = str(path)
     try:
@@ -43,3 +45,15 @@ def weights_from(folder: str | Path | None) -> Iterator[None]:
             del os.environ[NAS_WEIGHTS]
         else:
             os.environ[NAS_WEIGHTS] = before
+
+
+def expanded(path: str | Path) -> Path:
+    """Replace a leading `~` by the home directory, where there is one."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (the method of Path raises RuntimeError for unknown users)
+
+
+def _folder(where: str, folder: str | Path) -> Path:
+    path = expanded(folder)
+    if not path.is_dir():
+        raise UserError(f"{where}: {'it is a file, not a folder' if path.exists() else 'there is no such folder'}")
+    return path

@@ -16,6 +16,12 @@ LITE0 = "efficientnet-lite0-57934424.pth"
 TINY = "test_efficientnet"
 """timm's smallest network: 82,300 parameters, features at strides 2 to 32."""
 
+FAMILIES = (
+    *("resnet18", "mobilenetv2_100", "mobilenetv3_small_050", "efficientnet_b0", "convnext_atto"),
+    *("tf_efficientnet_lite0", "regnety_002", "repvgg_a0", "densenet121", "ghostnet_100"),
+)
+"""A network of each of ten families, whose layers timm names differently."""
+
 
 def import_or_skip(name: str) -> Any:
     """A module that stands on torchvision; the test is skipped where it is not installed."""

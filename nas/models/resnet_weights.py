@@ -16,7 +16,17 @@ from nas.models.blocks import Bottleneck, Residual
 from nas.models.encoders import Encoder, StagedNet
 from nas.models.norms import MakeNorm, make_norm
 from nas.models.pretrained import PretrainedNet, check_fields, freezes_all, frozen_names
-from nas.models.weights import ENCODER, Shapes, find_file, find_named, fitted, how_to_give, read_weights, shapes
+from nas.models.weights import (
+    ENCODER,
+    Shapes,
+    find_file,
+    find_named,
+    find_optional,
+    fitted,
+    how_to_give,
+    read_weights,
+    shapes,
+)
 from nas.space.component import Component
 
 __all__ = ["Pretrained", "resnet_name"]
@@ -119,12 +129,8 @@ def _stages(body: StagedNet) -> list[set[str]]:
 def _find(part: Pretrained) -> Path | None:
     """The file of weights, or None where it is optional and not there."""
     if part.weights != IMAGENET:
-        try:
-            return find_file("Pretrained.weights", part.weights)
-        except UserError:
-            if part.optional:
-                return None
-            raise
+        find = find_optional if part.optional else find_file
+        return find("Pretrained.weights", part.weights)
     pattern = _pattern(part.encoder)
     found = find_named([pattern])
     if found is None and not part.optional:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from zipfile import BadZipFile
+from textwrap import shorten
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from nas.errors import UserError
-from nas.weights_folder import NAS_WEIGHTS, weights_dir
+from nas.weights_folder import NAS_WEIGHTS, expanded, weights_dir
 
-__all__ = ["find_file", "find_named", "fitted", "how_to_give", "read_weights", "shapes"]
+__all__ = ["find_file", "find_named", "find_optional", "fitted", "how_to_give", "read_weights", "shapes"]
 
 BEST = "best.safetensors"
 """A run's checkpoint in its folder."""
@@ -29,6 +29,12 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 PREFIXES = ("module.", "_orig_mod.")
 """What torch's wrappers put before every name."""
+
+PICKLE = b"\x80"
+"""First byte of a pickle. A zip file, which torch writes by default, begins otherwise."""
+
+HEAD = 256
+"""Bytes from which other kinds of files are recognised."""
 
 MOST_SHOWN = 3
 
@@ -51,14 +57,27 @@ def find_file(where: str, given: str) -> Path:
     Raises:
         UserError: there is none.
     """
+    found = find_optional(where, given)
+    if found is not None:
+        return found
+    if any(place.is_dir() for place in _places(given)):
+        raise UserError(f"{where} is {given!r}, a folder without {BEST}: give a file, or a run that has ended")
     folder = weights_dir()
-    path = Path(given).expanduser()
-    for place in (path, *([folder / path] if folder else [])):
-        file = place / BEST if place.is_dir() else place
-        if file.is_file():
-            return file
     also = f" here or in {folder}" if folder else ""
     raise UserError(f"{where} is {given!r}: there is no such file{also}; {how_to_give()}, or give its path")
+
+
+def find_optional(where: str, given: str) -> Path | None:
+    """Find a file as `find_file` does; None where there is none."""
+    if not isinstance(given, str) or not given:
+        raise UserError(f"{where} is {given!r}: give the path of a file, as text")
+    files = (place / BEST if place.is_dir() else place for place in _places(given))
+    return next((file for file in files if file.is_file()), None)
+
+
+def _places(given: str) -> list[Path]:
+    folder, path = weights_dir(), expanded(given)
+    return [path, *([folder / path] if folder else [])]
 
 
 def find_named(patterns: Iterable[str]) -> Path | None:
@@ -77,26 +96,57 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, or of a state dict that torch saved; no code in it is run.
 
     Raises:
-        UserError: the file is damaged, holds pickled code or no state dict.
+        UserError: the file cannot be read, is damaged, or holds pickled code or no state dict.
     """
     try:
-        if path.suffix == ".safetensors":
-            return _unwrapped(path, load_file(path))
-        return _unwrapped(path, torch.load(path, map_location="cpu", weights_only=True))
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error):  # the name of a class or a function
-            raise UserError(
-                f"{path} holds pickled Python objects, which are not loaded since they may run code: "
-                "save the model's state_dict() alone"
-            ) from None
-        raise UserError(f"{path} is damaged, or no file of weights: copy it again") from None
-    except (SafetensorError, RuntimeError, EOFError, BadZipFile, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is damaged, or no file of weights ({reason}): copy it again") from None
-    except PermissionError as error:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except OSError as error:  # also of a shortened zip file
-        raise UserError(f"{path} is damaged, or no file of weights ({error}): copy it again") from None
+    other = _other_kind(head)
+    if other:
+        raise UserError(f"{path} {other}")
+    try:
+        loaded = _loaded(path)
+    except Exception as error:  # damaged bytes lead torch's reader of pickles anywhere
+        raise UserError(f"{path} {_problem(error, head)}") from None
+    return _unwrapped(path, loaded)
+
+
+def _loaded(path: Path) -> object:
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickles that torch did not write, which are refused anyway
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _other_kind(head: bytes) -> str | None:
+    """What a file is instead of weights, by its first bytes."""
+    if not head:
+        return "is empty: copy it again"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS to the weights: run git lfs pull, or download the file itself"
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "is a web page: download the file of weights itself"
+    return None
+
+
+def _problem(error: Exception, head: bytes) -> str:
+    """Why a file cannot be loaded, and what to do."""
+    alone = "save the model's state_dict() alone"
+    if "TorchScript" in str(error):
+        return f"is a TorchScript archive: {alone}"
+    if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):  # the name of a class or a function
+        return f"holds pickled Python objects, which are not loaded since they may run code: {alone}"
+    if isinstance(error, pickle.UnpicklingError) and head.startswith(PICKLE):
+        return (
+            "is damaged, or holds pickled Python objects, which are not loaded since they may run code: copy it again, "
+            f"or {alone}"
+        )
+    reason = next(iter(str(error).splitlines()), "")
+    shown = f" ({shorten(reason, 80)})" if reason and not isinstance(error, pickle.UnpicklingError) else ""
+    return f"is damaged, or no file of weights{shown}: copy it again"
 
 
 def _unwrapped(path: Path, loaded: object) -> dict[str, Tensor]:
@@ -104,7 +154,8 @@ def _unwrapped(path: Path, loaded: object) -> dict[str, Tensor]:
     for key in WRAPPERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
-    state = {k: v for k, v in loaded.items() if isinstance(v, Tensor)} if isinstance(loaded, Mapping) else {}
+    items = loaded.items() if isinstance(loaded, Mapping) else ()
+    state = {name: value for name, value in items if isinstance(name, str) and isinstance(value, Tensor)}
     if not state:
         raise UserError(f"{path} holds no state dict: save the model's state_dict()")
     for prefix in PREFIXES:
@@ -130,20 +181,38 @@ def fitted(path: Path, state: Mapping[str, Tensor], wanted: Shapes, network: str
         heads: names of modules that classify.
 
     Raises:
-        UserError: the file is of another network; the message names the first tensors that differ.
+        UserError: the file is of another network, or a tensor has no usable values; the message names the first
+            tensors that differ.
     """
     kept = _without(state, heads)
     below = _without({n.removeprefix(ENCODER): t for n, t in state.items() if n.startswith(ENCODER)}, heads)
     for view in (kept, below):
         if view and not differences(shapes(view), wanted):
-            return view
+            return _sound(path, view)
     ordered = _in_order(kept, wanted)
     if ordered is not None:
-        return ordered
-    closest = shapes(max(kept, below, key=lambda view: sum(name in wanted for name in view)))
+        return _sound(path, ordered)
+    closest = shapes(max(below, kept, key=lambda view: (sum(name in wanted for name in view), bool(view))))
     same_names = any(name in wanted for name in closest)
     differing = differences(closest, wanted) if same_names else _differences_in_order(closest, wanted)
     raise UserError(f"{path} does not fit {network}: {'; '.join(differing[:MOST_SHOWN])}")
+
+
+def _sound(path: Path, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return the tensors. Raise UserError unless all of them hold finite real numbers."""
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_complex() or tensor.is_quantized:
+            raise UserError(
+                f"{path}: {name} holds no plain numbers ({_kind(tensor)}): save the state_dict() in float32"
+            )
+        if tensor.is_floating_point() and not tensor.float().isfinite().all():
+            raise UserError(f"{path}: {name} holds values that are not finite: use another file")
+    return state
+
+
+def _kind(tensor: Tensor) -> str:
+    """What distinguishes a tensor from a plain one, such as `torch.complex64` or `torch.sparse_coo`."""
+    return "no data" if tensor.is_meta else str(tensor.layout if tensor.layout != torch.strided else tensor.dtype)
 
 
 def _without(state: Mapping[str, Tensor], heads: Sequence[str]) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from nas.runs.objectives import checked_objectives
 from nas.runs.storage import with_full_path
 from nas.sizes import parse_size
 from nas.times import parse_seconds
+from nas.weights_folder import expanded
 
 __all__ = ["BASE_STEPS", "UNLIMITED", "Settings", "default_steps", "settings_of", "with_seconds"]
 
@@ -194,7 +195,7 @@ class Settings:
             labels=labels,
             warm_start=None if self.warm_start is None else str(Path(self.warm_start).resolve()),
             storage=None if self.storage is None else with_full_path(self.storage),
-            weights_dir=None if self.weights_dir is None else str(Path(self.weights_dir).expanduser().resolve()),
+            weights_dir=None if self.weights_dir is None else str(expanded(self.weights_dir).resolve()),
         )
 
     def with_steps(self, labelled: int) -> Settings:

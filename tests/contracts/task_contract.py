@@ -32,7 +32,7 @@ LIGHT_NETWORKS = [
 
 
 class TaskContract:
-    """Override `task`, and if necessary `images` and the attributes.
+    """Override `task`, and if necessary `network`, `images` and the attributes.
 
     Attributes:
         random: whether `make_batch` depends on its generator.
@@ -44,6 +44,10 @@ class TaskContract:
 
     def task(self) -> Any:
         raise NotImplementedError
+
+    def network(self) -> Any:
+        """A network with `features`, and their `channels` and `reductions`."""
+        return TinyNetwork()
 
     def images(self, count: int = 4, height: int = 36, width: int = 48) -> Tensor:
         """Images with structure: smooth colours, an edge, and some texture."""
@@ -104,14 +108,14 @@ class TaskContract:
         assert all(f.grad.abs().sum() > 0 for f in features)  # type: ignore[union-attr]
 
     def test_one_image_is_enough(self) -> None:
-        task, network = self.task(), TinyNetwork()
+        task, network = self.task(), self.network()
         inputs, targets = task.make_batch(self.images(1), rng())
         prediction = task.head(network.channels, network.reductions)(network.features(inputs))
         assert torch.isfinite(task.loss(prediction, targets))
         assert isinstance(task.metric(prediction, targets), float)
 
     def test_finite_under_autocast(self) -> None:
-        task, network = self.task(), TinyNetwork()
+        task, network = self.task(), self.network()
         head = task.head(network.channels, network.reductions)
         with torch.autocast("cpu", torch.bfloat16):
             inputs, targets = task.make_batch(self.images(), rng())
@@ -127,7 +131,8 @@ class TaskContract:
         assert all(torch.equal(a, b) for a, b in zip(plain, cast, strict=True))
 
     def test_the_head_has_no_running_statistics(self) -> None:
-        head = self.task().head(TinyNetwork.channels, TinyNetwork.reductions)
+        network = self.network()
+        head = self.task().head(network.channels, network.reductions)
         assert not dict(head.named_buffers())
 
     def test_the_head_works_on_the_meta_device(self) -> None:
@@ -154,7 +159,7 @@ class TaskContract:
         task = self.task()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            network = TinyNetwork()
+            network = self.network()
             head = task.head(network.channels, network.reductions)
         optimizer = torch.optim.Adam([*network.parameters(), *head.parameters()], lr=1e-2)
         inputs, targets = task.make_batch(self.images(), rng())

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import nas
 from nas.export import load_checkpoint
+from nas.models import Encoder, Stage, UNet, build_network
 from nas.record import records
+from nas.space import Recipe
 from nas.weights_folder import NAS_WEIGHTS
 from tests.pretrained import OPERATORS, TINY, import_or_skip
 from tests.shell import Shell
@@ -138,9 +142,32 @@ def of_another(folder: Path) -> None:
     torch.save(timm.create_model("test_resnet").state_dict(), folder / "w.pth")
 
 
+def empty(folder: Path) -> None:
+    (folder / "w.pth").touch()
+
+
+def pointer(folder: Path) -> None:
+    (folder / "w.pth").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0a1b\nsize 12345\n")
+
+
+def a_folder(folder: Path) -> None:
+    (folder / "w.pth").mkdir()
+
+
+def another_run(folder: Path) -> None:
+    """The checkpoint of a network with an encoder of its own."""
+    (folder / "w.pth").mkdir()
+    recipe = Recipe(Encoder((Stage(width=4),)), UNet())
+    save_file(build_network(recipe, 2).state_dict(), folder / "w.pth" / "best.safetensors")
+
+
 @pytest.mark.parametrize(
     ("encoder", "prepare", "message"),
     [
+        (f"Timm({TINY!r}, 'w.pth')", pointer, "w.pth is a pointer of Git LFS"),
+        (f"Timm({TINY!r}, 'w.pth')", a_folder, "is 'w.pth', a folder without best.safetensors"),
+        (f"Timm({TINY!r}, 'w.pth')", another_run, "w.pth/best.safetensors does not fit Timm"),
+        ("Pretrained(Encoder(), 'w.pth', optional=True)", empty, "w.pth is empty"),
         ("Timm('resnet1888')", None, "timm has no such network, did you mean"),
         (f"Timm(Choice('resnet1888', {TINY!r}))", None, "timm has no such network, did you mean"),
         (f"Timm({TINY!r}, 'w.pth')", None, "there is no such file"),
@@ -161,11 +188,6 @@ def test_unusable_encoders_are_refused_before_anything_is_written(
     assert message in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
     assert not (shell.folder / "runs").exists()
-
-
-def test_a_weights_dir_that_is_not_there(shell: Shell) -> None:
-    ended = shell.run("search", "--space", str(shell.space), *ALONE, "--weights-dir", "nowhere")
-    assert ended.returncode == 2 and "--weights-dir nowhere: there is no such folder" in ended.stderr
 
 
 def test_networks_without_their_imagenet_weights_are_left_out(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,3 +224,31 @@ space = replace(space, baselines=(gone, here))
     (folder / f"{TINY}.pth").unlink()
     resumed = shell.run("search", "--resume", "runs/a", "--budget", "5")
     assert resumed.returncode == 2 and f"the ImageNet weights of {TINY} cannot be downloaded" in resumed.stderr
+
+
+@pytest.mark.parametrize(("name", "message"), [("nowhere", "there is no such folder"), ("file", "it is a file")])
+def test_a_weights_folder_that_is_none(shell: Shell, monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
+    (shell.folder / "file").touch()
+    ended = shell.run("search", "--space", str(shell.space), *ALONE, "--weights-dir", name)
+    assert ended.returncode == 2 and f"--weights-dir {name}: {message}" in ended.stderr
+    monkeypatch.setenv(NAS_WEIGHTS, name)
+    space = write(shell, "space.py", f"Timm({TINY!r}, 'w.pth')")
+    ended = shell.run("search", "--space", space, *ALONE)
+    assert ended.returncode == 2 and f"NAS_WEIGHTS is {name}: {message}" in ended.stderr
+    assert not (shell.folder / "runs").exists()
+
+
+def test_without_a_network_a_search_says_what_to_download(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    for variable in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.upper(), raising=False)
+    space = write(shell, "space.py", "Timm('resnet26', 'imagenet')")
+    ended = shell.run("search", "--space", space, *ALONE)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert "the ImageNet weights of resnet26 cannot be downloaded (Network is unreachable): get https://" in line
+    assert not (shell.folder / "runs").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,12 @@ from nas.export import export, load, save_checkpoint
 from nas.models import FPN, Timm, UNet, build_network
 from nas.space import Recipe
 from nas.tasks import Supervised
-from tests.pretrained import import_or_skip
+from nas.weights_folder import NAS_WEIGHTS
+from tests.pretrained import FAMILIES, TINY, import_or_skip
 
 import_or_skip("timm")
 
 QUICK = ("test_efficientnet", "test_resnet")
-FAMILIES = (
-    *("resnet18", "mobilenetv2_100", "mobilenetv3_small_050", "efficientnet_b0", "convnext_atto"),
-    *("tf_efficientnet_lite0", "regnety_002", "repvgg_a0", "densenet121", "ghostnet_100"),
-)
 
 
 class Data:
@@ -32,8 +30,8 @@ class Data:
         images = np.zeros((1, 64, 96, 3), np.uint8)
 
 
-def saved(folder: Path, name: str, decoder: Any) -> Path:
-    recipe = Recipe(Timm(name), decoder, "group", method=Supervised())
+def saved(folder: Path, name: str, decoder: Any, weights: str | None = None) -> Path:
+    recipe = Recipe(Timm(name, weights), decoder, "group", method=Supervised())
     torch.manual_seed(0)
     net = build_network(recipe, 3)
     with torch.no_grad():  # so that running statistics matter
@@ -71,3 +69,18 @@ def test_images_are_normalised_as_the_weights_want_them(tmp_path: Path) -> None:
     net = load(saved(tmp_path, "tf_efficientnet_lite0", FPN(width=8)))
     assert net.mean.flatten().tolist() == [0.5, 0.5, 0.5]
     assert net.std.flatten().tolist() == [0.5, 0.5, 0.5]
+
+
+def test_a_checkpoint_opens_without_timms_cache_or_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though its encoder started from weights that timm downloads."""
+    path = saved(tmp_path, TINY, FPN(width=8), "imagenet")
+
+    def refuse(*args: Any) -> None:
+        raise AssertionError("a connection was tried")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    for name in ("HF_HUB_CACHE", "HF_HOME", "TORCH_HOME", NAS_WEIGHTS):
+        monkeypatch.setenv(name, str(tmp_path / "gone"))
+    with torch.no_grad():
+        assert load(path)(torch.rand(1, 3, 32, 32)).shape == (1, 3, 32, 32)

@@ -15,8 +15,10 @@ from nas.tasks import (
     S4GAN,
     ClassMix,
     Colorization,
+    CutMix,
     Denoising,
     FixMatch,
+    Fusion,
     Inpainting,
     Jigsaw,
     MeanTeacher,
@@ -28,6 +30,7 @@ from nas.tasks import (
 from nas.training.batch import Batch
 from tests.contracts.method_contract import CLASSES, MethodContract
 from tests.contracts.stand_in import rng
+from tests.contracts.task_contract import TaskContract
 from tests.pretrained import TINY, import_or_skip
 
 import_or_skip("timm")
@@ -52,6 +55,11 @@ class TestSupervised(WithTimm):
 class TestMeanTeacher(WithTimm):
     def method(self) -> Any:
         return MeanTeacher()
+
+
+class TestCutMix(WithTimm):
+    def method(self) -> Any:
+        return CutMix(confidence=0.3)
 
 
 class TestClassMix(WithTimm):
@@ -82,6 +90,50 @@ class TestCPS(WithTimm):
 class TestS4GAN(WithTimm):
     def method(self) -> Any:
         return S4GAN(threshold=0.3)
+
+
+class TestMLMT(WithTimm):
+    def method(self) -> Any:
+        return MLMT()
+
+
+class TestFusion(WithTimm):
+    def method(self) -> Any:
+        return Fusion(MeanTeacher())
+
+
+class TaskWithTimm(TaskContract):
+    def network(self) -> Any:
+        net = network()
+        net.channels, net.reductions = net.encoder.channels, net.encoder.reductions  # type: ignore[assignment]
+        return net
+
+
+class TestInpainting(TaskWithTimm):
+    def task(self) -> Any:
+        return Inpainting()
+
+
+class TestDenoising(TaskWithTimm):
+    def task(self) -> Any:
+        return Denoising()
+
+
+class TestColorization(TaskWithTimm):
+    random = False
+
+    def task(self) -> Any:
+        return Colorization()
+
+
+class TestJigsaw(TaskWithTimm):
+    def task(self) -> Any:
+        return Jigsaw()
+
+
+class TestRotation(TaskWithTimm):
+    def task(self) -> Any:
+        return Rotation()
 
 
 @pytest.mark.parametrize("task", [Inpainting(), Denoising(), Colorization(), Jigsaw(), Rotation()], ids=repr)
