@@ -46,19 +46,22 @@ mobilenet = Recipe(
     augment=Augment(scale=(0.75, 1.5), colour=0.3),
 )
 resnet = replace(mobilenet, encoder=Timm("resnet18", "imagenet", rate=0.2), decoder=ASPP(width=64))
-frozen = replace(mobilenet, encoder=Timm("mobilenetv2_100", "imagenet", frozen="all"))
+frozen = replace(mobilenet, encoder=Timm("mobilenetv2_100", "imagenet", frozen="cached"))
 classmix = replace(mobilenet, method=ClassMix())
 
 rate = Float(0.03, 1.0, log=True)
 
 
 def pretrained(name: str, stages: int) -> Timm:
-    """An encoder from ImageNet, of which the first stages or all may be frozen."""
+    """An encoder from ImageNet, of which the first stages or all may be frozen.
+
+    Where all are, the supervised method trains on cached features; with other methods "cached" is the same as "all".
+    """
     return Timm(
         name,
         weights="imagenet",
         output_stride=Choice(16, 32),
-        frozen=Choice(*range(stages), "all"),
+        frozen=Choice(*range(stages), "cached"),
         rate=rate,
         statistics=Choice("batch", "frozen"),
     )
