@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from nas.models import build_network
 from nas.space import Recipe
-from nas.training.compute import autocast, memory_layout
+from nas.training.compute import autocast, depthwise_in_float32, memory_layout
 from nas.training.images import Epochs, JoinedImages
 from nas.training.optimizers import clip_gradients, set_rates
 from nas.training.pretext import PretextScore, add_heads, pretext_backward, pretext_scores
@@ -56,6 +56,8 @@ class Pretraining:
         add_heads(self.network, recipe.pretext)
         self.layout = memory_layout(self.network, self.device)
         self.network.to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
+        if self.device.type == "cpu":
+            depthwise_in_float32(self.network)
         self.network.train()
         self.optimizer = recipe.optimizer.build(nn.ModuleList([self.network.encoder, self.network.heads]))
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
