@@ -12,6 +12,7 @@ import torch
 
 from benchmarks import training_speed
 from benchmarks.training_speed import Data, train_unet
+from nas.models.encoders import EncoderNet
 from nas.training import Plan
 from nas.training.compute import autocast, memory_layout
 
@@ -27,7 +28,7 @@ def test_defaults_are_contiguous_and_in_full_precision(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("nas.training.compute._has_bfloat16", lambda device: True)
     hook = torch.nn.modules.module.register_module_forward_pre_hook(
-        lambda module, args: spy(module, args) if type(module).__name__ == "Network" else None
+        lambda module, args: spy(module, args) if isinstance(module, EncoderNet) else None
     )
     try:
         for defaults in (True, False):

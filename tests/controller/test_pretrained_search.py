@@ -202,7 +202,7 @@ here = replace(space, encoder=Timm({TINY!r}, 'imagenet'))
 gone = replace(space, encoder=Timm('test_resnet', 'imagenet'))
 space = replace(space, baselines=(gone, here))
 """
-    (shell.folder / "space.py").write_text(SPACE.format(encoder=encoder) + baselines)
+    (shell.folder / "space.py").write_text(SPACE.format(encoder=encoder, method="Supervised()") + baselines)
     options = ("--space", "space.py", *SET, "--folds", "0", "--workers", "1", "--name", "a")
     refused = shell.run("search", *options, "--budget", "3")
     assert refused.returncode == 2 and "cannot be downloaded" in refused.stderr
