@@ -53,7 +53,7 @@ class Pretrained(Component):
     Attributes:
         encoder: with batch norm, where the weights are torchvision's.
         weights: "imagenet" for torchvision's file in the folder of weights, such as resnet101-63fe2227.pth; a file; or
-            a run, or a checkpoint of one.
+            the folder or the checkpoint of a run or of nas-pretrain.
         optional: whether to start from random weights where the file is not there, with a line in the log.
         frozen: number of first stages that are not trained; "all" of them; or "cached", as for `Timm`.
         rate: learning rate as a share of the optimizer's.

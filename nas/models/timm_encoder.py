@@ -57,8 +57,8 @@ class Timm(Component):
     Attributes:
         name: name in timm, with or without the tag of its weights.
         weights: None for random weights; "imagenet" for those of the tag or timm's default, from the weights folder or
-            downloaded by timm; a file (.safetensors, or a state dict saved by torch); a run or its checkpoint, whose
-            encoder is used.
+            downloaded by timm; a file (.safetensors, or a state dict saved by torch); the folder or the
+            checkpoint of a run or of nas-pretrain, whose encoder is used.
         output_stride: largest total stride, 8, 16 or 32; dilation replaces the strides left out.
         frozen: number of first stages that are not trained; "all" of them; or "cached": all, and their features are
             computed once a run, for a fixed set of views, where the recipe allows it (see `Recipe.caches_features`).

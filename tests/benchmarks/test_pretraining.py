@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.pretraining import COLUMNS, differences, main
+from tests.photos import draw_photos
 
 
 def test_differences_are_paired_by_seed() -> None:
@@ -28,7 +29,8 @@ def test_a_measurement_is_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    options = ["--data", "scenes", "--size", "16x24", "--labels", "8", "--steps", "2", "--pretext-steps", "10"]
+    draw_photos(tmp_path / "photos")
+    options = ["--data", "folder:photos", "--size", "24x32", "--labels", "6", "--steps", "2", "--pretext-steps", "10"]
     for seeds in (["0"], ["0", "1"]):
         main([*options, "--pretext", "Rotation", "--seed", *seeds, "--out", "rows.csv"])
     table = pd.read_csv("rows.csv")
