@@ -30,7 +30,9 @@ def check_weights(space: Recipe) -> dict[str, str]:
     missing = {encoder.name: reason for encoder, reason in found.items() if reason is not None}
     wanted = {encoder.name for encoder in _encoders(replace(space, baselines=())) if _wants_imagenet(encoder)}
     if missing and wanted <= missing.keys():
-        raise UserError(next(iter(missing.values())))
+        others = [name for name in missing if name in wanted][1:]
+        also = f"; any of {', '.join(others)} would do as well" if others else ""
+        raise UserError(next(iter(missing.values())) + also)
     return missing
 
 

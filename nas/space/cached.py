@@ -29,8 +29,8 @@ def cached_notes(space: Recipe) -> list[str]:
     if not caching or (space.pretext and not optional):
         notes.append('frozen="cached" is the same as "all", since every method or a pretext task reads images')
     elif optional or len(caching) < len(methods):
-        where = f"with {' or '.join(caching)}" + (" and no pretext task" if optional else "")
-        notes.append(f'{where}; elsewhere frozen="cached" is the same as "all"')
+        which = f"with {' or '.join(caching)}" + (" and no pretext task" if optional else "")
+        notes.append(f'used by candidates {which}; for the others frozen="cached" is the same as "all"')
     for i, baseline in enumerate(space.baselines):
         if has_cached(baseline.candidate()) and not baseline.caches_features:
             reader = "a pretext task" if baseline.pretext else type(baseline.method).__name__

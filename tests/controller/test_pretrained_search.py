@@ -100,7 +100,9 @@ def test_a_search_on_cached_features(shell: Shell) -> None:
     write(shell, "space.py", CACHED, method="Choice(Supervised(), CutMix())")
     options = ("--space", "space.py", *SET, "--workers", "2", "--budget", "4", "--folds", "0", "--name", "a")
     described = shell.run("search", "--space", "space.py", "--describe")
-    assert 'with Supervised; elsewhere frozen="cached" is the same as "all"' in " ".join(described.stdout.split())
+    assert 'candidates with Supervised; for the others frozen="cached" is the same' in " ".join(
+        described.stdout.split()
+    )
     ended = shell.run("search", *options)
     assert ended.returncode == 0, ended.stderr
     log = (shell.folder / "runs/a/search.log").read_text()

@@ -29,11 +29,14 @@ EVERYWHERE: list[str] = []
         ({"frozen": Choice(0, "all"), "method": ClassMix()}, EVERYWHERE),
         (
             {"method": Choice(Supervised(), ClassMix())},
-            ['with Supervised; elsewhere frozen="cached" is the same as "all"'],
+            ['used by candidates with Supervised; for the others frozen="cached" is the same as "all"'],
         ),
         (
             {"pretext": Mix(Jigsaw())},
-            ['with Supervised and no pretext task; elsewhere frozen="cached" is the same as "all"'],
+            [
+                "used by candidates with Supervised and no pretext task; "
+                'for the others frozen="cached" is the same as "all"'
+            ],
         ),
         (
             {"method": Choice(CutMix(), ClassMix())},
