@@ -296,7 +296,7 @@ def test_a_skipped_name_is_on_a_line_of_its_own_above_a_progress_bar(trained, ph
                 shown += part
         assert process.wait() == 1
     os.close(terminal)
-    assert re.search(rb"[1-4]/4 ", shown)  # the bar is redrawn a few times a second
+    assert re.search(rb"[0-4]/4 ", shown)  # a quick prediction may end before the bar is redrawn
     line = next(line for line in re.split(rb"[\r\n]+", shown) if b"broken.png" in line)
     assert line.startswith(b"skipped: ") and b"it/s" not in line and b"%|" not in line
 
