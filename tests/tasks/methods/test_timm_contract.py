@@ -93,11 +93,15 @@ class TestS4GAN(WithTimm):
 
 
 class TestMLMT(WithTimm):
+    vetoes = True
+
     def method(self) -> Any:
         return MLMT()
 
 
 class TestFusion(WithTimm):
+    vetoes = True
+
     def method(self) -> Any:
         return Fusion(MeanTeacher())
 
