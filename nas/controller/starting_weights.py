@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from nas.errors import MissingWeightsError, UserError
-from nas.space import Choice, Recipe, is_open
+from nas.space import Recipe, is_open
+from nas.space.domains import values_of
 from nas.space.walk import components
 
 __all__ = ["check_weights", "log_weights", "warn_of_missing", "without"]
@@ -105,11 +106,11 @@ def _encoders(space: Recipe) -> dict[Any, dict[str, None]]:
         norms = dict.fromkeys(_encoder_norms(recipe.norm))
         for part in components(recipe.encoder):
             if isinstance(part, Timm):
-                for name in _options(part.name):
-                    for weights in _options(part.weights):
+                for name in values_of(part.name):
+                    for weights in values_of(part.weights):
                         found.setdefault(Timm(name, weights), {}).update(norms)
             elif isinstance(part, Pretrained) and not is_open(part.encoder):
-                for weights in _options(part.weights):
+                for weights in values_of(part.weights):
                     closed = replace(part, weights=weights, frozen=0, rate=1.0, statistics="batch")
                     found.setdefault(closed, {}).update(norms)
     return found
@@ -117,9 +118,5 @@ def _encoders(space: Recipe) -> dict[Any, dict[str, None]]:
 
 def _encoder_norms(norm: Any) -> Iterator[str]:
     """The norms that an encoder may have, from the `norm` field of a space."""
-    for option in _options(norm):
-        yield from _options(getattr(option, "encoder", option))
-
-
-def _options(value: Any) -> tuple[Any, ...]:
-    return tuple(value.options) if isinstance(value, Choice) else (value,)
+    for option in values_of(norm):
+        yield from values_of(getattr(option, "encoder", option))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from nas.space.domains import Choice, Domain
+from nas.space.domains import Domain, values_of
 from nas.space.recipe import Recipe
 from nas.space.walk import components
 
@@ -15,14 +13,14 @@ def has_cached(space: Recipe) -> bool:
     """Whether an encoder of the space or of a baseline may be `frozen="cached"`."""
     recipes = (space, *space.baselines)
     parts = (part for recipe in recipes for part in components(recipe.encoder))
-    return any("cached" in _options(getattr(part, "frozen", 0)) for part in parts)
+    return any("cached" in values_of(getattr(part, "frozen", 0)) for part in parts)
 
 
 def cached_notes(space: Recipe) -> list[str]:
     """Clauses on where `frozen="cached"` is the same as "all", in the space and in its baselines."""
     if not has_cached(space):
         return []
-    methods = {type(method).__name__: getattr(method, "needs_images", True) for method in _options(space.method)}
+    methods = {type(method).__name__: getattr(method, "needs_images", True) for method in values_of(space.method)}
     caching = [name for name, needs_images in methods.items() if not needs_images]
     optional = isinstance(space.pretext, Domain)
     notes = []
@@ -36,7 +34,3 @@ def cached_notes(space: Recipe) -> list[str]:
             reader = "a pretext task" if baseline.pretext else type(baseline.method).__name__
             notes.append(f'{space.baseline_name(i)} is trained as with frozen="all", since {reader} reads images')
     return notes
-
-
-def _options(value: Any) -> tuple[Any, ...]:
-    return tuple(value.options) if isinstance(value, Choice) else (value,)

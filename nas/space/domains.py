@@ -9,7 +9,7 @@ from typing import Any
 
 from nas.space.component import Component, SpaceError, field_values
 
-__all__ = ["Choice", "Domain", "Float", "Int", "Mix", "Repeat", "is_number", "join", "label_of"]
+__all__ = ["Choice", "Domain", "Float", "Int", "Mix", "Repeat", "is_number", "join", "label_of", "values_of"]
 
 
 def join(path: str, name: Any) -> str:
@@ -83,6 +83,11 @@ class Choice(Domain):
             if _same(known, label):
                 return option
         raise SpaceError(f"{label!r} is not one of {', '.join(map(repr, self.labels))}")
+
+
+def values_of(value: Any) -> tuple[Any, ...]:
+    """The options of a choice, or the value of a field that is no choice."""
+    return tuple(value.options) if isinstance(value, Choice) else (value,)
 
 
 class Int(Domain):

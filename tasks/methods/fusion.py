@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nas.models import Network
 from nas.space.component import Component, SpaceError
-from nas.space.domains import Choice, Domain
+from nas.space.domains import Domain, values_of
 from nas.tasks.methods.mlmt import MLMT, Branch
 from nas.tasks.methods.s4gan import S4GAN
 from nas.tasks.methods.semi_supervised import SemiSupervised
@@ -39,10 +39,10 @@ class Fusion(SemiSupervised):
     branch: Any = field(default_factory=MLMT)
 
     def __post_init__(self) -> None:
-        for branch in _options(self.branch):
+        for branch in values_of(self.branch):
             if not isinstance(branch, MLMT):
                 raise SpaceError(f"Fusion: branch is {_name(branch)}, it must be MLMT")
-        for method in _options(self.segmentation):
+        for method in values_of(self.segmentation):
             if isinstance(method, MLMT | Fusion) or not isinstance(method, Component):
                 name = _name(method)
                 raise SpaceError(f"Fusion: segmentation is {name}, it must be a method other than MLMT and Fusion")
@@ -100,11 +100,6 @@ class Fused(nn.Module):
         super().__init__()
         self.segmentation = segmentation
         self.branch = branch
-
-
-def _options(field_value: Any) -> tuple[Any, ...]:
-    """The values that a field may take."""
-    return tuple(field_value.options) if isinstance(field_value, Choice) else (field_value,)
 
 
 def _name(value: Any) -> str:
